@@ -1,0 +1,60 @@
+"""Label-smoothed cross entropy of a gated model, with the state of its gates in the logs."""
+
+from fairseq import metrics
+from fairseq.criterions import register_criterion
+from fairseq.criterions.label_smoothed_cross_entropy import (
+    LabelSmoothedCrossEntropyCriterion,
+    LabelSmoothedCrossEntropyCriterionConfig,
+)
+
+from ..preflight import CRITERION
+from .label_smoothed_loss import label_smoothed_loss
+
+
+@register_criterion(CRITERION, dataclass=LabelSmoothedCrossEntropyCriterionConfig)
+class DspLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
+    """fairseq's loss; the model applies the gates of the update itself, inside its ``forward``.
+
+    Logs ``heads_kept`` (in training the heads open in this update, at validation K) and, while the
+    gates are sampled, ``temperature``.
+    """
+
+    _starts_update = False
+
+    def train(self, mode: bool = True):
+        # fairseq's trainer calls this once at the start of every update, not for every batch
+        self._starts_update = mode
+        return super().train(mode)
+
+    def forward(self, model, sample, reduce=True):
+        gates = model.gates
+        if self._starts_update:
+            gates.begin_update()
+            self._starts_update = False
+        loss, sample_size, logging_output = super().forward(model, sample, reduce=reduce)
+        if model.training:
+            gates.add_sample_size(sample_size)
+        logging_output["batches"] = 1
+        logging_output["heads_kept"] = gates.heads_kept
+        if model.training and gates.temperature is not None:
+            logging_output["temperature"] = gates.temperature
+        return loss, sample_size, logging_output
+
+    def compute_loss(self, model, net_output, sample, reduce=True):
+        if not reduce:
+            return super().compute_loss(model, net_output, sample, reduce)
+        # [batch, target, types] and [batch, target], both without the ignored prefix
+        logits = net_output[0][:, self.ignore_prefix_size :]
+        target = model.get_targets(sample, net_output)[:, self.ignore_prefix_size :]
+        return label_smoothed_loss(
+            logits.reshape(-1, logits.size(-1)), target.reshape(-1), self.eps, self.padding_idx
+        )
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs) -> None:
+        super().reduce_metrics(logging_outputs)
+        batches = sum(log.get("batches", 0) for log in logging_outputs)
+        for name in ("heads_kept", "temperature"):
+            logged = [log[name] for log in logging_outputs if name in log]
+            if batches and logged:
+                metrics.log_scalar(name, sum(logged) / batches, weight=0, priority=150)

@@ -1,0 +1,19 @@
+"""Errors that a user can mend."""
+
+from typing import Iterable, List
+
+
+class BadInput(ValueError):
+    """Wrong use: one line per problem, each naming the option, the value seen and the remedy.
+
+    The console commands print it without a traceback and exit with ``exit_code``.
+    """
+
+    exit_code = 2
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise BadInput with all problems at once; return when there are none."""
+    found: List[str] = list(problems)
+    if found:
+        raise BadInput("\n".join(found))

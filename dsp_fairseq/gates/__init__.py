@@ -1,0 +1,21 @@
+"""Gates: which heads are open, how the choice is sampled, scheduled and learned."""
+
+from .schedules import anneal_temperature, head_budget, noise_scale
+from .subset import (
+    gumbel_noise,
+    gumbel_soft_top_k,
+    hard_top_k,
+    straight_through_gumbel_top_k,
+    straight_through_top_k,
+)
+
+__all__ = [
+    "anneal_temperature",
+    "gumbel_noise",
+    "gumbel_soft_top_k",
+    "hard_top_k",
+    "head_budget",
+    "noise_scale",
+    "straight_through_gumbel_top_k",
+    "straight_through_top_k",
+]

@@ -1,0 +1,174 @@
+"""What each pruning method does at an update: which gates, which temperature, when it has settled.
+
+A method is a small immutable object; the logits belong to the caller. H = heads of the model,
+K = heads to keep, update = fairseq's update counter.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from ..inventory import Inventory, uniform_order
+from .schedules import anneal_temperature, head_budget, noise_scale
+from .subset import gumbel_soft_top_k, straight_through_gumbel_top_k, straight_through_top_k
+
+WARM_UP_SHARE = 0.35  # of the search: updates with all heads open
+
+
+@dataclass(frozen=True)
+class Method:
+    """The mask is fixed from the first update: ``uniform``, and ``none`` with K = H."""
+
+    heads: int
+    keep: int
+
+    learns = False  # whether the logits move
+    pooled = False  # whether all logits share one second moment (see LogitAdam)
+
+    def initial_logits(self, inventory: Inventory) -> Tensor:
+        """Logits [H], float64, whose top-K is the uniform choice for every K."""
+        return uniform_logits(inventory, step=1.0)
+
+    @property
+    def search_updates(self) -> Optional[int]:
+        """Updates until the choice is final, where the method has such a point and knows it."""
+        return None
+
+    def planned(self, search: int) -> "Method":
+        """The same method with its search ending at update ``search``, if it has a search."""
+        return self
+
+    def settled(self, update: int) -> bool:
+        """Whether training uses, from this update on, the very mask that decodes."""
+        return True
+
+    def open_heads(self, update: int) -> int:
+        """Heads open in training at this update."""
+        return self.keep
+
+    def temperature(self, update: int) -> Optional[float]:
+        """Temperature of the relaxation, None where there is none."""
+        return None
+
+    def gates(self, logits: Tensor, update: int, noise: Tensor) -> Tensor:
+        """Gates [H], float64, with gradient to the logits; called while not settled."""
+        raise AssertionError("a settled method has no gates to sample")
+
+
+@dataclass(frozen=True)
+class StraightThrough(Method):
+    """``ste``: hard top-K of the logits forward, identity backward; no noise, no temperature."""
+
+    learns = True
+
+    def initial_logits(self, inventory: Inventory) -> Tensor:
+        return published_logits(inventory)
+
+    def settled(self, update: int) -> bool:
+        return False
+
+    def gates(self, logits: Tensor, update: int, noise: Tensor) -> Tensor:
+        return straight_through_top_k(logits, self.keep)
+
+
+@dataclass(frozen=True)
+class PublishedDsp(Method):
+    """``dsp-published``: relaxed gates under noise to the end, temperature falling (TACL 2021)."""
+
+    initial_temperature: float
+    final_temperature: float
+    cooldown: int
+
+    learns = True
+
+    def initial_logits(self, inventory: Inventory) -> Tensor:
+        return published_logits(inventory)
+
+    def settled(self, update: int) -> bool:
+        return False
+
+    def temperature(self, update: int) -> float:
+        return anneal_temperature(
+            update, self.initial_temperature, self.final_temperature, self.cooldown
+        )
+
+    def gates(self, logits: Tensor, update: int, noise: Tensor) -> Tensor:
+        return gumbel_soft_top_k(logits, self.keep, self.temperature(update), noise)
+
+
+@dataclass(frozen=True)
+class CommittedDsp(Method):
+    """``dsp``: DSP with commitment and budget schedule, the default.
+
+    All heads are open while the weights warm up; then the number of open heads falls to K while the
+    choice is learned by straight-through sampling under fading noise; at the end of the search the
+    mask is the top-K of the logits and the weights train on under it.
+    """
+
+    initial_temperature: float
+    final_temperature: float
+    cooldown: Optional[int]  # None: the search's length
+    search: Optional[int]  # None until planned
+    warm_up: Optional[int]  # None: WARM_UP_SHARE of the search
+    prior: float
+
+    learns = True
+    pooled = True
+
+    @property
+    def search_updates(self) -> Optional[int]:
+        return self.search
+
+    def planned(self, search: int) -> "CommittedDsp":
+        return replace(
+            self,
+            search=search,
+            warm_up=round(WARM_UP_SHARE * search) if self.warm_up is None else self.warm_up,
+            cooldown=search if self.cooldown is None else self.cooldown,
+        )
+
+    def initial_logits(self, inventory: Inventory) -> Tensor:
+        return uniform_logits(inventory, self.prior)
+
+    def settled(self, update: int) -> bool:
+        return self.search is not None and update >= self.search
+
+    def open_heads(self, update: int) -> int:
+        if self.search is None:
+            return self.heads
+        return head_budget(update, self.heads, self.keep, self.warm_up, self.search)
+
+    def temperature(self, update: int) -> float:
+        return anneal_temperature(
+            update, self.initial_temperature, self.final_temperature, self.cooldown
+        )
+
+    def gates(self, logits: Tensor, update: int, noise: Tensor) -> Tensor:
+        noise = noise * noise_scale(update, self.warm_up, self.search)
+        return straight_through_gumbel_top_k(
+            logits, self.open_heads(update), self.temperature(update), noise
+        )
+
+
+def uniform_logits(inventory: Inventory, step: float) -> Tensor:
+    """Logits [H] that fall by ``step`` from one head of a block to its next.
+
+    Heads of one block are interchangeable before training, and a second head of a block adds less
+    than a first: so the start says how many heads a block gets, and the search corrects it. Within
+    a round the order of ``uniform_order`` decides, by a thousandth of the step.
+    """
+    order = uniform_order(inventory)
+    logits = torch.empty(inventory.heads, dtype=torch.float64)
+    within = torch.tensor([head for block in inventory.blocks for head in range(block.heads)])
+    for place, head in enumerate(order):
+        logits[head] = -step * (float(within[head]) + 1e-3 * place / len(order))
+    return logits
+
+
+def published_logits(inventory: Inventory) -> Tensor:
+    """Random logits [H] as the published code draws them: Xavier uniform over [blocks, heads]."""
+    bound = math.sqrt(6.0 / (len(inventory.blocks) + inventory.heads / len(inventory.blocks)))
+    return torch.empty(inventory.heads, dtype=torch.float64).uniform_(-bound, bound)

@@ -1,0 +1,87 @@
+"""Which attention blocks and heads a model has, in the one order used everywhere.
+
+A block is one attention module. Its kind is ``encoder.self``, ``decoder.self`` or
+``decoder.cross``. All heads of all blocks form one flat vector of length H: kinds in that order,
+layers ascending, heads ascending.
+"""
+
+from dataclasses import dataclass
+from typing import Iterable, List, Sequence, Tuple
+
+KINDS = ("encoder.self", "decoder.self", "decoder.cross")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One attention module: its kind, its layer (from 0) and its number of heads."""
+
+    kind: str
+    layer: int
+    heads: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}.{self.layer}"
+
+
+class Inventory:
+    """All blocks of a model in flat order."""
+
+    def __init__(self, blocks: Iterable[Block]):
+        self.blocks: Tuple[Block, ...] = tuple(blocks)
+
+    @classmethod
+    def of_transformer(
+        cls, encoder_layers: int, encoder_heads: int, decoder_layers: int, decoder_heads: int
+    ) -> "Inventory":
+        """Blocks of an encoder-decoder whose decoder attends to itself and to the encoder."""
+        sizes = {
+            "encoder.self": (encoder_layers, encoder_heads),
+            "decoder.self": (decoder_layers, decoder_heads),
+            "decoder.cross": (decoder_layers, decoder_heads),
+        }
+        return cls(
+            Block(kind, layer, heads)
+            for kind, (layers, heads) in sizes.items()
+            for layer in range(layers)
+        )
+
+    @property
+    def heads(self) -> int:
+        """H, the number of heads of the whole model."""
+        return sum(block.heads for block in self.blocks)
+
+    @property
+    def sizes(self) -> List[int]:
+        """Heads per block, in flat order."""
+        return [block.heads for block in self.blocks]
+
+    def split(self, flat: Sequence) -> List[Sequence]:
+        """Cut a flat sequence of length H into one piece per block."""
+        pieces, start = [], 0
+        for size in self.sizes:
+            pieces.append(flat[start : start + size])
+            start += size
+        return pieces
+
+    def kept_per_kind(self, mask: Sequence[bool]) -> "dict[str, int]":
+        """Open heads per kind, given a flat mask [H]."""
+        kept = dict.fromkeys(KINDS, 0)
+        for block, piece in zip(self.blocks, self.split(list(mask))):
+            kept[block.kind] += sum(map(bool, piece))
+        return kept
+
+
+def uniform_order(inventory: Inventory) -> List[int]:
+    """Flat indices of all heads, in the order in which a uniform choice takes them.
+
+    The first head of every block comes before the second of any; within one round
+    decoder.cross comes first, then decoder.self, then encoder.self; earlier layers first.
+    The first K of this order are K heads spread evenly over the blocks.
+    """
+    keyed, start = [], 0
+    for block in inventory.blocks:
+        rank = -KINDS.index(block.kind)
+        keyed += [(head, rank, block.layer, start + head) for head in range(block.heads)]
+        start += block.heads
+    return [entry[-1] for entry in sorted(keyed)]

@@ -1,0 +1,148 @@
+"""``gated_transformer``: fairseq's Transformer whose attention heads carry gates."""
+
+import logging
+from typing import List
+
+import torch
+from fairseq.dataclass.utils import gen_parser_from_dataclass
+from fairseq.distributed import fsdp_wrap
+from fairseq.models import register_model
+from fairseq.models.transformer import (
+    TransformerConfig,
+    TransformerDecoderBase,
+    TransformerEncoderBase,
+    TransformerModel,
+)
+from fairseq.modules.checkpoint_activations import checkpoint_wrapper
+
+from ..config import PruningConfig, inventory_of, model_problems
+from ..errors import refuse
+from ..gates.head_gates import HeadGates
+from ..inventory import KINDS
+from ..modules import GatedDecoderLayer, GatedEncoderLayer, GatedMultiheadAttention
+
+logger = logging.getLogger(__name__)
+
+
+@register_model("gated_transformer")
+class GatedTransformerModel(TransformerModel):
+    """Transformer with one gate per attention head (Li et al., TACL 2021, and its neighbours).
+
+    Parameters have the names of the stock ``transformer``; ``gates.*`` comes on top and is filled in
+    when a stock checkpoint is loaded. In training a forward pass runs under the gates of the update;
+    at evaluation always under the hard mask with exactly K heads.
+    """
+
+    def __init__(self, args, encoder, decoder):
+        super().__init__(args, encoder, decoder)
+        self.gates: HeadGates = None  # set by build_model, which knows all options
+        self._was_loaded = self._was_trained = self._announced = False
+
+    @classmethod
+    def add_args(cls, parser):
+        super().add_args(parser)
+        gen_parser_from_dataclass(parser, PruningConfig())
+
+    @classmethod
+    def build_model(cls, args, task):
+        refuse(model_problems(args))
+        model = super().build_model(args, task)
+        options = PruningConfig.from_args(args)
+        inventory = inventory_of(args)
+        model.gates = HeadGates(
+            inventory, options.method(inventory), options.rate, getattr(args, "seed", 1) or 1
+        )
+        return model
+
+    @classmethod
+    def build_encoder(cls, args, src_dict, embed_tokens):
+        return GatedEncoder(TransformerConfig.from_namespace(args), src_dict, embed_tokens)
+
+    @classmethod
+    def build_decoder(cls, args, tgt_dict, embed_tokens):
+        return GatedDecoder(TransformerConfig.from_namespace(args), tgt_dict, embed_tokens)
+
+    @property
+    def attention(self) -> List[GatedMultiheadAttention]:
+        """All attention blocks, in the order of the inventory."""
+        encoder = [self.encoder.layers[i] for i in range(self.encoder.num_layers)]
+        decoder = [self.decoder.layers[i] for i in range(self.decoder.num_layers)]
+        return (
+            [layer.self_attn for layer in encoder]
+            + [layer.self_attn for layer in decoder]
+            + [layer.encoder_attn for layer in decoder]
+        )
+
+    def forward(self, *args, **kwargs):
+        if self.training:
+            self._open_gates_of_update()
+        return super().forward(*args, **kwargs)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        self._was_trained |= mode
+        if not mode and self.gates is not None:
+            self._keep_mask()
+            self._announce()
+        return self
+
+    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
+        result = super().load_state_dict(state_dict, strict, model_cfg, args)
+        self._was_loaded, self._was_trained = True, False
+        if not self.training:
+            self._keep_mask()
+        return result
+
+    def _open_gates_of_update(self) -> None:
+        if self.gates.settled:
+            self._keep_mask()
+            return
+        gates = self.gates.sample()
+        if gates is None:
+            for attention in self.attention:
+                attention.open_all()
+            return
+        like = self.decoder.layers[0].self_attn.out_proj.weight
+        for attention, piece in zip(self.attention, self.gates.per_block(gates.to(like))):
+            attention.gate(piece)
+
+    def _keep_mask(self) -> None:
+        device = self.decoder.layers[0].self_attn.out_proj.weight.device
+        for attention, mask in zip(self.attention, self.gates.per_block(self.gates.mask())):
+            attention.keep(torch.nonzero(mask).flatten().to(device))
+
+    def _announce(self) -> None:
+        """Say once what a loaded model decodes with."""
+        if self._announced or self._was_trained or not self._was_loaded:
+            return
+        self._announced = True
+        kept = self.gates.inventory.kept_per_kind(self.gates.mask())
+        logger.info(
+            "decoding with %d of %d heads (%s)",
+            sum(kept.values()),
+            self.gates.inventory.heads,
+            ", ".join(f"{kind} {kept[kind]}" for kind in KINDS),
+        )
+
+
+class GatedEncoder(TransformerEncoderBase):
+    """Transformer encoder of gated layers."""
+
+    def build_encoder_layer(self, cfg):
+        return _wrap(GatedEncoderLayer(cfg, return_fc=self.return_fc), cfg)
+
+
+class GatedDecoder(TransformerDecoderBase):
+    """Transformer decoder of gated layers."""
+
+    def build_decoder_layer(self, cfg, no_encoder_attn=False):
+        return _wrap(GatedDecoderLayer(cfg, no_encoder_attn), cfg)
+
+
+def _wrap(layer, cfg):
+    """Activation checkpointing and sharding, as the stock encoder and decoder do it."""
+    if cfg.checkpoint_activations:
+        layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)
+    # a checkpointed layer is always sharded by itself, whatever its size
+    smallest = 0 if cfg.checkpoint_activations else cfg.min_params_to_wrap
+    return fsdp_wrap(layer, min_num_params=smallest)

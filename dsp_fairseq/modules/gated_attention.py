@@ -1,0 +1,211 @@
+"""Multi-head attention with one gate per head, for both of fairseq's paths."""
+
+from typing import Dict, NamedTuple, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from fairseq.modules import MultiheadAttention
+from torch import Tensor
+
+
+class HeadWeights(NamedTuple):
+    """Projections of the heads that are computed; n of them, head size d, model width D."""
+
+    query: Tuple[Tensor, Tensor]  # weight [n*d, D], bias [n*d]
+    key: Tuple[Tensor, Tensor]  # weight [n*d, D of the keys], bias [n*d]
+    value: Tuple[Tensor, Tensor]
+    output: Tensor  # weight [D, n*d]; the output bias is never gated
+
+
+class GatedMultiheadAttention(MultiheadAttention):
+    """fairseq's attention (same parameters, same names) in which heads can be gated or left out.
+
+    A gate multiplies a head's context before the output projection. It is applied to that
+    projection's columns instead, which is the same and costs D x D products a block, however long
+    the sentences are (METHODS: Li et al., TACL 2021; gate as in Michel et al., NeurIPS 2019).
+
+    Two states, set from outside before a forward pass:
+
+    * ``gates``: a tensor [heads]; every head is computed and multiplied by its gate;
+    * ``kept``: indices of the open heads; the others are not computed at all. A block with no open
+      head outputs its output bias.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._gates: Optional[Tensor] = None
+        self._kept: Optional[Tensor] = None
+        self._sliced: Optional[HeadWeights] = None
+
+    def open_all(self) -> None:
+        """Every head open, no gate."""
+        self._gates = self._kept = self._sliced = None
+
+    def gate(self, gates: Tensor) -> None:
+        """Compute every head, times ``gates`` [heads] (of the model's type and device)."""
+        self._gates, self._kept, self._sliced = gates, None, None
+
+    def keep(self, heads: Tensor) -> None:
+        """Compute only the heads with these indices (int64, ascending, on the model's device)."""
+        self._gates, self._sliced = None, None
+        self._kept = None if len(heads) == self.num_heads else heads
+
+    def train(self, mode: bool = True):
+        self._sliced = None
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        self._sliced = None
+        return super()._load_from_state_dict(*args, **kwargs)
+
+    @property
+    def open_heads(self) -> int:
+        """Heads that are computed."""
+        return self.num_heads if self._kept is None else len(self._kept)
+
+    def _weights(self) -> HeadWeights:
+        if self._kept is None:
+            return self._gated_weights()
+        if self.training:
+            return self._slice()
+        if self._sliced is None:  # evaluation: weights stand still, slice them once
+            self._sliced = self._slice()
+        return self._sliced
+
+    def _gated_weights(self) -> HeadWeights:
+        output = self.out_proj.weight
+        if self._gates is not None:
+            # [heads] -> [heads, d] -> [heads*d]
+            output = output * self._gates.unsqueeze(1).expand(-1, self.head_dim).reshape(-1)
+        return HeadWeights(
+            (self.q_proj.weight, self.q_proj.bias),
+            (self.k_proj.weight, self.k_proj.bias),
+            (self.v_proj.weight, self.v_proj.bias),
+            output,
+        )
+
+    def _slice(self) -> HeadWeights:
+        within = torch.arange(self.head_dim, device=self._kept.device)
+        # [n, 1] + [d] -> [n, d] -> [n*d]
+        rows = (self._kept.unsqueeze(1) * self.head_dim + within).reshape(-1)
+
+        def pick(projection):
+            return projection.weight.index_select(0, rows), projection.bias.index_select(0, rows)
+
+        return HeadWeights(
+            pick(self.q_proj),
+            pick(self.k_proj),
+            pick(self.v_proj),
+            self.out_proj.weight.index_select(1, rows),
+        )
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Optional[Tensor],
+        value: Optional[Tensor],
+        key_padding_mask: Optional[Tensor] = None,
+        incremental_state: Optional[Dict[str, Dict[str, Optional[Tensor]]]] = None,
+        need_weights: bool = True,
+        static_kv: bool = False,
+        attn_mask: Optional[Tensor] = None,
+        before_softmax: bool = False,
+        need_head_weights: bool = False,
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """As in fairseq: query [target, batch, D], key and value [source, batch, D of the keys].
+
+        Returns the output [target, batch, D] and, when asked for, the attention weights: mean over
+        the open heads [batch, target, source], or each [open heads, batch, target, source].
+        """
+        if before_softmax:
+            raise ValueError("before_softmax is not supported by gated attention")
+        weights = self._weights()
+        if self.open_heads == 0:
+            return self._empty(query, key, need_weights, need_head_weights)
+        q = self._heads(query, weights.query)
+        k, v, key_padding_mask = self._keys_and_values(
+            key, weights, key_padding_mask, incremental_state, static_kv
+        )
+        mask = _merge_masks(attn_mask, key_padding_mask, q.dtype)
+        dropout = (
+            self.dropout_module.p
+            if self.training or self.dropout_module.apply_during_inference
+            else 0.0
+        )
+        if need_weights or need_head_weights:
+            context, attention = _attend_with_weights(q, k, v, mask, self.scaling, dropout)
+            attention = attention.transpose(0, 1)  # [heads, batch, target, source]
+            if not need_head_weights:
+                attention = attention.mean(dim=0)
+        else:
+            attention = None
+            context = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout, scale=self.scaling
+            )
+        # [batch, heads, target, d] -> [target, batch, heads, d] -> [target, batch, heads*d]
+        context = context.permute(2, 0, 1, 3).flatten(2)
+        return F.linear(context, weights.output, self.out_proj.bias), attention
+
+    def _heads(self, x: Tensor, projection: Tuple[Tensor, Tensor]) -> Tensor:
+        """[length, batch, D] -> [batch, heads, length, d]"""
+        length, batch = x.shape[:2]
+        projected = F.linear(x, *projection)
+        # [length, batch, heads*d] -> [length, batch, heads, d] -> [batch, heads, length, d]
+        return projected.view(length, batch, -1, self.head_dim).permute(1, 2, 0, 3)
+
+    def _keys_and_values(self, key, weights, key_padding_mask, incremental_state, static_kv):
+        """Keys and values [batch, heads, source, d] with the cache, and the padding mask of all keys."""
+        cache = self._get_input_buffer(incremental_state) if incremental_state is not None else {}
+        if static_kv and "prev_key" in cache:
+            return cache["prev_key"], cache["prev_value"], cache["prev_key_padding_mask"]
+        k = self._heads(key, weights.key)
+        v = self._heads(key, weights.value)
+        if "prev_key" in cache:
+            k = torch.cat([cache["prev_key"], k], dim=2)
+            v = torch.cat([cache["prev_value"], v], dim=2)
+            key_padding_mask = self._append_prev_key_padding_mask(
+                key_padding_mask=key_padding_mask,
+                prev_key_padding_mask=cache["prev_key_padding_mask"],
+                batch_size=k.size(0),
+                src_len=k.size(2),
+                static_kv=static_kv,
+            )
+        if incremental_state is not None:
+            cache = {"prev_key": k, "prev_value": v, "prev_key_padding_mask": key_padding_mask}
+            self._set_input_buffer(incremental_state, cache)
+        return k, v, key_padding_mask
+
+    def _empty(self, query, key, need_weights, need_head_weights):
+        """No head open: the output bias, and no attention anywhere."""
+        target, batch = query.shape[:2]
+        output = self.out_proj.bias.expand(target, batch, -1)
+        if not (need_weights or need_head_weights):
+            return output, None
+        source = query.size(0) if key is None else key.size(0)
+        shape = (batch, target, source)
+        return output, query.new_zeros((1, *shape) if need_head_weights else shape)
+
+
+def _merge_masks(
+    attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor], dtype: torch.dtype
+) -> Optional[Tensor]:
+    """One additive mask, or one bool mask (True: attend), for [batch, heads, target, source]."""
+    if key_padding_mask is None:
+        return attn_mask
+    padded = key_padding_mask.to(torch.bool)[:, None, None, :]  # [batch, 1, 1, source]
+    if attn_mask is None:
+        return padded.logical_not()
+    return attn_mask.to(dtype).masked_fill(padded, float("-inf"))  # [batch, 1, target, source]
+
+
+def _attend_with_weights(q, k, v, mask, scaling, dropout):
+    """Context [batch, heads, target, d] and weights before dropout [batch, heads, target, source]."""
+    scores = torch.matmul(q * scaling, k.transpose(2, 3))
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(mask.logical_not(), float("-inf"))
+        else:
+            scores = scores + mask
+    attention = F.softmax(scores, dim=-1, dtype=torch.float32)
+    probabilities = F.dropout(attention.to(scores.dtype), dropout) if dropout else attention.to(scores.dtype)
+    return torch.matmul(probabilities, v), attention

@@ -1,0 +1,92 @@
+"""Everything about a training that can be refused before it writes anything."""
+
+import glob
+import os
+from argparse import Namespace
+from typing import List, Optional
+
+from .config import RECIPES, model_problems
+from .errors import refuse
+
+TASK = "translation_pruning"
+CRITERION = "dsp_label_smoothed_cross_entropy"
+
+
+def check_training(args: Namespace) -> None:
+    """Raise BadInput with all problems of a parsed ``fairseq-train`` command line."""
+    problems = model_problems(args)
+    if hasattr(args, "save_dir"):
+        problems += _driver_problems(args) + _data_problems(args)
+        if not problems:
+            problems += _checkpoint_problems(args)
+    refuse(problems)
+
+
+def _driver_problems(args: Namespace) -> List[str]:
+    """A learned choice needs the task that steps the logits and the criterion that counts for it."""
+    method = args.pruning_method
+    if method not in RECIPES or not RECIPES[method].learns:
+        return []
+    problems = []
+    if method == "dsp" and not (args.search_updates or args.max_update or args.max_epoch):
+        problems.append(
+            "--search-updates is missing: say after how many updates the choice is final, or give "
+            "--max-update or --max-epoch (then it is 60% of the planned updates)"
+        )
+    return problems + [
+        f"--{option} {getattr(args, option)}: --pruning-method {method} learns its choice, say "
+        f"--{option} {needed}"
+        for option, needed in (("task", TASK), ("criterion", CRITERION))
+        if getattr(args, option) != needed
+    ]
+
+
+def _data_problems(args: Namespace) -> List[str]:
+    remedy = "give the folder that fairseq-preprocess wrote (its --destdir)"
+    folders = [path for path in (args.data or "").split(os.pathsep) if path]
+    missing = [path for path in folders if not os.path.isdir(path)]
+    if missing or not folders:
+        return [f"data folder {path}: does not exist; {remedy}" for path in missing or ["(none)"]]
+    languages = [getattr(args, side, None) for side in ("source_lang", "target_lang")]
+    if None in languages:
+        found = sorted(glob.glob(os.path.join(glob.escape(folders[0]), "dict.*.txt")))
+        return [] if len(found) >= 2 else [
+            f"data folder {folders[0]}: {len(found)} dictionaries (dict.LANG.txt) found, 2 needed; {remedy}"
+        ]
+    names = [os.path.join(folders[0], f"dict.{language}.txt") for language in languages]
+    return [f"dictionary {name}: does not exist; {remedy}" for name in names if not os.path.isfile(name)]
+
+
+def _checkpoint_problems(args: Namespace) -> List[str]:
+    """The checkpoint that training would go on from must be readable and mean the same pruning."""
+    path = _restored(args)
+    if path is None:
+        return [
+            f"--{option.replace('_', '-')} {value}: does not exist"
+            for option, value in (
+                ("restore_file", None if args.restore_file == "checkpoint_last.pt" else args.restore_file),
+                ("finetune_from_model", args.finetune_from_model),
+            )
+            if value and not os.path.isfile(value)
+        ]
+    from .checkpoint import load_model_options
+
+    stored = load_model_options(path)
+    problems = []
+    for option in ("pruning_method", "heads_to_keep"):
+        if not hasattr(stored, option):
+            continue  # a checkpoint of the stock transformer
+        then, now = getattr(stored, option), getattr(args, option)
+        if then != now:
+            problems.append(
+                f"--{option.replace('_', '-')} {now}: {path} was trained with {then}; say the same, "
+                "choose another --save-dir, or start from it with --finetune-from-model"
+            )
+    return problems
+
+
+def _restored(args: Namespace) -> Optional[str]:
+    """The checkpoint that fairseq would go on from, None when it would start afresh."""
+    name = args.restore_file
+    path = os.path.join(args.save_dir, name) if name == "checkpoint_last.pt" else name
+    return path if os.path.isfile(path) else None

@@ -1,0 +1,3 @@
+from .translation_pruning import TranslationPruningTask
+
+__all__ = ["TranslationPruningTask"]

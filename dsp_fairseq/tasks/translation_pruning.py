@@ -1,0 +1,75 @@
+"""fairseq's translation task, which also steps the logits of a gated model."""
+
+import math
+from dataclasses import dataclass
+from typing import List, Optional
+
+from fairseq.distributed import utils as distributed
+from fairseq.tasks import register_task
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from omegaconf import II
+
+from ..config import SEARCH_SHARE
+from ..preflight import TASK
+
+
+@dataclass
+class TranslationPruningConfig(TranslationConfig):
+    """As ``translation``, plus what is needed to know how many updates are planned."""
+
+    max_epoch: int = II("optimization.max_epoch")
+    max_update: int = II("optimization.max_update")
+    update_freq: List[int] = II("optimization.update_freq")
+
+
+@register_task(TASK, dataclass=TranslationPruningConfig)
+class TranslationPruningTask(TranslationTask):
+    """Everything of ``translation``; after each optimiser step the logits take theirs."""
+
+    def __init__(self, cfg, src_dict, tgt_dict):
+        super().__init__(cfg, src_dict, tgt_dict)
+        self._gates = None
+
+    def build_model(self, cfg, from_checkpoint=False):
+        model = super().build_model(cfg, from_checkpoint)
+        self._gates = getattr(model, "gates", None)
+        return model
+
+    def get_batch_iterator(self, dataset, *args, **kwargs):
+        batches = super().get_batch_iterator(dataset, *args, **kwargs)
+        if self._gates is not None and dataset is self.datasets.get(self.cfg.train_subset):
+            total = self._planned_updates(len(batches))
+            if total is not None:
+                self._gates.plan(max(1, round(SEARCH_SHARE * total)))
+        return batches
+
+    def optimizer_step(self, optimizer, model, update_num):
+        super().optimizer_step(optimizer, model, update_num)
+        if self._gates is not None:
+            scaler = getattr(optimizer, "scaler", None)
+            self._gates.step(
+                loss_scale=getattr(scaler, "loss_scale", 1.0), all_reduce=_sum_over_processes
+            )
+
+    def _planned_updates(self, batches: int) -> Optional[int]:
+        """Updates of the whole training, as far as --max-update and --max-epoch say."""
+        limits = []
+        if self.cfg.max_epoch:
+            limits.append(self.cfg.max_epoch * math.ceil(batches / self.cfg.update_freq[0]))
+        if self.cfg.max_update:
+            limits.append(self.cfg.max_update)
+        return min(limits) if limits else None
+
+
+def _sum_over_processes(tensor):
+    if distributed.get_data_parallel_world_size() > 1:
+        group = distributed.get_data_parallel_group()
+        device = "cpu" if distributed.use_xla() or not _uses_gpu(group) else "cuda"
+        return distributed.all_reduce(tensor.to(device), group=group).to("cpu")
+    return tensor
+
+
+def _uses_gpu(group) -> bool:
+    import torch.distributed as dist
+
+    return dist.get_backend(group) == "nccl"
