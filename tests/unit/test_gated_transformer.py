@@ -82,3 +82,151 @@ def test_open_gates_equal_stock_logits(variant, training):
         model.train(training)
     difference = stock(**batch())[0] - gated(**batch())[0]
     assert difference.abs().max() < 1e-5
+
+
+MASKS = {  # flat over 2 blocks of 3 heads, then 6 of 4
+    "one block empty": [1, 0, 1] + [0, 0, 0] + [1, 1, 0, 1] * 6,
+    "uneven": [0, 1, 0] + [1, 1, 1] + [1, 0, 0, 0] * 3 + [0, 0, 0, 0] + [0, 1, 1, 1] * 2,
+    "nothing": [0] * 30,
+    "everything": [1] * 30,
+}
+
+
+def show_mask(gated, mask):
+    """Make ``mask`` the one that decodes."""
+    mask = torch.tensor(mask, dtype=torch.float64)
+    gated.gates.logits.data.copy_(mask)
+    gated.gates.method = type(gated.gates.method)(heads=30, keep=int(mask.sum()))
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+@pytest.mark.parametrize("variant", ["post-norm", "pre-norm", "different widths"])
+def test_heads_left_out_equal_gates_of_zero(variant, mask):
+    stock, gated = pair(variant)
+    show_mask(gated, mask)
+    gated.eval()
+    assert sum(a.open_heads for a in gated.attention) == sum(mask)
+    left_out = gated(**batch())[0]
+    for attention, piece in zip(gated.attention, gated.gates.per_block(torch.tensor(mask).float())):
+        attention.gate(piece)
+    gated_out = gated(**batch())[0]
+    # a closed head in stock code: its columns of the output projection are zero
+    stock.eval()
+    for attention, piece in zip(stock_attention(stock), gated.gates.per_block(torch.tensor(mask))):
+        attention.out_proj.weight.data *= piece.repeat_interleave(attention.head_dim)
+    reference = stock(**batch())[0]
+    assert (left_out - reference).abs().max() < 1e-5
+    assert (gated_out - reference).abs().max() < 1e-5
+
+
+def stock_attention(model):
+    layers = model.decoder.layers
+    return (
+        [layer.self_attn for layer in model.encoder.layers]
+        + [layer.self_attn for layer in layers]
+        + [layer.encoder_attn for layer in layers]
+    )
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+def test_incremental_decoding_equals_the_full_forward(mask):
+    _, gated = pair("post-norm")
+    show_mask(gated, mask)
+    gated.eval()
+    sample = batch()
+    encoder_out = gated.encoder(sample["src_tokens"], sample["src_lengths"])
+    prefix = sample["prev_output_tokens"]
+    full, _ = gated.decoder(prefix, encoder_out=encoder_out)
+    state = {}
+    for step in range(1, prefix.size(1) + 1):
+        if step == 3:  # beam search swaps hypotheses: here nobody moves, but the cache is rebuilt
+            gated.decoder.reorder_incremental_state_scripting(state, torch.arange(3))
+        logits, _ = gated.decoder(prefix[:, :step], encoder_out=encoder_out, incremental_state=state)
+        rows = prefix[:, step - 1] != 1  # padding attends differently in the two paths
+        assert (logits[rows, -1] - full[rows, step - 1]).abs().max() < 1e-5
+
+
+def test_batch_equals_single_sentences():
+    _, gated = pair("post-norm")
+    show_mask(gated, MASKS["uneven"])
+    gated.eval()
+    sample = batch()
+    together = gated(**sample)[0]
+    for row, length in enumerate(sample["src_lengths"]):
+        alone = gated(
+            sample["src_tokens"][row : row + 1, -length:],
+            length.view(1),
+            sample["prev_output_tokens"][row : row + 1, :length],
+        )[0]
+        assert (together[row, :length] - alone[0]).abs().max() < 1e-5
+
+
+def test_attention_weights_equal_stock():
+    stock, gated = pair("post-norm")
+    for model in (stock, gated):
+        model.eval()
+    theirs, ours = (model(**batch())[1]["attn"][0] for model in (stock, gated))
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste", "uniform"])
+def test_evaluation_runs_under_exactly_k_heads_whatever_training_does(method):
+    torch.manual_seed(0)
+    options = dict(search_updates=100) if method == "dsp" else {}
+    _, gated = pair("post-norm", pruning_method=method, heads_to_keep=11, **options)
+    gated.train()
+    gated.set_num_updates(60)
+    gated(**batch())
+    gated.eval()
+    assert sum(attention.open_heads for attention in gated.attention) == 11
+    first = gated(**batch())[0]
+    assert torch.equal(first, gated(**batch())[0])
+
+
+@pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste"])
+def test_a_loss_moves_the_logits(method):
+    options = dict(search_updates=100) if method == "dsp" else {}
+    _, gated = pair("post-norm", pruning_method=method, heads_to_keep=11, **options)
+    gated.train()
+    gated.set_num_updates(60)
+    gated(**batch())[0].square().sum().backward()
+    assert gated.gates.logits.grad.abs().sum() > 0
+
+
+def test_after_the_search_training_and_evaluation_agree():
+    _, gated = pair("post-norm", pruning_method="dsp", heads_to_keep=11, search_updates=50)
+    gated.set_num_updates(50)
+    gated.train()
+    training = gated(**batch())[0]
+    gated.eval()
+    assert (training - gated(**batch())[0]).abs().max() < 1e-6
+
+
+def test_weights_of_removed_heads_do_not_matter_not_even_their_biases():
+    _, gated = pair("post-norm")
+    show_mask(gated, MASKS["uneven"])
+    gated.eval()
+    before = gated(**batch())[0]
+    attention = gated.attention[0]
+    d = attention.head_dim
+    for projection in (attention.q_proj, attention.k_proj, attention.v_proj):
+        projection.weight.data[:d] = 7.0
+        projection.bias.data[:d] = 7.0
+    gated.eval()
+    assert torch.equal(before, gated(**batch())[0])
+
+
+def test_stock_checkpoint_fills_in_the_gates_and_drops_the_copies():
+    stock, gated = pair("post-norm")
+    assert "encoder.layers.0.in_proj_weight" in stock.state_dict()
+    assert "encoder.layers.0.in_proj_weight" not in gated.state_dict()
+    assert "gates.logits" in gated.state_dict()
+    ours = {name for name in gated.state_dict() if not name.startswith("gates.")}
+    assert ours < set(stock.state_dict())
+
+
+def test_gates_are_no_parameters_of_the_model():
+    _, gated = pair("post-norm", pruning_method="ste", heads_to_keep=3)
+    assert not [name for name, _ in gated.named_parameters() if "gates" in name]
+    assert gated.half().gates.logits.dtype == torch.float64

@@ -1,0 +1,63 @@
+"""`torch.load` for fairseq's checkpoints: tensors and plain data, plus the few classes fairseq writes.
+
+Where: fairseq calls `torch.load(file)` and means "any pickle".
+When: torch >= 2.6 refuses every class that is not on an allow-list; older ones ran whatever the file said.
+A checkpoint is untrusted input, so the protection stays on and the allow-list holds only what
+`fairseq-train` itself writes.
+"""
+
+
+def load(file, **options):
+    """`torch.load(file, **options)` with the allow-list, which is in force for this one call only."""
+    import torch
+
+    with torch.serialization.safe_globals(allowed_globals()):
+        return torch.load(file, **options, weights_only=True)
+
+
+def allowed_globals():
+    """What checkpoints of fairseq 0.12.2 hold besides tensors and plain data."""
+    import argparse
+
+    return [argparse.Namespace, *_numbers_of_numpy(), *_containers_of_omegaconf()]
+
+
+def _numbers_of_numpy():
+    """`--eval-bleu` keeps n-gram counts as numpy numbers and arrays in the meters of the training state."""
+    import numpy
+
+    try:
+        from numpy._core import multiarray
+    except ImportError:  # numpy < 2
+        from numpy.core import multiarray
+
+    number_types = {type(numpy.dtype(name)) for name in ("float64", "int64")}
+    allowed = [numpy.ndarray, numpy.dtype, *number_types]
+    for module in ("numpy._core.multiarray", "numpy.core.multiarray"):  # as numpy 2 and numpy 1 write it
+        allowed.append((multiarray.scalar, f"{module}.scalar"))
+        allowed.append((multiarray._reconstruct, f"{module}._reconstruct"))
+    return allowed
+
+
+def _containers_of_omegaconf():
+    """Older fairseq wrote the configuration of a hydra run as omegaconf containers; 0.12.2 writes plain ones."""
+    import collections
+    import typing
+
+    from omegaconf import DictConfig, ListConfig
+    from omegaconf.base import ContainerMetadata, Metadata
+    from omegaconf.nodes import AnyNode
+
+    types_of_elements = [dict, list, int, collections.defaultdict, (typing.Any, "typing.Any")]
+    return [DictConfig, ListConfig, ContainerMetadata, Metadata, AnyNode, *types_of_elements]
+
+
+class TorchWithLoad:
+    """The torch module as one module of fairseq sees it: all of torch, but another `load`."""
+
+    def __init__(self, torch, load):
+        self._torch = torch
+        self.load = load
+
+    def __getattr__(self, name):
+        return getattr(self._torch, name)

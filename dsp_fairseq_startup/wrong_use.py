@@ -1,0 +1,93 @@
+"""Words for what fairseq 0.12.2 raises when input is missing: what was given, what was expected, what to do."""
+
+import os
+
+EXIT_CODE = 2
+MAKES_IT = "`fairseq-preprocess --destdir FOLDER` makes a data folder"
+WHERE = "(DSP_DEBUG=1 shows where it was needed)"
+
+
+def explain(error):
+    """One line for the user, or None if this is no known error of use."""
+    for explanation in (_data, _checkpoint, _user_dir, _command_line, _file):
+        message = explanation(error)
+        if message is not None:
+            return message
+    return None
+
+
+def _data(error):
+    if _raised_in(error, "infer_language_pair") and isinstance(error, FileNotFoundError):
+        return f"data folder {error.filename} does not exist; {MAKES_IT}"
+    if _raised_in(error, "infer_language_pair") and isinstance(error, NotADirectoryError):
+        return f"data folder {error.filename} is not a folder; {MAKES_IT}"
+    if str(error).startswith("Could not infer language pair"):
+        folder = _variable(error, "paths", ["the data folder"])[0]
+        return (
+            f"{folder} holds no data of a language pair (such as train.de-en.de.idx); {MAKES_IT};"
+            " or name the languages with --source-lang and --target-lang"
+        )
+    if isinstance(error, FileNotFoundError):
+        folder, name = os.path.split(str(error.filename or ""))
+        if name.startswith("dict.") and _raised_in(error, "load_dictionary"):
+            missing = f"dictionary {error.filename}" if os.path.isdir(folder) else f"data folder {folder}"
+            return f"{missing} does not exist; {MAKES_IT}"
+        if str(error).startswith("Dataset not found: "):
+            split, _, folder = str(error)[len("Dataset not found: ") :].partition(" ")
+            return f"no {split} data of these languages in {folder.strip('()')}; {MAKES_IT}"
+    return None
+
+
+def _checkpoint(error):
+    start = "Model file not found: "
+    if isinstance(error, OSError) and str(error).startswith(start):
+        return f"checkpoint {str(error)[len(start):]} does not exist; {_path_option()}"
+    if isinstance(error, IsADirectoryError) and _raised_in(error, "load_checkpoint_to_cpu"):
+        return f"checkpoint {error.filename} is a folder; {_path_option()}"
+    if isinstance(error, ValueError) and str(error).startswith("--finetune-from-model"):
+        return str(error).partition("\n")[0]
+    return None
+
+
+def _path_option():
+    return "--path takes a file that fairseq-train wrote, such as checkpoints/checkpoint_best.pt"
+
+
+def _user_dir(error):
+    if isinstance(error, FileNotFoundError) and _raised_in(error, "import_user_module"):
+        return f"--user-dir {error} does not exist; `dsp-fairseq user-dir` prints the folder of dsp_fairseq"
+    return None
+
+
+def _command_line(error):
+    """fairseq's commands check their options with `assert condition, message`."""
+    if isinstance(error, AssertionError) and _last_frame(error).f_globals["__name__"].startswith("fairseq_cli."):
+        return str(error).partition("\n")[0] or None
+    return None
+
+
+def _file(error):
+    kinds = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
+    if isinstance(error, kinds) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()} {WHERE}"
+    return None
+
+
+def _frames(error):
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
+def _last_frame(error):
+    return list(_frames(error))[-1]
+
+
+def _raised_in(error, function):
+    return any(frame.f_code.co_name == function for frame in _frames(error))
+
+
+def _variable(error, name, otherwise):
+    """fairseq's messages do not say what was given; the frame that raised still knows."""
+    return _last_frame(error).f_locals.get(name, otherwise)

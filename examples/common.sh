@@ -1,0 +1,71 @@
+# Sourced by the examples' scripts: where the project lies, one-line errors, stages, the Python environment.
+
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+script=$(basename "$0")
+
+export PYTHONUTF8=1                                  # the same text whatever the locale says
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"       # one core a run, as the published figures
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s: %s\n' "$script" "$*" >&2; exit 1; }          # the work failed
+misuse() { printf '%s: %s\n' "$script" "$*" >&2; exit 2; }        # wrong use, or something missing
+
+# value_of OPTION REMAINING-ARGUMENTS...: the argument of an option, or exit 2
+value_of() {
+    [ $# -ge 2 ] && [ -n "$2" ] || misuse "$1 needs a value; see $script --help"
+    printf '%s' "$2"
+}
+
+# activate TOOL...: puts the environment on PATH and checks that it has these commands.
+# DSP_VENV names a virtual environment; otherwise a fairseq-train already on PATH is used; otherwise
+# scripts/setup.sh makes .venv in the project.
+activate() {
+    local venv="" tool
+    if [ -n "${DSP_VENV:-}" ]; then
+        venv=$DSP_VENV
+        [ -x "$venv/bin/python" ] ||
+            misuse "DSP_VENV=$venv is not a virtual environment (no bin/python): make one with 'bash scripts/setup.sh --venv $venv', or unset DSP_VENV"
+    elif ! command -v fairseq-train >/dev/null; then
+        venv=$project/.venv
+        bash "$project/scripts/setup.sh" --venv "$venv" || exit $?
+    fi
+    [ -z "$venv" ] || PATH=$venv/bin:$PATH
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null ||
+            misuse "command $tool not found${venv:+ in $venv}: 'bash scripts/setup.sh' installs it"
+    done
+}
+
+# lock DIR: one script at a time in a folder; the lock goes when the last process of that script is gone
+lock() {
+    mkdir -p "$1" 2>/dev/null && [ -w "$1" ] || misuse "cannot write to $1: choose another folder with --out"
+    command -v flock >/dev/null || return 0
+    exec 9>>"$1/.lock"
+    flock -n 9 || misuse "another run is working in $1: wait for it, or choose another folder with --out"
+}
+
+# stage NAME FUNCTION OUTPUT: makes OUTPUT by calling `FUNCTION PARTIAL-OUTPUT`, which becomes OUTPUT by one
+# rename at the end. An OUTPUT that is there is finished, and skipped. What the tools say goes to a log.
+stage() {
+    local name=$1 make=$2 output=$3 status=0 started=$SECONDS
+    local partial=$output.partial log=$out/logs/$name.log
+    if [ -e "$output" ]; then
+        say "$name: done before, skipped"
+        return
+    fi
+    mkdir -p "$out/logs"
+    rm -rf "$partial"
+    printf '%s: ' "$name"
+    set +e                                           # not `|| status=$?`: that would switch off -e inside
+    (set -e; "$make" "$partial") >"$log" 2>&1
+    status=$?
+    set -e
+    if [ "$status" -ne 0 ]; then
+        rm -rf "$partial"
+        say "failed after $((SECONDS - started)) s"
+        [ "$status" -ne 2 ] || { tail -n 1 "$log" >&2; exit 2; }       # a helper's own one-line error
+        fail "stage $name failed: $(tail -n 1 "$log") (all of it: $log)"
+    fi
+    mv "$partial" "$output"
+    say "$((SECONDS - started)) s"
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""The table of the quick start: heads kept in each block, and BLEU.
+
+    python table.py WORK MODEL...
+
+reads WORK/models/MODEL/checkpoint_last.pt and WORK/bleu/MODEL.json (as sacrebleu wrote it).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tabulate import tabulate
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def heads_per_block(checkpoint: Path) -> "dict[str, list[int]]":
+    """{"encoder.self": [4, 2, 1], ...}: heads that the checkpoint decodes with, layer by layer."""
+    sys.path.insert(0, str(PROJECT))
+    from dsp_fairseq.checkpoint import kept_heads
+
+    kept = kept_heads(str(checkpoint))
+    heads: dict[str, list[int]] = {}
+    for block, count in zip(kept.inventory.blocks, kept.per_block):
+        heads.setdefault(block.kind, []).append(count)
+    return heads
+
+
+def row(work: Path, model: str) -> "dict[str, str]":
+    heads = heads_per_block(work / "models" / model / "checkpoint_last.pt")
+    return {
+        "model": model,
+        "heads": str(sum(map(sum, heads.values()))),
+        **{kind: " ".join(map(str, counts)) for kind, counts in heads.items()},
+        "BLEU": f"{read_bleu(work, model)['score']:.2f}",
+    }
+
+
+def read_bleu(work: Path, model: str) -> dict:
+    return json.loads((work / "bleu" / f"{model}.json").read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", metavar="WORK", type=Path, help="the folder that run.sh filled")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help="names under WORK/models")
+    options = parser.parse_args()
+    rows = [row(options.work, model) for model in options.models]
+    print("\nheads kept in each attention block (layer 1, 2, 3), and BLEU on values never seen in training")
+    print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
+    print(f"BLEU by sacrebleu: {read_bleu(options.work, options.models[0])['signature']}\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        print(f"table.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Sets up if needed, then runs all tests. Arguments go to pytest: bash scripts/test.sh -k startup -x
+# The environment variable DSP_VENV names another virtual environment than .venv.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+venv=${DSP_VENV:-$PWD/.venv}
+bash scripts/setup.sh --venv "$venv"
+
+folders=()
+for folder in tests/unit tests/integration tests/system; do
+    if [ -d "$folder" ]; then folders+=("$folder"); fi
+done
+
+# the models of the tests are tiny: more threads would only wait for one another
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export PATH=$venv/bin:$PATH
+exec "$venv/bin/python" -m pytest --durations=15 "${folders[@]}" "$@"

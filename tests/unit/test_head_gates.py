@@ -1,0 +1,202 @@
+"""The gates over a training: schedules by update, one sample an update, a rate of their own."""
+
+import pytest
+import torch
+
+from dsp_fairseq.config import RECIPES, PruningConfig
+from dsp_fairseq.gates import hard_top_k
+from dsp_fairseq.gates.head_gates import HeadGates
+from dsp_fairseq.gates.logit_adam import LogitAdam
+from dsp_fairseq.inventory import Inventory
+
+INVENTORY = Inventory.of_transformer(2, 3, 2, 4)
+HEADS = INVENTORY.heads
+LEARNED = [name for name, recipe in RECIPES.items() if recipe.learns]
+
+
+def gates_of(method="dsp", keep=5, seed=1, **options):
+    if method == "dsp":
+        options.setdefault("search_updates", 100)
+    config = PruningConfig(pruning_method=method, heads_to_keep=keep, **options)
+    recipe = RECIPES[method].defaults
+    for name, value in recipe.items():
+        if getattr(config, name) is None:
+            setattr(config, name, value)
+    torch.manual_seed(seed)
+    return HeadGates(INVENTORY, config.method(INVENTORY), config.rate, seed)
+
+
+def train(gates, slope, updates, first=0):
+    """Updates of a linear loss slope . gates."""
+    for update in range(first, first + updates):
+        gates.set_num_updates(update)
+        gates.begin_update()
+        sample = None if gates.settled else gates.sample()
+        if sample is not None:
+            (sample * slope).sum().backward()
+            gates.add_sample_size(1)
+            gates.step()
+    return gates
+
+
+@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("keep", [0, 1, HEADS - 1, HEADS])
+def test_mask_is_exact(method, keep):
+    gates = gates_of(method, keep)
+    train(gates, torch.randn(HEADS, dtype=torch.float64), 30)
+    assert gates.mask().sum() == keep
+    gates.logits.data.zero_()
+    assert gates.mask().sum() == keep
+
+
+@pytest.mark.parametrize("method", LEARNED)
+@pytest.mark.parametrize("update", [0, 34, 36, 60, 99])
+def test_sample_has_the_budget_of_the_update(method, update):
+    gates = gates_of(method)
+    gates.set_num_updates(update)
+    sample = gates.sample()
+    if sample is None:
+        assert gates.heads_kept == HEADS
+    else:
+        assert sample.sum().item() == pytest.approx(gates.heads_kept)
+        assert sample.dtype == torch.float64
+
+
+def test_dsp_opens_all_then_falls_then_settles_on_the_mask_that_decodes():
+    gates = gates_of("dsp", 5)
+    budgets = []
+    for update in range(101):
+        gates.set_num_updates(update)
+        budgets.append(gates.heads_kept)
+    assert budgets[35] == HEADS and budgets[36] < HEADS and budgets[100] == 5
+    assert gates.settled and gates.temperature is None
+    gates.set_num_updates(99)
+    assert not gates.settled
+
+
+def test_dsp_noise_is_gone_at_the_end_of_the_search():
+    gates = gates_of("dsp", 5)
+    gates.logits.data.copy_(torch.randn(HEADS))
+    gates.set_num_updates(99)
+    assert torch.equal(gates.sample().detach() > 0.5, gates.mask())
+
+
+def test_one_sample_an_update_and_another_in_the_next():
+    gates = gates_of("dsp-published")
+    gates.set_num_updates(7)
+    first = gates.sample()
+    assert torch.equal(first, gates.sample())
+    gates.set_num_updates(8)
+    assert not torch.equal(first, gates.sample())
+    assert not torch.equal(first, gates_of("dsp-published", seed=2).sample())
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_useful_heads_win(method):
+    slope = torch.ones(HEADS, dtype=torch.float64)
+    useful = torch.arange(HEADS) % 4 == 3  # later heads of a block, against the prior
+    slope[useful] = -1.0
+    keep = int(useful.sum())
+    gates = train(gates_of(method, keep), slope, 99 if method == "dsp" else 400)
+    assert torch.equal(gates.mask(), useful)
+
+
+def test_a_uniform_choice_never_moves():
+    gates = gates_of("uniform")
+    assert gates.settled and not gates.logits.requires_grad
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one():
+    slope = torch.randn(HEADS, dtype=torch.float64)
+    whole = train(gates_of(), slope, 80)
+    half = train(gates_of(), slope, 50)
+    resumed = gates_of()
+    resumed.set_num_updates(50)
+    resumed.load_state_dict(half.state_dict())
+    train(resumed, slope, 30, first=50)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_restarted_search_forgets_the_old_one():
+    gates = train(gates_of(search_updates=50), torch.randn(HEADS, dtype=torch.float64), 50)
+    assert gates.adam.steps > 0
+    gates.set_num_updates(0)
+    assert gates.adam.steps == 0 and not gates.settled
+
+
+def test_planned_search_is_kept_from_the_checkpoint():
+    begun = gates_of(search_updates=None)
+    begun.plan(40)
+    longer = gates_of(search_updates=None)
+    longer.load_state_dict(begun.state_dict())
+    longer.plan(80)
+    assert longer.method.search_updates == 40
+
+
+def test_gradient_is_per_unit_of_loss_and_free_of_the_loss_scale():
+    moved = []
+    for batches, scale in ((1, 1.0), (4, 1.0), (1, 128.0)):
+        gates = gates_of("ste")
+        gates.adam.eps = 1.0  # so that the size of the gradient shows
+        before = gates.logits.clone()
+        gates.begin_update()
+        for _ in range(batches):
+            (gates.sample() * scale * torch.ones(HEADS)).sum().backward()
+            gates.add_sample_size(1)
+        gates.step(loss_scale=scale)
+        moved.append(before - gates.logits)
+    assert torch.allclose(moved[0], moved[1]) and torch.allclose(moved[0], moved[2])
+
+
+def test_gradients_of_an_abandoned_update_are_forgotten():
+    gates = gates_of("ste")
+    (gates.sample() * float("inf")).sum().backward()
+    gates.begin_update()
+    before = gates.logits.clone()
+    gates.step()
+    assert torch.equal(before, gates.logits)
+
+
+def test_processes_add_gradients_and_sample_sizes():
+    gates = gates_of("ste")
+    gates.adam.eps = 1.0
+    gates.sample().sum().backward()
+    gates.add_sample_size(2)
+    seen = []
+    gates.step(all_reduce=lambda total: seen.append(total.clone()) or total * 2)
+    assert seen[0].tolist() == [1.0] * HEADS + [2.0]
+
+
+def test_casting_and_moving_the_model_leaves_the_logits_alone():
+    gates = gates_of("ste").half()
+    assert gates.logits.dtype == torch.float64 and gates.logits.requires_grad
+
+
+@pytest.mark.parametrize("betas", [(0.9, 0.98)])
+def test_adam_equals_torch(betas):
+    logits = torch.randn(6, dtype=torch.float64)
+    reference = torch.nn.Parameter(logits.clone())
+    theirs = torch.optim.Adam([reference], lr=0.2, betas=betas, eps=1e-8)
+    ours = LogitAdam(6, 0.2, pooled=False, betas=betas)
+    for _ in range(20):
+        gradient = torch.randn(6, dtype=torch.float64)
+        reference.grad = gradient.clone()
+        theirs.step()
+        ours.step(logits, gradient)
+    assert torch.allclose(logits, reference.detach(), atol=1e-12)
+
+
+def test_pooled_moment_keeps_the_sizes_of_gradients():
+    logits = torch.zeros(3, dtype=torch.float64)
+    LogitAdam(3, 0.1, pooled=True).step(logits, torch.tensor([4.0, 2.0, 0.0], dtype=torch.float64))
+    assert logits[0] == pytest.approx(2 * logits[1].item(), rel=1e-6)
+    assert logits[2] == 0
+    assert logits.square().mean().sqrt() == pytest.approx(0.1, rel=1e-6)
+
+
+def test_uniform_prior_makes_the_start_uniform():
+    gates = gates_of("dsp", 6)
+    uniform = gates_of("uniform", 6)
+    assert torch.equal(gates.mask(), uniform.mask())
+    assert gates.mask().sum() == hard_top_k(gates.logits, 6).sum()
