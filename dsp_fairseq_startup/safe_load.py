@@ -7,11 +7,11 @@ A checkpoint is untrusted input, so the protection stays on and the allow-list h
 """
 
 
-def load(file, **options):
+def load(file, also_allowed=(), **options):
     """`torch.load(file, **options)` with the allow-list, which is in force for this one call only."""
     import torch
 
-    with torch.serialization.safe_globals(allowed_globals()):
+    with torch.serialization.safe_globals([*allowed_globals(), *also_allowed]):
         return torch.load(file, **options, weights_only=True)
 
 

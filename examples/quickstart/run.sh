@@ -26,12 +26,12 @@ while [ $# -gt 0 ]; do
 done
 
 updates=800
-models="all-heads a-third a-ninth"
+models="all third ninth"
 pruning_of() {                                       # the flags in which the three trainings differ
     case $1 in
-        all-heads) echo --pruning-method none ;;
-        a-third) echo --pruning-method dsp --heads-to-keep 12 ;;
-        a-ninth) echo --pruning-method dsp --heads-to-keep 4 ;;
+        all) echo --pruning-method none ;;
+        third) echo --pruning-method dsp --heads-to-keep 12 ;;
+        ninth) echo --pruning-method dsp --heads-to-keep 4 ;;
     esac
 }
 
@@ -74,21 +74,24 @@ bleu() { sacrebleu "$out/corpus/test.en" -i "$out/decoded/$model/hypotheses.en" 
 elapsed() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
 step() { printf '[%s] ' "$(elapsed)"; stage "$@"; }
 
-# "412 (12 heads, loss 1.62)", as the log of a training has it last
+# updates, heads and loss, as the log of a training has them last
 state_of() {
     local seen
-    seen=$(sed -n 's/.*"loss": "\([^"]*\)".*"heads_kept": "\([^"]*\)".*"num_updates": "\([^"]*\)".*/\3 (\2 heads, loss \1)/p' \
+    seen=$(sed -n 's/.*"loss": "\([^"]*\)".*"heads_kept": "\([^"]*\)".*"num_updates": "\([^"]*\)".*/\3 \2 \1/p' \
         "$out/logs/train-$1.log" | tail -n 1)
-    printf '%s' "${seen:-starts}"
+    printf '%s' "${seen:-0 36 -}"
 }
 
 # one line that renews itself on a terminal; elsewhere a line now and then
 show_progress() {
-    local line model
-    line="[$(elapsed)] of $updates updates"
+    local model line="" losses="" update heads loss
     for model in $models; do
-        [ -z "${pid_of[$model]:-}" ] || line+=" | $model $(state_of "$model")"
+        [ -n "${pid_of[$model]:-}" ] || continue
+        read -r update heads loss <<<"$(state_of "$model")"
+        line+="$model $update/$updates $heads heads | "
+        losses+=" $loss"
     done
+    line="[$(elapsed)] ${line}loss$losses"
     if [ -t 1 ]; then
         printf '\r\033[K%.*s' "$(($(tput cols 2>/dev/null || echo 80) - 1))" "$line"
     elif [ $((SECONDS - shown)) -ge 20 ]; then
@@ -97,10 +100,10 @@ show_progress() {
     fi
 }
 
-declare -A pid_of                                    # trainings that run, by model
+declare -A pid_of=()                                 # trainings that run, by model
 stop_trainings() { [ ${#pid_of[@]} -eq 0 ] || kill "${pid_of[@]}" 2>/dev/null || true; }
 trap stop_trainings EXIT
-trap 'exit 130' INT
+trap 'echo; exit 130' INT
 trap 'exit 143' TERM
 
 # all at once: each uses one core at most, and two cores stay busy to the end
