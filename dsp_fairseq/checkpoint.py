@@ -1,11 +1,10 @@
 """Reading checkpoints: untrusted input, loaded with an allow-list."""
 
-import argparse
-import pickle
+import os
 from argparse import Namespace
 from typing import Any, Dict, List, NamedTuple
 
-import torch
+from dsp_fairseq_startup.checkpoints import load_checkpoint
 from torch import Tensor
 
 from .errors import BadInput
@@ -14,28 +13,14 @@ from .inventory import Inventory
 
 
 def load(path: str) -> Dict[str, Any]:
-    """The content of a checkpoint, on the CPU and not read before it is used.
+    """The content of a checkpoint, on the CPU, tensors read from the file when they are used.
 
-    Raises BadInput when the file is missing, damaged, or carries anything but tensors and options.
+    Raises BadInput when there is no such file, BadCheckpoint (exit code 2 like it) when the file is
+    damaged or carries anything but what fairseq writes.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise BadInput(f"checkpoint {path}: does not exist") from None
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise BadInput(
-            f"checkpoint {path}: damaged or not a checkpoint ({_first_line(error)}); "
-            "take an earlier checkpoint"
-        ) from None
-    except pickle.UnpicklingError as error:
-        raise BadInput(
-            f"checkpoint {path}: refused, it carries objects that a checkpoint does not need "
-            f"({_first_line(error)})"
-        ) from None
-    if not isinstance(state, dict) or "model" not in state:
-        raise BadInput(f"checkpoint {path}: not a checkpoint of fairseq (it has no model in it)")
-    return state
+    if not os.path.isfile(path):
+        raise BadInput(f"checkpoint {path}: does not exist")
+    return load_checkpoint(path, map_location="cpu", mmap=True)
 
 
 def load_model_options(path: str) -> Namespace:
@@ -80,7 +65,3 @@ def kept_heads(path: str) -> KeptHeads:
 def _model_options(state: Dict[str, Any]) -> Namespace:
     options = state["cfg"]["model"] if state.get("cfg") else state["args"]
     return Namespace(**options) if isinstance(options, dict) else options
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

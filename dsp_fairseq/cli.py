@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+
 from . import __version__
 from .errors import BadInput
 
@@ -14,7 +16,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments) or 0
-    except BadInput as error:
+    except (BadInput, BadCheckpoint) as error:
         if arguments.debug:
             raise
         print(f"dsp-fairseq {arguments.command}: error: {error}", file=sys.stderr)

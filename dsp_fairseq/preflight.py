@@ -15,7 +15,9 @@ CRITERION = "dsp_label_smoothed_cross_entropy"
 def check_training(args: Namespace) -> None:
     """Raise BadInput with all problems of a parsed ``fairseq-train`` command line."""
     problems = model_problems(args)
-    if hasattr(args, "save_dir"):
+    # fairseq comes here again when it builds a model from a checkpoint, which holds the options of
+    # its training and, unlike a fresh command line, the name of the model
+    if hasattr(args, "save_dir") and not hasattr(args, "_name"):
         problems += _driver_problems(args) + _data_problems(args)
         if not problems:
             problems += _checkpoint_problems(args)

@@ -12,11 +12,11 @@ def mend(checkpoint_utils):
     checkpoint_utils.torch = safe_load.TorchWithLoad(checkpoint_utils.torch, load_checkpoint)
 
 
-def load_checkpoint(file, map_location=None):
-    """Read an open checkpoint file; raise `BadCheckpoint` if it is damaged, foreign, or not fairseq's."""
+def load_checkpoint(file, map_location=None, **options):
+    """Read a checkpoint, an open file or a path; raise `BadCheckpoint` if it is damaged, foreign, or not fairseq's."""
     name = getattr(file, "name", file)
     try:
-        state = safe_load.load(file, map_location=map_location)
+        state = safe_load.load(file, map_location=map_location, **options)
     except MemoryError:
         raise
     except Exception as error:  # a damaged file makes torch raise nearly anything

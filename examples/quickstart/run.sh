@@ -145,7 +145,7 @@ finish_training() {
 version=$(cat "$here/run.sh" "$here/generate.py" | cksum)
 if [ -e "$out/.quickstart" ]; then
     [ "$force" = yes ] || [ "$(cat "$out/.quickstart")" = "$version" ] ||
-        misuse "--out $out was filled by another version of the quick start: add --force to make it again, or choose another folder"
+        misuse "--out $out was filled by another version of this script: add --force, or choose another folder"
 elif [ -n "$(ls -A "$out" 2>/dev/null)" ]; then
     misuse "--out $out holds something else: choose a new or an empty folder"
 fi
