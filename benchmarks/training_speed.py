@@ -35,13 +35,14 @@ def variants(heads: int, updates: int) -> "dict[str, list[str]]":
     gated = ["--user-dir", str(PROJECT / "dsp_fairseq"), "--arch", "gated_transformer_iwslt_de_en"]
     gated += ["--task", "translation_pruning", "--criterion", "dsp_label_smoothed_cross_entropy"]
     third = ["--heads-to-keep", str(heads // 3)]
-    search = ["--search-updates", str(10**6)]
     return {
         "stock": stock,
         "none": [*gated, "--pruning-method", "none"],
-        "dsp, warm-up": [*gated, *third, *search, "--search-warmup-updates", str(10**6 - 1)],
-        # a long search that has begun: K heads sampled from the first counted update on
-        "dsp, search": [*gated, *third, "--search-warmup-updates", "0", "--search-updates", str(updates + 1)],
+        "dsp, warm-up": [
+            *gated, *third, "--search-updates", str(updates), "--search-warmup-updates", str(updates - 1),
+        ],  # fmt: skip
+        # the whole fall of the budget, from H to K, within the run
+        "dsp, search": [*gated, *third, "--search-warmup-updates", "0", "--search-updates", str(updates)],
         "dsp, settled": [*gated, *third, "--search-updates", "1"],
         "dsp-published": [*gated, *third, "--pruning-method", "dsp-published"],
         "ste": [*gated, *third, "--pruning-method", "ste"],

@@ -1,6 +1,7 @@
 """Reading checkpoints: untrusted input, loaded with an allow-list."""
 
 import os
+import zipfile
 from argparse import Namespace
 from typing import Any, Dict, List, NamedTuple
 
@@ -20,7 +21,8 @@ def load(path: str) -> Dict[str, Any]:
     """
     if not os.path.isfile(path):
         raise BadInput(f"checkpoint {path}: does not exist")
-    return load_checkpoint(path, map_location="cpu", mmap=True)
+    # torch before 1.6 wrote another format, which cannot be mapped
+    return load_checkpoint(path, map_location="cpu", mmap=zipfile.is_zipfile(path))
 
 
 def load_model_options(path: str) -> Namespace:

@@ -242,11 +242,21 @@ def _number_problems(args: Namespace) -> List[str]:
     options = PruningConfig.from_args(args)
     first, last = options.initial_temperature, options.final_temperature
     if first is not None and last is not None and last > first:
+        unsaid = " (the default)"
         problems.append(
-            f"--final-temperature {last}: must not be above --initial-temperature ({first}); "
-            "the temperature falls"
+            f"--final-temperature {last}{'' if getattr(args, 'final_temperature', None) else unsaid}: "
+            "the temperature falls, so it must not be above --initial-temperature "
+            f"{first}{'' if getattr(args, 'initial_temperature', None) else unsaid}"
         )
-    search, warmup = options.search_updates, options.search_warmup_updates
+    search, total = options.search_updates, getattr(args, "max_update", None)
+    if search is not None and total and search > total:
+        problems.append(
+            f"--search-updates {search}: must not be above --max-update ({total}), or the choice is "
+            "never made"
+        )
+    warmup = options.search_warmup_updates
+    if search is None and total:
+        search = round(SEARCH_SHARE * total)
     if search is not None and warmup is not None and warmup >= search:
         problems.append(
             f"--search-warmup-updates {warmup}: must be below --search-updates ({search})"

@@ -5,7 +5,8 @@ import os
 from argparse import Namespace
 from typing import List, Optional
 
-from .config import RECIPES, model_problems
+from .config import RECIPES, inventory_of, model_problems
+from .checkpoint import load_model_options
 from .errors import refuse
 
 TASK = "translation_pruning"
@@ -27,6 +28,11 @@ def check_training(args: Namespace) -> None:
 def _driver_problems(args: Namespace) -> List[str]:
     """A learned choice needs the task that steps the logits and the criterion that counts for it."""
     method = args.pruning_method
+    if method == "none" and args.heads_to_keep not in (None, inventory_of(args).heads):
+        return [
+            f"--heads-to-keep {args.heads_to_keep}: --pruning-method none trains with all heads; "
+            "leave it out, or choose another method"
+        ]
     if method not in RECIPES or not RECIPES[method].learns:
         return []
     problems = []
@@ -63,19 +69,12 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
     """The checkpoint that training would go on from must be readable and mean the same pruning."""
     path = _restored(args)
     if path is None:
-        return [
-            f"--{option.replace('_', '-')} {value}: does not exist"
-            for option, value in (
-                ("restore_file", None if args.restore_file == "checkpoint_last.pt" else args.restore_file),
-                ("finetune_from_model", args.finetune_from_model),
-            )
-            if value and not os.path.isfile(value)
-        ]
-    from .checkpoint import load_model_options
-
+        if args.finetune_from_model:
+            load_model_options(args.finetune_from_model)
+        return []
     stored = load_model_options(path)
     problems = []
-    for option in ("pruning_method", "heads_to_keep"):
+    for option in ("pruning_method", "heads_to_keep", "search_updates"):
         if not hasattr(stored, option):
             continue  # a checkpoint of the stock transformer
         then, now = getattr(stored, option), getattr(args, option)
@@ -89,6 +88,7 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
 
 def _restored(args: Namespace) -> Optional[str]:
     """The checkpoint that fairseq would go on from, None when it would start afresh."""
-    name = args.restore_file
-    path = os.path.join(args.save_dir, name) if name == "checkpoint_last.pt" else name
-    return path if os.path.isfile(path) else None
+    if args.restore_file != "checkpoint_last.pt":
+        return args.restore_file
+    last = os.path.join(args.save_dir, args.restore_file)
+    return last if os.path.isfile(last) else getattr(args, "continue_once", None)

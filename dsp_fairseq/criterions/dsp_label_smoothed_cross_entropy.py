@@ -7,6 +7,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 
+from ..errors import BadInput
 from ..preflight import CRITERION
 from .label_smoothed_loss import label_smoothed_loss
 
@@ -27,7 +28,12 @@ class DspLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         return super().train(mode)
 
     def forward(self, model, sample, reduce=True):
-        gates = model.gates
+        gates = getattr(model, "gates", None)
+        if gates is None:
+            raise BadInput(
+                f"--criterion {CRITERION}: needs a gated model; say --arch gated_transformer or one "
+                "of its shapes, or --criterion label_smoothed_cross_entropy"
+            )
         if self._starts_update:
             gates.begin_update()
             self._starts_update = False

@@ -36,10 +36,10 @@ class HeadGates(nn.Module):
             self.plan(method.search_updates)
 
     def plan(self, search: int) -> None:
-        """End the search at this update, unless a loaded checkpoint has begun one already."""
-        self._planned_search = search
+        """End the search at this update, unless the user or a loaded checkpoint has said when."""
+        self._planned_search = self._unplanned.search_updates or search
         if not self.search:
-            self._end_search_at(search)
+            self._end_search_at(self._planned_search)
 
     def _end_search_at(self, search: float) -> None:
         self.search.fill_(search)
@@ -113,6 +113,9 @@ class HeadGates(nn.Module):
         total = torch.cat([self.logits.grad, self.logits.new_tensor([self._sample_size])])
         if all_reduce is not None:
             total = all_reduce(total)
+        if not total.isfinite().all():  # an overflow, which mixed precision lives with
+            self.begin_update()
+            return
         self.adam.step(self.logits, total[:-1] / (total[-1] or 1.0) / loss_scale)
         self.begin_update()
 

@@ -23,10 +23,10 @@ def head_budget(update: int, heads: int, keep: int, start: int, end: int) -> int
 
     The cubic of gradual magnitude pruning (Zhu & Gupta 2017, eq. 1).
     """
-    if update < start:
-        return heads
     if update >= end:
         return keep
+    if update < start:
+        return heads
     left = 1.0 - (update - start) / (end - start)
     return keep + round((heads - keep) * left**3)
 

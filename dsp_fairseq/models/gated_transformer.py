@@ -50,7 +50,7 @@ class GatedTransformerModel(TransformerModel):
         options = PruningConfig.from_args(args)
         inventory = inventory_of(args)
         model.gates = HeadGates(
-            inventory, options.method(inventory), options.rate, getattr(args, "seed", 1) or 1
+            inventory, options.method(inventory), options.rate, getattr(args, "seed", 1)
         )
         return model
 
@@ -102,14 +102,17 @@ class GatedTransformerModel(TransformerModel):
             for attention in self.attention:
                 attention.open_all()
             return
-        like = self.decoder.layers[0].self_attn.out_proj.weight
-        for attention, piece in zip(self.attention, self.gates.per_block(gates.to(like))):
+        gates = gates.to(self._device, torch.float32)
+        for attention, piece in zip(self.attention, self.gates.per_block(gates)):
             attention.gate(piece)
 
     def _keep_mask(self) -> None:
-        device = self.decoder.layers[0].self_attn.out_proj.weight.device
         for attention, mask in zip(self.attention, self.gates.per_block(self.gates.mask())):
-            attention.keep(torch.nonzero(mask).flatten().to(device))
+            attention.keep(torch.nonzero(mask).flatten().to(self._device))
+
+    @property
+    def _device(self) -> torch.device:
+        return self.decoder.layers[0].self_attn.out_proj.weight.device
 
     def _announce(self) -> None:
         """Say once what a loaded model decodes with."""

@@ -42,7 +42,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         self._gates = self._kept = self._sliced = None
 
     def gate(self, gates: Tensor) -> None:
-        """Compute every head, times ``gates`` [heads] (of the model's type and device)."""
+        """Compute every head, times ``gates`` [heads] (float32, on the model's device)."""
         self._gates, self._kept, self._sliced = gates, None, None
 
     def keep(self, heads: Tensor) -> None:
@@ -53,6 +53,14 @@ class GatedMultiheadAttention(MultiheadAttention):
     def train(self, mode: bool = True):
         self._sliced = None
         return super().train(mode)
+
+    def _apply(self, fn, recurse=True):
+        self._sliced = None
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self):
+        # a copy (fairseq's EMA) is made between updates: it gets its own gates at its next forward
+        return {**super().__getstate__(), "_gates": None, "_sliced": None}
 
     def _load_from_state_dict(self, *args, **kwargs):
         self._sliced = None
@@ -66,7 +74,7 @@ class GatedMultiheadAttention(MultiheadAttention):
     def _weights(self) -> HeadWeights:
         if self._kept is None:
             return self._gated_weights()
-        if self.training:
+        if self.training or torch.is_grad_enabled():
             return self._slice()
         if self._sliced is None:  # evaluation: weights stand still, slice them once
             self._sliced = self._slice()
@@ -75,8 +83,10 @@ class GatedMultiheadAttention(MultiheadAttention):
     def _gated_weights(self) -> HeadWeights:
         output = self.out_proj.weight
         if self._gates is not None:
-            # [heads] -> [heads, d] -> [heads*d]
-            output = output * self._gates.unsqueeze(1).expand(-1, self.head_dim).reshape(-1)
+            # [heads] -> [heads, d] -> [heads*d]; in float32, for a gate's gradient is a sum over
+            # D*d products, which overflows half precision long before the weights' gradients do
+            columns = self._gates.unsqueeze(1).expand(-1, self.head_dim).reshape(-1)
+            output = (output.float() * columns).to(output.dtype)
         return HeadWeights(
             (self.q_proj.weight, self.q_proj.bias),
             (self.k_proj.weight, self.k_proj.bias),
@@ -179,6 +189,11 @@ class GatedMultiheadAttention(MultiheadAttention):
         """No head open: the output bias, and no attention anywhere."""
         target, batch = query.shape[:2]
         output = self.out_proj.bias.expand(target, batch, -1)
+        if self.training:  # data parallel training waits for a gradient of every parameter
+            unused = (self.q_proj, self.k_proj, self.v_proj, self.out_proj)
+            output = output + 0.0 * sum(
+                projection.weight[0, 0] + projection.bias[0] for projection in unused
+            )
         if not (need_weights or need_head_weights):
             return output, None
         source = query.size(0) if key is None else key.size(0)

@@ -43,13 +43,19 @@ class TranslationPruningTask(TranslationTask):
                 self._gates.plan(max(1, round(SEARCH_SHARE * total)))
         return batches
 
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        loss, sample_size, logging_output = super().train_step(
+            sample, model, criterion, optimizer, update_num, ignore_grad
+        )
+        if ignore_grad and self._gates is not None:  # a batch that only fills up a process
+            self._gates.add_sample_size(-sample_size)
+        return loss, sample_size, logging_output
+
     def optimizer_step(self, optimizer, model, update_num):
+        scale = _loss_scale(optimizer)  # of the gradients at hand: the step may change it
         super().optimizer_step(optimizer, model, update_num)
         if self._gates is not None:
-            scaler = getattr(optimizer, "scaler", None)
-            self._gates.step(
-                loss_scale=getattr(scaler, "loss_scale", 1.0), all_reduce=_sum_over_processes
-            )
+            self._gates.step(loss_scale=scale, all_reduce=_sum_over_processes)
 
     def _planned_updates(self, batches: int) -> Optional[int]:
         """Updates of the whole training, as far as --max-update and --max-epoch say."""
@@ -59,6 +65,14 @@ class TranslationPruningTask(TranslationTask):
         if self.cfg.max_update:
             limits.append(self.cfg.max_update)
         return min(limits) if limits else None
+
+
+def _loss_scale(optimizer) -> float:
+    """What mixed precision multiplied the loss by: fairseq's scaler (fp16) or torch's (amp)."""
+    scaler = getattr(optimizer, "scaler", None)
+    if scaler is None:
+        return 1.0
+    return scaler.get_scale() if hasattr(scaler, "get_scale") else scaler.loss_scale
 
 
 def _sum_over_processes(tensor):

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from dsp_fairseq.config import RECIPES, PruningConfig
-from dsp_fairseq.gates import hard_top_k
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.logit_adam import LogitAdam
 from dsp_fairseq.inventory import Inventory
@@ -121,8 +120,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one():
 def test_a_restarted_search_forgets_the_old_one():
     gates = train(gates_of(search_updates=50), torch.randn(HEADS, dtype=torch.float64), 50)
     assert gates.adam.steps > 0
+    gates.plan(9)  # what the task derives from the planned updates: the user's word stands
     gates.set_num_updates(0)
     assert gates.adam.steps == 0 and not gates.settled
+    assert gates.method.search_updates == 50
+
+
+def test_an_overflow_leaves_no_trace():
+    gates = gates_of("ste")
+    before = gates.logits.clone()
+    (gates.sample() * float("inf")).sum().backward()
+    gates.add_sample_size(1)
+    gates.step()
+    assert torch.equal(before, gates.logits) and gates.adam.steps == 0 and gates.logits.grad is None
 
 
 def test_planned_search_is_kept_from_the_checkpoint():
@@ -199,4 +209,3 @@ def test_uniform_prior_makes_the_start_uniform():
     gates = gates_of("dsp", 6)
     uniform = gates_of("uniform", 6)
     assert torch.equal(gates.mask(), uniform.mask())
-    assert gates.mask().sum() == hard_top_k(gates.logits, 6).sum()
