@@ -87,13 +87,17 @@ class _RelaxedTopK(torch.autograd.Function):
     def forward(ctx, perturbed: Tensor, k: int, temperature: float) -> Tensor:
         scores = perturbed.detach().cpu().numpy() / temperature  # r / t, [H]
         picks = np.empty((k, scores.size))  # p_1 .. p_k, [k, H]
+        left = np.empty_like(scores)
         with np.errstate(divide="ignore"):
             for p in picks:
-                np.subtract(scores, scores.max(), out=p)
+                np.subtract(scores, np.maximum.reduce(scores), out=p)
                 np.exp(p, out=p)
-                p /= p.sum()
+                np.divide(p, np.add.reduce(p), out=p)
                 # 1 - p == 0 gives -inf: a head that was taken for certain is never taken again
-                scores += np.log1p(-p) / temperature
+                np.negative(p, out=left)
+                np.log1p(left, out=left)
+                np.divide(left, temperature, out=left)
+                np.add(scores, left, out=scores)
         ctx.picks, ctx.temperature = picks, temperature
         return torch.from_numpy(picks.sum(axis=0)).to(perturbed.device)
 
@@ -105,10 +109,15 @@ class _RelaxedTopK(torch.autograd.Function):
         # d log(1 - p) / dp; nothing flows through a head that was taken for certain
         slopes = np.divide(-1.0, left * temperature, out=np.zeros_like(left), where=left > 0)
         grad_scores = np.zeros_like(grad)
+        grad_p = np.empty_like(grad)
         for p, slope in zip(picks[::-1], slopes[::-1]):
-            grad_p = grad + grad_scores * slope
-            grad_scores += p * (grad_p - grad_p @ p)
-            np.clip(grad_scores, -_GRADIENT_LIMIT, _GRADIENT_LIMIT, out=grad_scores)
+            np.multiply(grad_scores, slope, out=grad_p)
+            np.add(grad_p, grad, out=grad_p)
+            if not grad_p.dot(grad_p) < _GRADIENT_LIMIT**2:
+                np.clip(grad_p, -_GRADIENT_LIMIT, _GRADIENT_LIMIT, out=grad_p)
+            np.subtract(grad_p, grad_p.dot(p), out=grad_p)
+            np.multiply(grad_p, p, out=grad_p)
+            np.add(grad_scores, grad_p, out=grad_scores)
         return torch.from_numpy(grad_scores / temperature).to(grad_gates.device), None, None
 
 
