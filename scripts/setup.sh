@@ -131,7 +131,7 @@ check_python
 check_compiler
 check_venv
 
-# --- the steps -------------------------------------------------------------------------------------------
+# --- the steps (bash ignores `set -e` inside them, because `step` asks whether they failed: hence the &&) ---
 
 step() { # step "what is done" command...: one line with the seconds; the command's output goes to the log
     local title=$1 start=$SECONDS
@@ -154,10 +154,10 @@ in_venv() { "$venv/bin/python" -m "$@"; }
 pin() { grep "^$1[=<>]" "$repository/requirements.txt"; }
 
 install_torch() {
-    in_venv pip install "${DSP_TORCH:-$(pin torch)}"
-    # nothing installed later may bring another torch
-    grep -v '^torch[=<>]' "$repository/requirements.txt" >"$constraints"
-    in_venv pip freeze | grep '^torch==' >>"$constraints"
+    in_venv pip install "${DSP_TORCH:-$(pin torch)}" &&
+        # nothing installed later may bring another torch
+        grep -v '^torch[=<>]' "$repository/requirements.txt" >"$constraints" &&
+        in_venv pip list --format freeze | grep '^torch==' >>"$constraints"
 }
 
 install_project() { # PIP_CONSTRAINT holds for the environments in which pip builds fairseq, too
@@ -165,8 +165,8 @@ install_project() { # PIP_CONSTRAINT holds for the environments in which pip bui
 }
 
 check_result() {
-    "$venv/bin/python" -c 'import dsp_fairseq_startup, sys; sys.exit("fairseq" in sys.modules)'
-    "$venv/bin/fairseq-train" --help
+    "$venv/bin/python" -c 'import sys; sys.exit("dsp_fairseq_startup" not in sys.modules)' &&
+        "$venv/bin/fairseq-train" --help
 }
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1

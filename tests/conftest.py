@@ -1,5 +1,97 @@
+"""What tests share: the console commands of this environment, and a small binarised corpus.
+
+    def test_trains(run, corpus, tmp_path):
+        done = run("fairseq-train", corpus.data_bin, "--save-dir", tmp_path, ...)
+        assert done.returncode == 0, done.stderr
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 # a shared machine stalls now and then: no test may fail for its speed
 settings.register_profile("dsp_fairseq", deadline=None)
 settings.load_profile("dsp_fairseq")
+
+PROJECT = Path(__file__).resolve().parents[1]
+COMMANDS = Path(sys.executable).parent
+
+PAIRS, MERGES = 1200, 300
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The corpus of the quick start, smaller; tests must not write into it."""
+
+    folder: Path
+
+    @property
+    def text(self) -> Path:
+        """train, valid and test, .de and .en, as words."""
+        return self.folder / "text"
+
+    @property
+    def bpe(self) -> Path:
+        """The same six files in BPE, and the merges in `codes`."""
+        return self.folder / "bpe"
+
+    @property
+    def data_bin(self) -> Path:
+        """What fairseq-train and fairseq-generate read; one dictionary for both languages."""
+        return self.folder / "data-bin"
+
+
+def run_command(name, *arguments, timeout=600, **options) -> subprocess.CompletedProcess:
+    """Run a console command of this environment on one core, from the project's folder.
+
+    `options` go to `subprocess.run`; `env` is added to the environment. Nothing is asserted.
+    """
+    added = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **options.pop("env", {})}
+    return subprocess.run(
+        [str(COMMANDS / name), *map(str, arguments)],
+        env={**os.environ, **added},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **{"cwd": PROJECT, **options},
+    )
+
+
+@pytest.fixture(scope="session")
+def run():
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Corpus:
+    return build_corpus(tmp_path_factory.mktemp("corpus"), PAIRS, MERGES)
+
+
+def build_corpus(folder, pairs, merges) -> Corpus:
+    """Text, BPE and binarised data, by the console commands of the quick start."""
+    made = Corpus(folder)
+    generator = PROJECT / "examples" / "quickstart" / "generate.py"
+    must("python", generator, made.text, "--pairs", pairs, "--seed", 1)
+    made.bpe.mkdir()
+    both = made.bpe / "train.both"
+    both.write_bytes(b"".join((made.text / f"train.{side}").read_bytes() for side in ("de", "en")))
+    codes = made.bpe / "codes"
+    must("subword-nmt", "learn-bpe", "-s", merges, "-i", both, "-o", codes)
+    for file in sorted(made.text.iterdir()):
+        must("subword-nmt", "apply-bpe", "-c", codes, "-i", file, "-o", made.bpe / file.name)
+    languages = ("--source-lang", "de", "--target-lang", "en", "--joined-dictionary")
+    texts = [word for name in ("train", "valid", "test") for word in (f"--{name}pref", made.bpe / name)]
+    must("fairseq-preprocess", *languages, *texts, "--destdir", made.data_bin)
+    return made
+
+
+def must(name, *arguments) -> None:
+    """Run a command that the fixture cannot do without."""
+    done = run_command(name, *arguments)
+    if done.returncode != 0:
+        pytest.fail(f"{name} exited {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False)
