@@ -100,7 +100,7 @@ setup(
         "sacremoses",
         "sentencepiece",
         "subword-nmt",
-        "tqdm",
+        "tabulate",
     ],
     extras_require={
         "test": ["pytest", "hypothesis"],

@@ -1,5 +1,7 @@
 """What a checkpoint keeps, as text."""
 
+from tabulate import tabulate
+
 from .checkpoint import KeptHeads
 from .inventory import KINDS
 
@@ -13,12 +15,7 @@ def table(kept: KeptHeads) -> str:
     for block, count in zip(kept.inventory.blocks, kept.per_block):
         counts[block.kind].append(f"{count}/{block.heads}")
     layers = max(map(len, counts.values()))
-    header = ["kind", *(f"layer {layer}" for layer in range(layers)), "all"]
-    rows = [
-        [kind, *cells, *[""] * (layers - len(cells)), str(kept.per_kind[kind])]
-        for kind, cells in counts.items()
-    ]
-    widths = [max(map(len, column)) for column in zip(header, *rows)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [header, *rows]]
+    header = ["kind", "all layers", *(f"layer {layer}" for layer in range(layers))]
+    rows = [[kind, str(kept.per_kind[kind]), *cells] for kind, cells in counts.items()]
     total = f"{int(kept.mask.sum())} of {kept.inventory.heads} heads kept"
-    return "\n".join([*lines, total])
+    return tabulate(rows, header, tablefmt="github", disable_numparse=True) + "\n" + total

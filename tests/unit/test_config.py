@@ -1,0 +1,75 @@
+"""Options: defaults by method, and every problem told at once."""
+
+from argparse import Namespace
+
+import pytest
+
+from dsp_fairseq.config import RECIPES, PruningConfig, inventory_of, model_problems
+from dsp_fairseq.errors import BadInput, refuse
+
+SHAPE = dict(encoder_layers=2, encoder_attention_heads=4, decoder_layers=1, decoder_attention_heads=2)
+
+
+def problems(**options):
+    return model_problems(Namespace(**SHAPE, **options))
+
+
+def test_h_counts_all_three_kinds():
+    assert inventory_of(Namespace(**SHAPE)).heads == 2 * 4 + 2 * 1 * 2
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_defaults_are_fine(method):
+    assert problems(pruning_method=method, heads_to_keep=12) == []
+
+
+@pytest.mark.parametrize("keep", [0, 12])
+def test_both_ends_are_allowed(keep):
+    assert problems(heads_to_keep=keep) == []
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (dict(), ["--heads-to-keep", "0 to 12", "none"]),
+        (dict(heads_to_keep=-1), ["-1", "0 to 12"]),
+        (dict(heads_to_keep=13), ["13", "0 to 12"]),
+        (dict(pruning_method="best", heads_to_keep=1), ["best", *RECIPES]),
+        (dict(heads_to_keep=1, initial_temperature=0.0), ["--initial-temperature 0.0", "positive"]),
+        (dict(heads_to_keep=1, final_temperature=float("nan")), ["--final-temperature nan"]),
+        (dict(heads_to_keep=1, initial_temperature=0.1), ["--final-temperature 0.2 (the default)", "0.1"]),
+        (dict(heads_to_keep=1, cooldown_updates=-1), ["--cooldown-updates -1", "0 or more"]),
+        (dict(heads_to_keep=1, search_updates=0), ["--search-updates 0", "1 or more"]),
+        (dict(heads_to_keep=1, search_updates=50, max_update=40), ["--search-updates 50", "--max-update (40)"]),
+        (dict(heads_to_keep=1, search_warmup_updates=9, search_updates=9), ["--search-warmup-updates 9"]),
+        (dict(heads_to_keep=1, search_warmup_updates=90, max_update=100), ["--search-warmup-updates 90"]),
+        (dict(heads_to_keep=1, pruning_lr=-0.1), ["--pruning-lr -0.1"]),
+        (dict(heads_to_keep=1, pruning_method="ste", final_temperature=0.1), ["--final-temperature", "ste"]),
+        (dict(heads_to_keep=1, quant_noise_pq=0.1), ["--quant-noise-pq 0.1"]),
+        (dict(heads_to_keep=1, no_cross_attention=True), ["--no-cross-attention"]),
+        (dict(heads_to_keep=1, encoder_layers_to_keep="0"), ["--encoder-layers-to-keep 0"]),
+    ],
+)
+def test_each_problem_is_one_line_with_option_value_and_remedy(options, words):
+    [line] = problems(**options)
+    assert "\n" not in line
+    assert all(word in line for word in words), line
+
+
+def test_all_problems_come_at_once():
+    found = problems(heads_to_keep=99, cooldown_updates=-1, initial_temperature=-1.0, quant_noise_pq=1.0)
+    assert len(found) == 4
+    with pytest.raises(BadInput) as caught:
+        refuse(found)
+    assert str(caught.value).count("\n") == 3
+    refuse([])
+
+
+def test_defaults_depend_on_the_method():
+    rate = {
+        method: PruningConfig.from_args(Namespace(pruning_method=method)).rate
+        for method in ("dsp-published", "ste", "uniform")
+    }
+    assert rate == {"dsp-published": 0.2, "ste": 0.2, "uniform": 0.0}
+    given = PruningConfig.from_args(Namespace(pruning_method="ste", pruning_lr=0.7))
+    assert given.rate == 0.7
