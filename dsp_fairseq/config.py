@@ -9,7 +9,7 @@ from fairseq.dataclass import FairseqDataclass
 from .gates.methods import CommittedDsp, Method, PublishedDsp, StraightThrough
 from .inventory import Inventory
 
-SEARCH_SHARE = 0.6  # of the planned updates, when --search-updates is not given
+SEARCH_SHARE = 0.3  # of the planned updates, when --search-updates is not given
 
 
 @dataclass
@@ -35,14 +35,14 @@ class PruningConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "constant learning rate of the importance logits, whatever --lr-scheduler does "
-            "(default: 0.1 with dsp; 0.2 with dsp-published and ste)"
+            "(default: 0.05 with dsp; 0.2 with dsp-published and ste)"
         },
     )
     search_updates: Optional[int] = field(
         default=None,
         metadata={
             "help": "dsp: updates until the choice is final; the weights train on under it "
-            "(default: 60%% of the planned updates, from --max-update or --max-epoch)"
+            "(default: 30%% of the planned updates, from --max-update or --max-epoch)"
         },
     )
     search_warmup_updates: Optional[int] = field(
@@ -56,7 +56,7 @@ class PruningConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "dsp: by how much the first logit of a block exceeds the second, and so on, at "
-            "the start; 0 starts without a preference (default: 1.0)"
+            "the start; 0 starts without a preference (default: 4.0)"
         },
     )
     initial_temperature: Optional[float] = field(
@@ -123,10 +123,10 @@ RECIPES = {
             o.uniform_prior,
         ),
         {
-            "pruning_lr": 0.1,
+            "pruning_lr": 0.05,
             "search_updates": None,
             "search_warmup_updates": None,
-            "uniform_prior": 1.0,
+            "uniform_prior": 4.0,
             "initial_temperature": 0.5,
             "final_temperature": 0.2,
             "cooldown_updates": None,

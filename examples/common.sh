@@ -6,6 +6,11 @@ script=$(basename "$0")
 export PYTHONUTF8=1                                  # the same text whatever the locale says
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"       # one core a run, as the published figures
 
+# glibc gives the memory of a large tensor back after every use, and the kernel clears it page by page for the
+# next one: a quarter of the time of a small model's update. Keep it instead.
+export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}"
+export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-8589934592}"
+
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "$script" "$*" >&2; exit 1; }          # the work failed
 misuse() { printf '%s: %s\n' "$script" "$*" >&2; exit 2; }        # wrong use, or something missing
@@ -17,7 +22,7 @@ value_of() {
 }
 
 # activate TOOL...: puts the environment on PATH and checks that it has these commands.
-# DSP_VENV names a virtual environment; otherwise a fairseq-train already on PATH is used; otherwise
+# DSP_VENV names a virtual environment; otherwise a dsp-fairseq already on PATH is used; otherwise
 # scripts/setup.sh makes .venv in the project.
 activate() {
     local venv="" tool
@@ -25,7 +30,7 @@ activate() {
         venv=$DSP_VENV
         [ -x "$venv/bin/python" ] ||
             misuse "DSP_VENV=$venv is not a virtual environment (no bin/python): make one with 'bash scripts/setup.sh --venv $venv', or unset DSP_VENV"
-    elif ! command -v fairseq-train >/dev/null; then
+    elif ! command -v dsp-fairseq >/dev/null; then
         venv=$project/.venv
         bash "$project/scripts/setup.sh" --venv "$venv" || exit $?
     fi

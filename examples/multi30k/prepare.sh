@@ -11,7 +11,7 @@ usage: prepare.sh [--out DIR] [--force]
   --force     make everything again; without it finished stages are skipped and nothing is overwritten
 environment:
   MULTI30K_DIR  folder with the six files {train,val,test_2016_flickr}.{de,en}.gz (default: download them)
-  DSP_VENV      virtual environment to use (default: fairseq-train on PATH, else scripts/setup.sh makes .venv)
+  DSP_VENV      virtual environment to use (default: dsp-fairseq on PATH, else scripts/setup.sh makes .venv)
   BPE_MERGES    merges to learn (default: 10000)
 EOF
 }

@@ -11,7 +11,7 @@ Trains a small German-English Transformer with all 36 attention heads, with 12 a
   --out DIR   where everything goes (default: examples/quickstart/work)
   --force     make everything again; without it finished stages are skipped and nothing is overwritten
 environment:
-  DSP_VENV    virtual environment to use (default: fairseq-train on PATH, else scripts/setup.sh makes .venv)
+  DSP_VENV    virtual environment to use (default: dsp-fairseq on PATH, else scripts/setup.sh makes .venv)
 EOF
 }
 

@@ -96,7 +96,8 @@ def test_useful_heads_win(method):
     useful = torch.arange(HEADS) % 4 == 3  # later heads of a block, against the prior
     slope[useful] = -1.0
     keep = int(useful.sum())
-    gates = train(gates_of(method, keep), slope, 99 if method == "dsp" else 400)
+    prior = dict(uniform_prior=1.0, pruning_lr=0.1) if method == "dsp" else {}
+    gates = train(gates_of(method, keep, **prior), slope, 99 if prior else 400)
     assert torch.equal(gates.mask(), useful)
 
 
