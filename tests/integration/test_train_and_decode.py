@@ -114,7 +114,7 @@ def test_the_logits_have_a_rate_of_their_own(run, corpus, tmp_path, scheduler):
 
 def test_eval_bleu_works_and_its_checkpoint_is_restored(run, corpus, tmp_path):
     options = ["--heads-to-keep", 12, "--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 5}']
-    options += ["--eval-bleu-remove-bpe", "--search-updates", 3]
+    options += ["--eval-bleu-remove-bpe", "--search-updates", 2]
     done = train(run, corpus, tmp_path, *options, "--max-update", 2)
     assert "valid_bleu" in logged(done, "valid")[-1]
     done = train(run, corpus, tmp_path, *options, "--max-update", 4)
