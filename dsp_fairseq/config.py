@@ -6,7 +6,7 @@ from typing import Callable, List, NamedTuple, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
-from .gates.methods import CommittedDsp, Method, PublishedDsp, StraightThrough
+from .gates.methods import UNIFORM_PRIOR, CommittedDsp, Method, PublishedDsp, StraightThrough
 from .inventory import Inventory
 
 SEARCH_SHARE = 0.3  # of the planned updates, when --search-updates is not given
@@ -126,7 +126,7 @@ RECIPES = {
             "pruning_lr": 0.05,
             "search_updates": None,
             "search_warmup_updates": None,
-            "uniform_prior": 4.0,
+            "uniform_prior": UNIFORM_PRIOR,
             "initial_temperature": 0.5,
             "final_temperature": 0.2,
             "cooldown_updates": None,
@@ -164,7 +164,7 @@ def model_problems(args: Namespace) -> List[str]:
     return _unsupported(args) + _method_problems(args)
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
@@ -183,7 +183,7 @@ def _unsupported(args: Namespace) -> List[str]:
         "adaptive_softmax_cutoff": "the pruning criterion reads a full softmax",
     }
     return [
-        f"{_flag(name)} {getattr(args, name)}: not supported by gated_transformer ({why}); leave it out"
+        f"{flag(name)} {getattr(args, name)}: not supported by gated_transformer ({why}); leave it out"
         for name, why in wrong.items()
         if getattr(args, name, None)
     ]
@@ -200,7 +200,7 @@ def _method_problems(args: Namespace) -> List[str]:
         if getattr(args, option, None) is not None:
             readers = [other for other, r in RECIPES.items() if option in r.defaults]
             problems.append(
-                f"{_flag(option)} {getattr(args, option)}: --pruning-method {name} does not use it; "
+                f"{flag(option)} {getattr(args, option)}: --pruning-method {name} does not use it; "
                 f"leave it out, or choose one of {', '.join(readers)}"
             )
     return problems + _count_problems(args, name) + _number_problems(args)
@@ -227,7 +227,7 @@ def _number_problems(args: Namespace) -> List[str]:
     for option in ("pruning_lr", "initial_temperature", "final_temperature"):
         value = getattr(args, option, None)
         if value is not None and not 0 < value < float("inf"):
-            problems.append(f"{_flag(option)} {value}: must be a positive number")
+            problems.append(f"{flag(option)} {value}: must be a positive number")
     for option, least in (
         ("search_updates", 1),
         ("search_warmup_updates", 0),
@@ -236,7 +236,7 @@ def _number_problems(args: Namespace) -> List[str]:
     ):
         value = getattr(args, option, None)
         if value is not None and not value >= least:
-            problems.append(f"{_flag(option)} {value}: must be {least} or more")
+            problems.append(f"{flag(option)} {value}: must be {least} or more")
     if problems:
         return problems
     options = PruningConfig.from_args(args)

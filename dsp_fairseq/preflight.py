@@ -5,8 +5,8 @@ import os
 from argparse import Namespace
 from typing import List, Optional
 
-from .config import RECIPES, inventory_of, model_problems
 from .checkpoint import load_model_options
+from .config import RECIPES, flag, inventory_of, model_problems
 from .errors import refuse
 
 TASK = "translation_pruning"
@@ -80,7 +80,7 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
         then, now = getattr(stored, option), getattr(args, option)
         if then != now:
             problems.append(
-                f"--{option.replace('_', '-')} {now}: {path} was trained with {then}; say the same, "
+                f"{flag(option)} {now}: {path} was trained with {then}; say the same, "
                 "choose another --save-dir, or start from it with --finetune-from-model"
             )
     return problems

@@ -42,8 +42,9 @@ class HeadGates(nn.Module):
             self._end_search_at(self._planned_search)
 
     def _end_search_at(self, search: float) -> None:
-        self.search.fill_(search)
-        self.method = self._unplanned.planned(int(search))
+        if self.method.searches:
+            self.search.fill_(search)
+            self.method = self._unplanned.planned(int(search))
 
     def _load_from_state_dict(self, *args, **kwargs):
         super()._load_from_state_dict(*args, **kwargs)
@@ -62,9 +63,10 @@ class HeadGates(nn.Module):
     def set_num_updates(self, update: int) -> None:
         """fairseq's update counter: schedules and noise depend on it alone, so they resume."""
         self.update = update
-        if update == 0 and self.adam.steps > 0:  # fine-tuning from a checkpoint: a new search
+        if update == 0:  # a training begins, from a checkpoint perhaps: its search is a new one
             self.adam.restart()
-            self._end_search_at(self._planned_search)
+            if self._planned_search:
+                self._end_search_at(self._planned_search)
 
     def mask(self) -> Tensor:
         """The mask that decodes: bool [H], exactly K True."""

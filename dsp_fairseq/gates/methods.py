@@ -11,10 +11,12 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from ..errors import BadInput
 from ..inventory import Inventory, uniform_order
 from .schedules import anneal_temperature, head_budget, noise_scale
 from .subset import gumbel_soft_top_k, straight_through_gumbel_top_k, straight_through_top_k
 
+UNIFORM_PRIOR = 4.0  # step from one head of a block to the next, in the logits at the start
 WARM_UP_SHARE = 0.35  # of the search: updates with all heads open
 
 
@@ -26,11 +28,12 @@ class Method:
     keep: int
 
     learns = False  # whether the logits move
+    searches = False  # whether the choice is final at some update
     pooled = False  # whether all logits share one second moment (see LogitAdam)
 
     def initial_logits(self, inventory: Inventory) -> Tensor:
         """Logits [H], float64, whose top-K is the uniform choice for every K."""
-        return uniform_logits(inventory, step=1.0)
+        return uniform_logits(inventory, UNIFORM_PRIOR)
 
     @property
     def search_updates(self) -> Optional[int]:
@@ -117,16 +120,23 @@ class CommittedDsp(Method):
 
     learns = True
     pooled = True
+    searches = True
 
     @property
     def search_updates(self) -> Optional[int]:
         return self.search
 
     def planned(self, search: int) -> "CommittedDsp":
+        warm_up = round(WARM_UP_SHARE * search) if self.warm_up is None else self.warm_up
+        if warm_up >= search:
+            raise BadInput(
+                f"--search-warmup-updates {warm_up}: must be below the {search} updates of the search "
+                "(--search-updates, or a share of the planned updates)"
+            )
         return replace(
             self,
             search=search,
-            warm_up=round(WARM_UP_SHARE * search) if self.warm_up is None else self.warm_up,
+            warm_up=warm_up,
             cooldown=search if self.cooldown is None else self.cooldown,
         )
 

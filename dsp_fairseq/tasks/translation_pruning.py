@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import List, Optional
 
+import torch
 from fairseq.distributed import utils as distributed
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
@@ -78,12 +79,6 @@ def _loss_scale(optimizer) -> float:
 def _sum_over_processes(tensor):
     if distributed.get_data_parallel_world_size() > 1:
         group = distributed.get_data_parallel_group()
-        device = "cpu" if distributed.use_xla() or not _uses_gpu(group) else "cuda"
+        device = "cuda" if torch.distributed.get_backend(group) == "nccl" else "cpu"
         return distributed.all_reduce(tensor.to(device), group=group).to("cpu")
     return tensor
-
-
-def _uses_gpu(group) -> bool:
-    import torch.distributed as dist
-
-    return dist.get_backend(group) == "nccl"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dsp_fairseq.config import RECIPES, PruningConfig
+from dsp_fairseq.errors import BadInput
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.logit_adam import LogitAdam
 from dsp_fairseq.inventory import Inventory
@@ -210,3 +211,21 @@ def test_uniform_prior_makes_the_start_uniform():
     gates = gates_of("dsp", 6)
     uniform = gates_of("uniform", 6)
     assert torch.equal(gates.mask(), uniform.mask())
+
+
+def test_a_search_is_not_taken_from_a_model_that_had_none_nor_from_an_older_training():
+    """Fine-tuning: weights and logits are the checkpoint's, the schedule is the new training's."""
+    for begun in (gates_of("none", HEADS), gates_of("dsp", 5, search_updates=None)):
+        begun.plan(3)
+        tuned = gates_of("dsp", 5, search_updates=None)
+        tuned.set_num_updates(3)
+        tuned.load_state_dict(begun.state_dict())
+        tuned.plan(70)
+        tuned.set_num_updates(0)
+        assert tuned.method.search_updates == 70 and not tuned.settled
+
+
+def test_a_warm_up_longer_than_the_planned_search_is_refused():
+    gates = gates_of("dsp", 5, search_updates=None, search_warmup_updates=20)
+    with pytest.raises(BadInput, match="--search-warmup-updates 20"):
+        gates.plan(20)
