@@ -1,7 +1,7 @@
 """``gated_transformer``: fairseq's Transformer whose attention heads carry gates."""
 
 import logging
-from typing import List
+from typing import List, Optional
 
 import torch
 from fairseq.dataclass.utils import gen_parser_from_dataclass
@@ -36,6 +36,7 @@ class GatedTransformerModel(TransformerModel):
     def __init__(self, args, encoder, decoder):
         super().__init__(args, encoder, decoder)
         self.gates: HeadGates = None  # set by build_model, which knows all options
+        self._mask_in_place: Optional[torch.Tensor] = None  # that the blocks were last told to keep
         self._was_loaded = self._was_trained = self._announced = False
 
     @classmethod
@@ -97,6 +98,7 @@ class GatedTransformerModel(TransformerModel):
         if self.gates.settled:
             self._keep_mask()
             return
+        self._mask_in_place = None
         gates = self.gates.sample()
         if gates is None:
             for attention in self.attention:
@@ -107,8 +109,12 @@ class GatedTransformerModel(TransformerModel):
             attention.gate(piece)
 
     def _keep_mask(self) -> None:
-        for attention, mask in zip(self.attention, self.gates.per_block(self.gates.mask())):
-            attention.keep(torch.nonzero(mask).flatten().to(self._device))
+        mask = self.gates.mask()
+        if self._mask_in_place is not None and torch.equal(mask, self._mask_in_place):
+            return  # every update after the search comes here
+        for attention, piece in zip(self.attention, self.gates.per_block(mask)):
+            attention.keep(torch.nonzero(piece).flatten().to(self._device))
+        self._mask_in_place = mask
 
     @property
     def _device(self) -> torch.device:

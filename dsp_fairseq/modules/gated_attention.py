@@ -27,28 +27,31 @@ class GatedMultiheadAttention(MultiheadAttention):
     Two states, set from outside before a forward pass:
 
     * ``gates``: a tensor [heads]; every head is computed and multiplied by its gate;
-    * ``kept``: indices of the open heads; the others are not computed at all. A block with no open
-      head outputs its output bias.
+    * kept heads: the others are not computed at all. A block with no open head outputs its output
+      bias.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._gates: Optional[Tensor] = None
-        self._kept: Optional[Tensor] = None
+        self._rows: Optional[Tensor] = None  # of the projections, those of the open heads; None: all
         self._sliced: Optional[HeadWeights] = None
 
     def open_all(self) -> None:
         """Every head open, no gate."""
-        self._gates = self._kept = self._sliced = None
+        self._gates = self._rows = self._sliced = None
 
     def gate(self, gates: Tensor) -> None:
         """Compute every head, times ``gates`` [heads] (float32, on the model's device)."""
-        self._gates, self._kept, self._sliced = gates, None, None
+        self._gates, self._rows, self._sliced = gates, None, None
 
     def keep(self, heads: Tensor) -> None:
         """Compute only the heads with these indices (int64, ascending, on the model's device)."""
-        self._gates, self._sliced = None, None
-        self._kept = None if len(heads) == self.num_heads else heads
+        self.open_all()
+        if len(heads) < self.num_heads:
+            within = torch.arange(self.head_dim, device=heads.device)
+            # [n, 1] + [d] -> [n, d] -> [n*d]
+            self._rows = (heads.unsqueeze(1) * self.head_dim + within).reshape(-1)
 
     def train(self, mode: bool = True):
         self._sliced = None
@@ -56,6 +59,8 @@ class GatedMultiheadAttention(MultiheadAttention):
 
     def _apply(self, fn, recurse=True):
         self._sliced = None
+        if self._rows is not None:
+            self._rows = fn(self._rows)
         return super()._apply(fn, recurse)
 
     def __getstate__(self):
@@ -69,10 +74,10 @@ class GatedMultiheadAttention(MultiheadAttention):
     @property
     def open_heads(self) -> int:
         """Heads that are computed."""
-        return self.num_heads if self._kept is None else len(self._kept)
+        return self.num_heads if self._rows is None else len(self._rows) // self.head_dim
 
     def _weights(self) -> HeadWeights:
-        if self._kept is None:
+        if self._rows is None:
             return self._gated_weights()
         if self.training or torch.is_grad_enabled():
             return self._slice()
@@ -95,9 +100,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         )
 
     def _slice(self) -> HeadWeights:
-        within = torch.arange(self.head_dim, device=self._kept.device)
-        # [n, 1] + [d] -> [n, d] -> [n*d]
-        rows = (self._kept.unsqueeze(1) * self.head_dim + within).reshape(-1)
+        rows = self._rows
 
         def pick(projection):
             return projection.weight.index_select(0, rows), projection.bias.index_select(0, rows)

@@ -305,3 +305,21 @@ def test_a_second_backward_at_evaluation_works():
     for _ in range(2):
         gated(**batch())[0].sum().backward()
     assert gated.attention[0].q_proj.weight.grad is not None
+
+
+def test_a_model_that_kept_its_heads_can_be_cast():
+    _, gated = pair("post-norm", pruning_method="uniform", heads_to_keep=7)
+    gated.eval()
+    with torch.no_grad():
+        before = gated(**batch())[0]
+        assert torch.allclose(gated.double()(**batch())[0], before.double(), atol=1e-5)
+
+
+def test_changed_logits_show_at_the_next_evaluation_and_in_settled_training():
+    _, gated = pair("post-norm", pruning_method="uniform", heads_to_keep=3)
+    gated.eval()
+    gated.gates.logits.data.copy_(torch.arange(30.0))
+    for mode in (False, True):
+        gated.train(mode)
+        gated(**batch())
+        assert [attention.open_heads for attention in gated.attention] == [0] * 7 + [3]
