@@ -21,6 +21,19 @@ value_of() {
     printf '%s' "$2"
 }
 
+# out_and_force ARGUMENTS...: sets `out` and `force` from --out DIR and --force; --help calls the script's `usage`
+out_and_force() {
+    out=$here/work force=no
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --out) out=$(value_of "$@"); shift 2 ;;
+            --force) force=yes; shift ;;
+            -h|--help) usage; exit ;;
+            *) misuse "unknown option $1: known are --out DIR, --force, --help" ;;
+        esac
+    done
+}
+
 # activate TOOL...: puts the environment on PATH and checks that it has these commands.
 # DSP_VENV names a virtual environment; otherwise a dsp-fairseq already on PATH is used; otherwise
 # scripts/setup.sh makes .venv in the project.

@@ -16,15 +16,7 @@ environment:
 EOF
 }
 
-out=$here/work force=no
-while [ $# -gt 0 ]; do
-    case $1 in
-        --out) out=$(value_of "$@"); shift 2 ;;
-        --force) force=yes; shift ;;
-        -h|--help) usage; exit ;;
-        *) misuse "unknown option $1: known are --out DIR, --force, --help" ;;
-    esac
-done
+out_and_force "$@"
 merges=${BPE_MERGES:-10000}
 [[ $merges =~ ^[1-9][0-9]*$ ]] || misuse "BPE_MERGES=$merges: a whole number from 1 up is needed"
 

@@ -15,15 +15,7 @@ environment:
 EOF
 }
 
-out=$here/work force=no
-while [ $# -gt 0 ]; do
-    case $1 in
-        --out) out=$(value_of "$@"); shift 2 ;;
-        --force) force=yes; shift ;;
-        -h|--help) usage; exit ;;
-        *) misuse "unknown option $1: known are --out DIR, --force, --help" ;;
-    esac
-done
+out_and_force "$@"
 
 updates=800
 models="all third ninth"
