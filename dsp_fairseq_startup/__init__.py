@@ -24,7 +24,7 @@ MENDS_BY_MODULE = {
     "_pytest.assertion.rewrite": "pytest_rewriting",
     "hydra._internal.utils": "hydra_errors",
     "hydra.core.plugins": "hydra_plugins",
-    "fairseq.options": "validation_task",
+    "fairseq.options": "options",
     "fairseq_cli.eval_lm": "console",
     "fairseq_cli.generate": "console",
     "fairseq_cli.hydra_train": "console",

@@ -60,7 +60,9 @@ def _user_dir(error):
 
 
 def _command_line(error):
-    """fairseq's commands check their options with `assert condition, message`."""
+    """fairseq's commands check their options with `assert condition, message`, a missing `--arch` with nothing."""
+    if isinstance(error, RuntimeError) and not error.args and _last_frame(error).f_code.co_name == "parse_args_and_arch":
+        return "--arch is missing; `fairseq-train --help` lists the architectures, those of --user-dir included"
     if isinstance(error, AssertionError) and _last_frame(error).f_globals["__name__"].startswith("fairseq_cli."):
         return str(error).partition("\n")[0] or None
     return None

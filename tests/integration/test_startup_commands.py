@@ -80,6 +80,12 @@ def test_help_is_quiet(command, tmp_path):
     assert result.stdout and result.stderr == ""
 
 
+@pytest.mark.parametrize("architecture", [["-a", "transformer"], ["--arch=transformer"]])
+def test_help_lists_the_flags_of_the_architecture_and_task(architecture, tmp_path):
+    help_text = succeed("fairseq-train", *architecture, "--help", folder=tmp_path).stdout
+    assert "--encoder-attention-heads" in help_text and "--eval-bleu" in help_text
+
+
 class TestStockTransformer:
     """Decoding also shows that the encoder's fast path, which torch refuses, is not taken."""
 
@@ -193,6 +199,9 @@ class TestWrongUse:
         assert "checkpoint nothing.pt does not exist" in self.generate(letters, "--path", "nothing.pt")
         assert "checkpoint stock is a folder" in self.generate(letters, "--path", "stock")
         assert "--path required" in self.generate(letters)
+
+    def test_no_architecture(self, letters):
+        assert "--arch is missing" in self.refused("fairseq-train", "data", folder=letters)
 
     def test_damaged_checkpoint(self, letters):
         whole = (letters / "stock" / "checkpoint_last.pt").read_bytes()

@@ -1,0 +1,45 @@
+"""`KeyError: None` from `fairseq-validate DATA --path CHECKPOINT`
+
+Where: `fairseq.options.get_validation_parser`, the only one whose task has no default although fairseq
+looks the task up (the model's own task comes from the checkpoint afterwards). When: always.
+
+`--arch NAME --help` shows no flag of NAME (nor of `--task`, `--criterion`, `--optimizer`, ...)
+
+Where: `fairseq.options.parse_args_and_arch` parses twice, first to learn what was chosen, then with the
+flags of the choice added; `--help` ends the first. When: always.
+"""
+
+import functools
+import sys
+
+HELP_FLAGS = ("-h", "--help")
+ARCH_FLAGS = ("-a", "--arch")
+
+
+def mend(options):
+    options.get_validation_parser.__defaults__ = ("translation",)
+    options.parse_args_and_arch = with_help_of_the_choice(options.parse_args_and_arch)
+
+
+def with_help_of_the_choice(parse_args_and_arch):
+    @functools.wraps(parse_args_and_arch)
+    def wrapper(parser, input_args=None, *args, modify_parser=None, **kwargs):
+        known = parser._option_string_actions
+        held_back = {}
+
+        def modify(parser):  # fairseq calls it before each of the two passes
+            if held_back:
+                known.update(held_back)
+            elif "--arch" not in known or names_an_architecture(sys.argv[1:] if input_args is None else input_args):
+                held_back.update((flag, known.pop(flag)) for flag in HELP_FLAGS if flag in known)
+            if modify_parser is not None:
+                modify_parser(parser)
+
+        return parse_args_and_arch(parser, input_args, *args, modify_parser=modify, **kwargs)
+
+    return wrapper
+
+
+def names_an_architecture(arguments):
+    """Without one fairseq.options has nothing to add, and raises between the two passes."""
+    return any(argument.partition("=")[0] in ARCH_FLAGS for argument in arguments)
