@@ -212,7 +212,7 @@ class TestWrongUse:
     def test_foreign_checkpoint(self, letters):
         torch.save({"model": {}, "args": MarkerMaker(letters / "marker")}, letters / "evil.pt")
         line = self.generate(letters, "--path", "evil.pt")
-        assert line.startswith("fairseq-generate: error: checkpoint evil.pt: refused, because it asks to load io.open")
+        assert re.match(r"fairseq-generate: error: checkpoint evil.pt: refused, because it asks to load _?io\.open", line)
         assert not (letters / "marker").exists()
 
     def test_text_and_user_dir(self, letters):
