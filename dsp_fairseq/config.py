@@ -150,13 +150,19 @@ RECIPES = {
 
 
 def inventory_of(args: Namespace) -> Inventory:
-    """The blocks of the model that these options build."""
-    return Inventory.of_transformer(
+    """The blocks of the model that these options build.
+
+    ``kept_heads`` is no option of a command line: a checkpoint from which heads were removed carries
+    it (see :meth:`Inventory.indices`).
+    """
+    original = Inventory.of_transformer(
         args.encoder_layers,
         args.encoder_attention_heads,
         args.decoder_layers,
         args.decoder_attention_heads,
     )
+    kept = getattr(args, "kept_heads", None)
+    return original if kept is None else original.only(kept)
 
 
 def model_problems(args: Namespace) -> List[str]:

@@ -5,23 +5,45 @@ A block is one attention module. Its kind is ``encoder.self``, ``decoder.self`` 
 layers ascending, heads ascending.
 """
 
-from dataclasses import dataclass
-from typing import Iterable, List, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 KINDS = ("encoder.self", "decoder.self", "decoder.cross")
 
 
+# where fairseq keeps the attention module of a block
+_MODULES = {
+    "encoder.self": "encoder.layers.{}.self_attn",
+    "decoder.self": "decoder.layers.{}.self_attn",
+    "decoder.cross": "decoder.layers.{}.encoder_attn",
+}
+
+
 @dataclass(frozen=True)
 class Block:
-    """One attention module: its kind, its layer (from 0) and its number of heads."""
+    """One attention module: its kind, its layer (from 0) and its heads.
+
+    ``original_heads`` is the number that the architecture gives it; ``indices`` are those that are
+    there, ascending: all of them, until some are removed.
+    """
 
     kind: str
     layer: int
-    heads: int
+    original_heads: int
+    indices: Tuple[int, ...]
+
+    @property
+    def heads(self) -> int:
+        return len(self.indices)
 
     @property
     def name(self) -> str:
         return f"{self.kind}.{self.layer}"
+
+    @property
+    def module(self) -> str:
+        """Name of the module in the model and prefix of its weights in a state dict."""
+        return _MODULES[self.kind].format(self.layer)
 
 
 class Inventory:
@@ -41,7 +63,7 @@ class Inventory:
             "decoder.cross": (decoder_layers, decoder_heads),
         }
         return cls(
-            Block(kind, layer, heads)
+            Block(kind, layer, heads, tuple(range(heads)))
             for kind, (layers, heads) in sizes.items()
             for layer in range(layers)
         )
@@ -50,6 +72,27 @@ class Inventory:
     def heads(self) -> int:
         """H, the number of heads of the whole model."""
         return sum(block.heads for block in self.blocks)
+
+    @property
+    def original_heads(self) -> int:
+        """H before any head was removed."""
+        return sum(block.original_heads for block in self.blocks)
+
+    def indices(self) -> Dict[str, List[int]]:
+        """Original indices of the heads that are there, by the name of their block."""
+        return {block.name: list(block.indices) for block in self.blocks}
+
+    def only(self, indices: Mapping[str, Iterable[int]]) -> "Inventory":
+        """The same blocks with only the heads of these original indices (see :meth:`indices`)."""
+        return Inventory(replace(block, indices=tuple(indices[block.name])) for block in self.blocks)
+
+    def keeping(self, mask: Sequence[bool]) -> "Inventory":
+        """The same blocks with only the heads that are True in a flat mask [H]."""
+        pieces = self.split(list(mask))
+        return Inventory(
+            replace(block, indices=tuple(i for i, kept in zip(block.indices, piece) if kept))
+            for block, piece in zip(self.blocks, pieces)
+        )
 
     @property
     def sizes(self) -> List[int]:

@@ -18,8 +18,10 @@ from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 from ..config import PruningConfig, inventory_of, model_problems
 from ..errors import refuse
 from ..gates.head_gates import HeadGates
+from ..gates.methods import Method
 from ..inventory import KINDS
 from ..modules import GatedDecoderLayer, GatedEncoderLayer, GatedMultiheadAttention
+from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,9 @@ class GatedTransformerModel(TransformerModel):
         model.gates = HeadGates(
             inventory, options.method(inventory), options.rate, getattr(args, "seed", 1)
         )
+        for attention, block in zip(model.attention, inventory.blocks):
+            if block.heads < block.original_heads:
+                attention.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
         return model
 
     @classmethod
@@ -116,6 +121,20 @@ class GatedTransformerModel(TransformerModel):
             attention.keep(torch.nonzero(piece).flatten().to(self._device))
         self._mask_in_place = mask
 
+    def make_generation_fast_(self, need_attn=False, retain_dropout=False, **kwargs):
+        """Take the pruned heads out for good, and decode step by step without what nobody asked for."""
+        if not self._is_generation_fast:
+            kept = self.gates.inventory.keeping(self.gates.mask().tolist())
+            for attention, piece in zip(self.attention, self.gates.per_block(self.gates.mask())):
+                attention.remove_all_but(torch.nonzero(piece).flatten().to(self._device))
+            self._announce()
+            self.gates = HeadGates(kept, Method(kept.heads, kept.heads), 0.0, 0)
+            self._mask_in_place = None
+            if not (need_attn or retain_dropout):
+                self.encoder.leave_rows_in_place = True
+                self.decoder.steps = DecoderSteps(self.decoder)
+        super().make_generation_fast_(need_attn=need_attn, retain_dropout=retain_dropout, **kwargs)
+
     @property
     def _device(self) -> torch.device:
         return self.decoder.layers[0].self_attn.out_proj.weight.device
@@ -137,15 +156,36 @@ class GatedTransformerModel(TransformerModel):
 class GatedEncoder(TransformerEncoderBase):
     """Transformer encoder of gated layers."""
 
+    leave_rows_in_place = False  # in beam search: the decoder's steps look them up
+
     def build_encoder_layer(self, cfg):
         return _wrap(GatedEncoderLayer(cfg, return_fc=self.return_fc), cfg)
+
+    def reorder_encoder_out(self, encoder_out, new_order):
+        if self.leave_rows_in_place:
+            return reorder_rows(encoder_out, new_order)
+        return super().reorder_encoder_out(encoder_out, new_order)
 
 
 class GatedDecoder(TransformerDecoderBase):
     """Transformer decoder of gated layers."""
 
+    steps: Optional[DecoderSteps] = None  # how beam search goes on, once the model is prepared for it
+
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrap(GatedDecoderLayer(cfg, no_encoder_attn), cfg)
+
+    def extract_features(self, prev_output_tokens, encoder_out, incremental_state=None, **kwargs):
+        if self.steps is None or incremental_state is None:
+            return super().extract_features(prev_output_tokens, encoder_out, incremental_state, **kwargs)
+        state = StepState.of(incremental_state)
+        return self.steps.features(prev_output_tokens, encoder_out, state), {"attn": [None], "inner_states": []}
+
+    def reorder_incremental_state_scripting(self, incremental_state, new_order):
+        if StepState.KEY in incremental_state:
+            StepState.of(incremental_state).reorder(new_order)
+        else:
+            super().reorder_incremental_state_scripting(incremental_state, new_order)
 
 
 def _wrap(layer, cfg):

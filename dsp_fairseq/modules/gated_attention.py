@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from fairseq.modules import MultiheadAttention
 from torch import Tensor
 
+from ..surgery import rows_of_heads, sliced_attention
+
 
 class HeadWeights(NamedTuple):
     """Projections of the heads that are computed; n of them, head size d, model width D."""
@@ -36,6 +38,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         self._gates: Optional[Tensor] = None
         self._rows: Optional[Tensor] = None  # of the projections, those of the open heads; None: all
         self._sliced: Optional[HeadWeights] = None
+        self._fused: Optional[Tuple[Tensor, Tensor]] = None
 
     def open_all(self) -> None:
         """Every head open, no gate."""
@@ -49,26 +52,53 @@ class GatedMultiheadAttention(MultiheadAttention):
         """Compute only the heads with these indices (int64, ascending, on the model's device)."""
         self.open_all()
         if len(heads) < self.num_heads:
-            within = torch.arange(self.head_dim, device=heads.device)
-            # [n, 1] + [d] -> [n, d] -> [n*d]
-            self._rows = (heads.unsqueeze(1) * self.head_dim + within).reshape(-1)
+            self._rows = rows_of_heads(heads, self.head_dim)
+
+    def remove_all_but(self, heads: Tensor) -> None:
+        """Make the parameters those of the heads with these indices (as for :meth:`keep`), for good."""
+        self.open_all()
+        slices = sliced_attention(dict(self.named_parameters()), heads, self.head_dim)
+        for name, weights in slices.items():
+            self.get_parameter(name).data = weights.detach()
+        self.num_heads = len(heads)
+        self._fused = None
+
+    def fused(self) -> Tuple[Tensor, Tensor]:
+        """Weight [m*n*d, D] and bias [m*n*d] of the projections that read the same input, as one.
+
+        Self-attention: query, key and value (m = 3); attention to the encoder: key and value
+        (m = 2). For inference: the projections' own parameters become parts of it, so nothing is
+        held twice.
+        """
+        if self._fused is None:
+            projections = [self.k_proj, self.v_proj]
+            if self.self_attention:
+                projections.insert(0, self.q_proj)
+            parts = []
+            for part in ("weight", "bias"):
+                whole = torch.cat([getattr(projection, part).detach() for projection in projections])
+                for projection, piece in zip(projections, whole.chunk(len(projections))):
+                    getattr(projection, part).data = piece
+                parts.append(whole)
+            self._fused = (parts[0], parts[1])
+        return self._fused
 
     def train(self, mode: bool = True):
         self._sliced = None
         return super().train(mode)
 
     def _apply(self, fn, recurse=True):
-        self._sliced = None
+        self._sliced = self._fused = None
         if self._rows is not None:
             self._rows = fn(self._rows)
         return super()._apply(fn, recurse)
 
     def __getstate__(self):
         # a copy (fairseq's EMA) is made between updates: it gets its own gates at its next forward
-        return {**super().__getstate__(), "_gates": None, "_sliced": None}
+        return {**super().__getstate__(), "_gates": None, "_sliced": None, "_fused": None}
 
     def _load_from_state_dict(self, *args, **kwargs):
-        self._sliced = None
+        self._sliced = self._fused = None
         return super()._load_from_state_dict(*args, **kwargs)
 
     @property
@@ -194,8 +224,10 @@ class GatedMultiheadAttention(MultiheadAttention):
         output = self.out_proj.bias.expand(target, batch, -1)
         if self.training:  # data parallel training waits for a gradient of every parameter
             unused = (self.q_proj, self.k_proj, self.v_proj, self.out_proj)
+            # [..] -> [1], or [0] where the heads are removed
             output = output + 0.0 * sum(
-                projection.weight[0, 0] + projection.bias[0] for projection in unused
+                projection.weight.reshape(-1)[:1].sum() + projection.bias[:1].sum()
+                for projection in unused
             )
         if not (need_weights or need_head_weights):
             return output, None
