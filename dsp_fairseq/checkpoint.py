@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import Any, Dict, List, NamedTuple
 
 from dsp_fairseq_startup.checkpoints import load_checkpoint
+from fairseq.data import Dictionary
 from torch import Tensor
 
 from .errors import BadInput
@@ -25,9 +26,10 @@ def load(path: str) -> Dict[str, Any]:
     return load_checkpoint(path, map_location="cpu", mmap=zipfile.is_zipfile(path))
 
 
-def load_model_options(path: str) -> Namespace:
+def model_options(state: Dict[str, Any]) -> Namespace:
     """The model's options stored in a checkpoint."""
-    return _model_options(load(path))
+    options = state["cfg"]["model"] if state.get("cfg") else state["args"]
+    return Namespace(**options) if isinstance(options, dict) else options
 
 
 class KeptHeads(NamedTuple):
@@ -51,19 +53,64 @@ def kept_heads(path: str) -> KeptHeads:
 
     Raises BadInput when it is none, or cannot be read.
     """
+    return kept_heads_of(load_gated(path))
+
+
+def load_gated(path: str) -> Dict[str, Any]:
+    """As :func:`load`, and raises BadInput when the checkpoint is not of a ``gated_transformer``."""
+    state = load(path)
+    if "gates.logits" not in state["model"]:
+        name = getattr(model_options(state), "arch", None) or "another model"
+        raise BadInput(
+            f"checkpoint {path}: is of {name}, which has no gates; give one of a gated_transformer "
+            "(training with --arch gated_transformer --finetune-from-model makes one from it)"
+        )
+    return state
+
+
+def kept_heads_of(state: Dict[str, Any]) -> KeptHeads:
+    """The heads that a loaded checkpoint of ``gated_transformer`` decodes with."""
     from .config import inventory_of
 
-    state = load(path)
-    logits = state["model"].get("gates.logits")
-    if logits is None:
-        raise BadInput(f"checkpoint {path}: not a gated_transformer (it has no gates)")
-    options = _model_options(state)
+    options, logits = model_options(state), state["model"]["gates.logits"].detach()
     inventory = inventory_of(options)
     keep = getattr(options, "heads_to_keep", None)
     keep = inventory.heads if keep is None else keep
     return KeptHeads(inventory, hard_top_k(logits, keep), logits.clone())
 
 
-def _model_options(state: Dict[str, Any]) -> Namespace:
-    options = state["cfg"]["model"] if state.get("cfg") else state["args"]
-    return Namespace(**options) if isinstance(options, dict) else options
+def build_model(state: Dict[str, Any]):
+    """The model of a loaded checkpoint of ``gated_transformer``, in evaluation mode, without a task.
+
+    Its dictionaries have the right size and no words.
+    """
+    from .models.gated_transformer import GatedTransformerModel
+
+    return _build(GatedTransformerModel, state)
+
+
+def build_stock_model(state: Dict[str, Any]):
+    """As :func:`build_model`, for a checkpoint of the stock ``transformer``."""
+    from fairseq.models.transformer import TransformerModel
+
+    return _build(TransformerModel, state)
+
+
+def _build(model_class, state: Dict[str, Any]):
+    weights, options = state["model"], model_options(state)
+    source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in ("encoder", "decoder"))
+    source = _Words(source_words)
+    target = source if source_words == target_words else _Words(target_words)
+    task = Namespace(source_dictionary=source, target_dictionary=target)
+    model = model_class.build_model(Namespace(**vars(options)), task).eval()
+    model.load_state_dict(weights, model_cfg=options)
+    return model
+
+
+class _Words(Dictionary):
+    """As many symbols as an embedding has rows."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        for word in range(size - len(self)):
+            self.add_symbol(f"word{word}")

@@ -7,22 +7,35 @@ from typing import List, Optional
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from . import __version__
-from .commands import report, user_dir
-from .errors import BadInput
+from .commands import prune, report, user_dir
+from .errors import BadInput, Failed
 
-COMMANDS = {"user-dir": user_dir, "report": report}
+COMMANDS = {"user-dir": user_dir, "prune": prune, "report": report}
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Run one command. Returns 0 when it is done, 2 on wrong use."""
+    """Run one command. Returns 0 when it is done, 1 when it failed, 2 on wrong use."""
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments) or 0
-    except (BadInput, BadCheckpoint) as error:
+    except (BadInput, BadCheckpoint, Failed, OSError) as error:
         if arguments.debug:
             raise
-        print(f"dsp-fairseq {arguments.command}: error: {error}", file=sys.stderr)
-        return error.exit_code
+        for line in _told(error).splitlines():
+            print(f"dsp-fairseq {arguments.command}: error: {line}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    except KeyboardInterrupt:
+        if arguments.debug:
+            raise
+        print(f"dsp-fairseq {arguments.command}: interrupted, nothing written", file=sys.stderr)
+        return 130
+
+
+def _told(error: Exception) -> str:
+    """The message; of a full disk or a missing right, the file and the reason."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'writing'}: {error.strerror.lower()}"
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

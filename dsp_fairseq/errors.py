@@ -1,4 +1,4 @@
-"""Errors that a user can mend."""
+"""Errors that are told in one line."""
 
 from typing import Iterable, List
 
@@ -10,6 +10,12 @@ class BadInput(ValueError):
     """
 
     exit_code = 2
+
+
+class Failed(RuntimeError):
+    """A command could not do what it was asked, through no fault of its input."""
+
+    exit_code = 1
 
 
 def refuse(problems: Iterable[str]) -> None:

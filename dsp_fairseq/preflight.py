@@ -5,24 +5,52 @@ import os
 from argparse import Namespace
 from typing import List, Optional
 
-from .checkpoint import load_model_options
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+
+from .checkpoint import load, model_options
 from .config import RECIPES, flag, inventory_of, model_problems
-from .errors import refuse
+from .errors import BadInput, refuse
 
 TASK = "translation_pruning"
 CRITERION = "dsp_label_smoothed_cross_entropy"
+# options that heads left in a checkpoint depend on
+SHAPE = [
+    f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
+]
 
 
 def check_training(args: Namespace) -> None:
     """Raise BadInput with all problems of a parsed ``fairseq-train`` command line."""
-    problems = model_problems(args)
     # fairseq comes here again when it builds a model from a checkpoint, which holds the options of
     # its training and, unlike a fresh command line, the name of the model
-    if hasattr(args, "save_dir") and not hasattr(args, "_name"):
+    fresh = hasattr(args, "save_dir") and not hasattr(args, "_name")
+    if fresh:
+        _adopt_kept_heads(args)
+    problems = model_problems(args)
+    if fresh:
         problems += _driver_problems(args) + _data_problems(args)
         if not problems:
             problems += _checkpoint_problems(args)
     refuse(problems)
+
+
+def _adopt_kept_heads(args: Namespace) -> None:
+    """Training that starts from a checkpoint with heads removed builds the same smaller model."""
+    path = _restored(args) or args.finetune_from_model
+    if path is None:
+        return
+    try:
+        stored = model_options(load(path))
+    except (BadInput, BadCheckpoint):
+        return  # told later, together with everything else
+    if getattr(stored, "kept_heads", None) is None:
+        return
+    refuse(
+        f"{flag(option)} {getattr(args, option)}: {path} has {getattr(stored, option)}, and heads removed; say the same"
+        for option in SHAPE
+        if getattr(args, option) != getattr(stored, option)
+    )
+    args.kept_heads = stored.kept_heads
 
 
 def _driver_problems(args: Namespace) -> List[str]:
@@ -70,9 +98,9 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
     path = _restored(args)
     if path is None:
         if args.finetune_from_model:
-            load_model_options(args.finetune_from_model)
+            model_options(load(args.finetune_from_model))
         return []
-    stored = load_model_options(path)
+    stored = model_options(load(path))
     problems = []
     for option in ("pruning_method", "heads_to_keep", "search_updates"):
         if not hasattr(stored, option):

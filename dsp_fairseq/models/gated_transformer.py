@@ -135,6 +135,13 @@ class GatedTransformerModel(TransformerModel):
                 self.decoder.steps = DecoderSteps(self.decoder)
         super().make_generation_fast_(need_attn=need_attn, retain_dropout=retain_dropout, **kwargs)
 
+    def mask_only(self) -> None:
+        """Compute every head and multiply those that are not kept by 0: a masked model, to compare with."""
+        mask = self.gates.mask().to(self._device, torch.float32)
+        for attention, piece in zip(self.attention, self.gates.per_block(mask)):
+            attention.gate(piece)
+        self._mask_in_place = None
+
     @property
     def _device(self) -> torch.device:
         return self.decoder.layers[0].self_attn.out_proj.weight.device
@@ -148,7 +155,7 @@ class GatedTransformerModel(TransformerModel):
         logger.info(
             "decoding with %d of %d heads (%s)",
             sum(kept.values()),
-            self.gates.inventory.heads,
+            self.gates.inventory.original_heads,
             ", ".join(f"{kind} {kept[kind]}" for kind in KINDS),
         )
 

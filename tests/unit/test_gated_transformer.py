@@ -1,81 +1,13 @@
 """METHODS law 1 and its neighbours: the gated transformer against fairseq's own."""
 
 import copy
-from argparse import Namespace
 
 import pytest
 import torch
-from fairseq.data import Dictionary
-from fairseq.models.transformer import TransformerModel
 from fairseq.sequence_generator import SequenceGenerator
+from tiny_models import VARIANTS, Task, batch, pair, show_mask, stock_attention
 
-import dsp_fairseq  # noqa: F401 (registers)
-from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.modules import GatedMultiheadAttention
-
-SHAPE = dict(
-    encoder_embed_dim=24,
-    encoder_ffn_embed_dim=32,
-    encoder_layers=2,
-    encoder_attention_heads=3,
-    decoder_embed_dim=24,
-    decoder_ffn_embed_dim=16,
-    decoder_layers=3,
-    decoder_attention_heads=4,
-    dropout=0.0,
-    max_source_positions=64,
-    max_target_positions=64,
-)
-VARIANTS = {
-    "post-norm": {},
-    "pre-norm": dict(encoder_normalize_before=True, decoder_normalize_before=True),
-    "shared embeddings": dict(share_all_embeddings=True),
-    "embedding norm": dict(layernorm_embedding=True),
-    "different widths": dict(decoder_embed_dim=16, decoder_output_dim=16, decoder_input_dim=16),
-    "learned positions": dict(encoder_learned_pos=True, decoder_learned_pos=True),
-    "checkpointed": dict(checkpoint_activations=True),
-}
-
-
-class Task:
-    def __init__(self):
-        self.source_dictionary = Dictionary()
-        for i in range(40):
-            self.source_dictionary.add_symbol(f"w{i}")
-        self.target_dictionary = self.source_dictionary
-
-
-def build(cls, variant, **pruning):
-    torch.manual_seed(0)
-    model = cls.build_model(Namespace(**{**SHAPE, **VARIANTS[variant], **pruning}), Task())
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.parameters():  # biases and norms too, not their trivial start
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model
-
-
-def pair(variant, **pruning):
-    """A stock transformer and a gated one with its weights."""
-    stock = build(TransformerModel, variant)
-    gated = build(GatedTransformerModel, variant, **{"pruning_method": "none", **pruning})
-    gated.load_state_dict(stock.state_dict())
-    for layer in stock.encoder.layers:
-        layer.can_use_fastpath = False
-    return stock, gated
-
-
-def batch(left_pad=True):
-    lengths = torch.tensor([7, 4, 2])
-    source = torch.full((3, 7), 1)
-    target = torch.full((3, 6), 1)
-    generator = torch.Generator().manual_seed(2)
-    for row, length in enumerate(lengths):
-        words = torch.randint(4, 44, (length,), generator=generator)
-        source[row, -length:] = words
-        target[row, : length - 1] = words[: length - 1]
-    target[:, 0] = 2
-    return dict(src_tokens=source, src_lengths=lengths, prev_output_tokens=target)
-
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -96,13 +28,6 @@ MASKS = {  # flat over 2 blocks of 3 heads, then 6 of 4
 }
 
 
-def show_mask(gated, mask):
-    """Make ``mask`` the one that decodes."""
-    mask = torch.tensor(mask, dtype=torch.float64)
-    gated.gates.logits.data.copy_(mask)
-    gated.gates.method = type(gated.gates.method)(heads=30, keep=int(mask.sum()))
-
-
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
 @pytest.mark.parametrize("variant", ["post-norm", "pre-norm", "different widths"])
 def test_heads_left_out_equal_gates_of_zero(variant, mask):
@@ -121,15 +46,6 @@ def test_heads_left_out_equal_gates_of_zero(variant, mask):
     reference = stock(**batch())[0]
     assert (left_out - reference).abs().max() < 1e-5
     assert (gated_out - reference).abs().max() < 1e-5
-
-
-def stock_attention(model):
-    layers = model.decoder.layers
-    return (
-        [layer.self_attn for layer in model.encoder.layers]
-        + [layer.self_attn for layer in layers]
-        + [layer.encoder_attn for layer in layers]
-    )
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())

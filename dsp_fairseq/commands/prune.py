@@ -1,0 +1,36 @@
+"""``dsp-fairseq prune CKPT OUT``"""
+
+HELP = "write a smaller checkpoint, without the heads that are pruned"
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("checkpoint", metavar="CKPT")
+    parser.add_argument("out", metavar="OUT", help="the file to write")
+    parser.add_argument(
+        "--heads-to-keep",
+        type=int,
+        metavar="K",
+        help="keep the K most important heads (default: those that the checkpoint decodes with)",
+    )
+    parser.add_argument("--half", action="store_true", help="weights in half precision (float16)")
+    parser.add_argument(
+        "--dense",
+        action="store_true",
+        help="write a checkpoint of the stock transformer, with zeros for the pruned heads: as large as "
+        "before, decoded by plain fairseq",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite OUT")
+
+
+def run(arguments) -> None:
+    from ..prune import prune
+
+    done = prune(
+        arguments.checkpoint,
+        arguments.out,
+        arguments.heads_to_keep,
+        half=arguments.half,
+        dense=arguments.dense,
+        force=arguments.force,
+    )
+    print(done)

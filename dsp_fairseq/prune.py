@@ -1,0 +1,223 @@
+"""From a checkpoint whose pruned heads are masked to one in which they are gone."""
+
+import os
+from argparse import Namespace
+from dataclasses import fields
+from typing import Any, Dict, NamedTuple, Optional
+
+import torch
+from tabulate import tabulate
+from torch import Tensor
+
+from .atomic import check_target, writing
+from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options
+from .config import PruningConfig
+from .errors import BadInput, Failed
+from .gates import hard_top_k
+from .inventory import Inventory
+from .surgery import fill_with_zeros, remove_heads
+
+TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
+
+
+class Pruned(NamedTuple):
+    """What :func:`prune` did; printed, a table."""
+
+    before: Inventory
+    after: Inventory
+    parameters: "tuple[int, int]"
+    bytes: "tuple[int, int]"  # of the files
+    difference: float  # largest of a logit, in the check
+
+    def __str__(self) -> str:
+        rows = [
+            [old.name, f"{old.heads} => {new.heads}", " ".join(map(str, new.indices)) or "none"]
+            for old, new in zip(self.before.blocks, self.after.blocks)
+        ]
+        table = tabulate(rows, ["block", "heads", "kept (original index)"], tablefmt="github", disable_numparse=True)
+        (parameters, parameters_left), (size, size_left) = self.parameters, self.bytes
+        return "\n".join(
+            [
+                table,
+                f"heads: {self.before.heads} => {self.after.heads} of {self.after.original_heads}",
+                f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
+                f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
+                f"checked: reloaded, the same logits as with the heads masked (largest difference {self.difference:.1e})",
+            ]
+        )
+
+
+def prune(
+    checkpoint: str,
+    out: str,
+    heads_to_keep: Optional[int] = None,
+    half: bool = False,
+    dense: bool = False,
+    force: bool = False,
+) -> Pruned:
+    """Write ``out``: the model of ``checkpoint`` without its pruned heads, without optimiser state.
+
+    Args:
+        heads_to_keep: K, the most important heads by their logits; None: those that decode now.
+        half: weights in float16.
+        dense: the stock ``transformer`` of the original size, with zeros in place of removed heads.
+        force: overwrite ``out``.
+
+    Raises:
+        BadInput: not a gated checkpoint, K out of range, ``out`` exists.
+        Failed: the written model does not compute the same.
+    """
+    state = load_gated(checkpoint)
+    check_target(out, force)
+    kept = kept_heads_of(state)
+    before, mask = kept.inventory, kept.mask
+    if heads_to_keep is not None:
+        if not 0 <= heads_to_keep <= before.heads:
+            raise BadInput(
+                f"--heads-to-keep {heads_to_keep}: must be 0 to {before.heads}, the heads that {checkpoint} has"
+            )
+        mask = hard_top_k(kept.logits, heads_to_keep)
+    after = before.keeping(mask.tolist())
+    small = _small_state(state, before, after)
+    if half:
+        small["model"] = _halved(small["model"])
+    masked = build_model(_masked(state, after.heads, half))
+    masked.mask_only()
+    expected = _logits_of(masked)
+    if dense:
+        small = _stock_state(small, after)
+    small["model"] = _own_storage(small["model"])
+    with writing(out, force) as beside:
+        torch.save(small, beside)
+        written = load(beside)
+        model = build_stock_model(written) if dense else build_model(written)
+        difference = _difference(expected, _logits_of(model))
+    return Pruned(
+        before,
+        after,
+        (parameter_count(state["model"]), parameter_count(small["model"])),
+        (os.path.getsize(checkpoint), os.path.getsize(out)),
+        difference,
+    )
+
+
+def parameter_count(weights: Dict[str, Tensor]) -> int:
+    """Numbers in a model's state dict; what is shared counts once, what is no weight does not count."""
+    tensors = {_identity(t): t.numel() for name, t in weights.items() if not _is_no_weight(name)}
+    return sum(tensors.values())
+
+
+def _is_no_weight(name: str) -> bool:
+    return name.startswith("gates.") or name.endswith((".version", "._float_tensor"))
+
+
+def _small_state(state: Dict[str, Any], before: Inventory, after: Inventory) -> Dict[str, Any]:
+    """The checkpoint without the removed heads, and as if no training had begun."""
+    options = Namespace(**vars(model_options(state)))
+    for option in fields(PruningConfig):
+        if option.name != "_name":
+            setattr(options, option.name, None)
+    options.pruning_method, options.kept_heads = "none", after.indices()
+    return {
+        "args": None,
+        "cfg": {**state["cfg"], "model": options},
+        "model": remove_heads(state["model"], before, after),
+        "criterion": state.get("criterion"),
+        "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
+        "task_state": state.get("task_state", {}),
+        "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},
+    }
+
+
+def _stock_state(small: Dict[str, Any], after: Inventory) -> Dict[str, Any]:
+    """The same model for plain fairseq: stock model, task and criterion."""
+    options = Namespace(**vars(small["cfg"]["model"]))
+    for name in ["kept_heads", *(f.name for f in fields(PruningConfig) if f.name != "_name")]:
+        delattr(options, name)
+    options.arch = options.arch.replace("gated_transformer", "transformer")
+    options._name = options._name.replace("gated_transformer", "transformer")
+    options.task, options.criterion = "translation", "label_smoothed_cross_entropy"
+    options.user_dir = None
+    unknown = ("max_epoch", "max_update", "update_freq")  # to the stock task
+    cfg = small["cfg"]
+    task = {key: value for key, value in cfg["task"].items() if key not in unknown}
+    return {
+        **small,
+        "cfg": {
+            **cfg,
+            "model": options,
+            "task": {**task, "_name": options.task},
+            "criterion": {**cfg["criterion"], "_name": options.criterion},
+            "common": {**cfg["common"], "user_dir": None},
+        },
+        "model": fill_with_zeros(small["model"], after),
+    }
+
+
+def _masked(state: Dict[str, Any], heads: int, half: bool) -> Dict[str, Any]:
+    """The checkpoint as it was, its heads masked down to the best ones."""
+    options = Namespace(**{**vars(model_options(state)), "heads_to_keep": heads})
+    if options.pruning_method == "none":
+        options.pruning_method = "uniform"
+    weights = _halved(state["model"]) if half else state["model"]
+    return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
+
+
+def _halved(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    return _once_per_tensor(
+        weights, lambda name, tensor: tensor if _is_no_weight(name) or tensor.dtype != torch.float32 else tensor.half()
+    )
+
+
+def _own_storage(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Nothing but the weights on disk: no tensor that is a part of a larger one."""
+    return _once_per_tensor(weights, lambda name, tensor: tensor.detach().clone())
+
+
+def _once_per_tensor(weights: Dict[str, Tensor], change) -> Dict[str, Tensor]:
+    """What was one tensor under several names (shared embeddings) stays one."""
+    changed = {}
+    for name, tensor in weights.items():
+        if _identity(tensor) not in changed:
+            changed[_identity(tensor)] = change(name, tensor)
+    return {name: changed[_identity(tensor)] for name, tensor in weights.items()}
+
+
+def _identity(tensor: Tensor):
+    if not tensor.numel():
+        return id(tensor)
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+@torch.no_grad()
+def _logits_of(model) -> Tensor:
+    """Logits [batch, target, types] for made-up sentences of several lengths, in float32."""
+    model = model.float()
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([23, 12, 5, 1])
+    source = _sentences(lengths, model.encoder.embed_tokens, generator)
+    target = _sentences(lengths, model.decoder.embed_tokens, generator)
+    logits, _ = model(source, lengths, target)
+    real = torch.arange(lengths.max())[None, :] < lengths[:, None]
+    return logits[real]  # [tokens, types]
+
+
+def _sentences(lengths: Tensor, embedding, generator) -> Tensor:
+    """Random words [batch, longest], padded on the right."""
+    pad = embedding.padding_idx
+    words = torch.randint(pad + 1, embedding.num_embeddings, (len(lengths), int(lengths.max())), generator=generator)
+    return words.masked_fill(torch.arange(words.size(1))[None, :] >= lengths[:, None], pad)
+
+
+def _difference(expected: Tensor, actual: Tensor) -> float:
+    difference = (expected - actual).abs()
+    if not bool((difference <= TOLERANCE * expected.abs().clamp(min=1)).all()):
+        raise Failed(
+            f"the pruned model differs from the masked one by {float(difference.max()):.1e} in a logit (allowed "
+            f"{TOLERANCE:.0e}), so it was not written; please report this"
+        )
+    return float(difference.max())
+
+
+def _change(before: int, after: int) -> str:
+    return f"{100 * (after - before) / before:+.1f}%" if before else "+0.0%"
