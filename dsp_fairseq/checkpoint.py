@@ -10,7 +10,7 @@ from fairseq.data import Dictionary
 from torch import Tensor
 
 from .errors import BadInput
-from .gates import hard_top_k
+from .gates.limits import Limits
 from .inventory import Inventory
 
 
@@ -38,6 +38,16 @@ class KeptHeads(NamedTuple):
     inventory: Inventory
     mask: Tensor  # bool [H]
     logits: Tensor  # float64 [H]
+    limits: Limits
+
+    def best(self, heads_to_keep: int) -> Tensor:
+        """The mask, bool [H], of the most important heads; raises BadInput when there are not so many."""
+        if not 0 <= heads_to_keep <= self.limits.room:
+            cap = "" if self.limits.cap is None else f" under its --max-heads-per-block {self.limits.cap}"
+            raise BadInput(
+                f"--heads-to-keep {heads_to_keep}: must be 0 to {self.limits.room}, the heads that the checkpoint has{cap}"
+            )
+        return self.limits.mask(self.logits, heads_to_keep)
 
     @property
     def per_kind(self) -> Dict[str, int]:
@@ -76,7 +86,8 @@ def kept_heads_of(state: Dict[str, Any]) -> KeptHeads:
     inventory = inventory_of(options)
     keep = getattr(options, "heads_to_keep", None)
     keep = inventory.heads if keep is None else keep
-    return KeptHeads(inventory, hard_top_k(logits, keep), logits.clone())
+    limits = Limits(tuple(inventory.sizes), getattr(options, "max_heads_per_block", None))
+    return KeptHeads(inventory, limits.mask(logits, keep), logits.clone(), limits)
 
 
 def build_model(state: Dict[str, Any]):

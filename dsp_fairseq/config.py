@@ -6,6 +6,7 @@ from typing import Callable, List, NamedTuple, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
+from .gates.limits import Limits
 from .gates.methods import UNIFORM_PRIOR, CommittedDsp, Method, PublishedDsp, StraightThrough
 from .inventory import Inventory
 
@@ -29,6 +30,13 @@ class PruningConfig(FairseqDataclass):
         metadata={
             "help": "K, heads of the whole model that are open at evaluation, exactly; 0 to H, the "
             "number of heads (encoder layers x encoder heads + 2 x decoder layers x decoder heads)"
+        },
+    )
+    max_heads_per_block: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "a block keeps at most this many heads; K stays exact (default: all that it has). Runtimes "
+            "with one number of heads for all blocks of a stack, such as CTranslate2, then pad less"
         },
     )
     pruning_lr: Optional[float] = field(
@@ -201,7 +209,8 @@ def _method_problems(args: Namespace) -> List[str]:
         return [f"--pruning-method {name}: unknown; choose one of {', '.join(RECIPES)}"]
     problems = []
     recipe = RECIPES[name]
-    optional = {f.name for f in fields(PruningConfig)} - {"_name", "pruning_method", "heads_to_keep"}
+    always = {"_name", "pruning_method", "heads_to_keep", "max_heads_per_block"}
+    optional = {f.name for f in fields(PruningConfig)} - always
     for option in sorted(optional - set(recipe.defaults)):
         if getattr(args, option, None) is not None:
             readers = [other for other, r in RECIPES.items() if option in r.defaults]
@@ -213,9 +222,12 @@ def _method_problems(args: Namespace) -> List[str]:
 
 
 def _count_problems(args: Namespace, method: str) -> List[str]:
-    heads = inventory_of(args).heads
-    keep = getattr(args, "heads_to_keep", None)
+    inventory = inventory_of(args)
+    heads, keep = inventory.heads, getattr(args, "heads_to_keep", None)
+    cap = getattr(args, "max_heads_per_block", None)
     allowed = f"0 to {heads}, the heads of this model"
+    if method == "none" and cap is not None:
+        return [f"--max-heads-per-block {cap}: --pruning-method none keeps all heads; leave it out"]
     if keep is None:
         if method == "none":
             return []
@@ -225,7 +237,20 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
         ]
     if not 0 <= keep <= heads:
         return [f"--heads-to-keep {keep}: must be {allowed}"]
+    if cap is not None and cap < 0:
+        return [f"--max-heads-per-block {cap}: must be 0 or more"]
+    room = Limits(tuple(inventory.sizes), cap).room
+    if keep > room:
+        return [
+            f"--heads-to-keep {keep}: --max-heads-per-block {cap} leaves room for {room} heads in "
+            f"{len(inventory.blocks)} blocks; keep fewer, or raise it to at least {_smallest_cap(inventory, keep)}"
+        ]
     return []
+
+
+def _smallest_cap(inventory: Inventory, keep: int) -> int:
+    sizes = tuple(inventory.sizes)
+    return next(cap for cap in range(max(sizes) + 1) if Limits(sizes, cap).room >= keep)
 
 
 def _number_problems(args: Namespace) -> List[str]:

@@ -102,7 +102,7 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
         return []
     stored = model_options(load(path))
     problems = []
-    for option in ("pruning_method", "heads_to_keep", "search_updates"):
+    for option in ("pruning_method", "heads_to_keep", "max_heads_per_block", "search_updates"):
         if not hasattr(stored, option):
             continue  # a checkpoint of the stock transformer
         then, now = getattr(stored, option), getattr(args, option)

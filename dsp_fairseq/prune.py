@@ -12,8 +12,7 @@ from torch import Tensor
 from .atomic import check_target, writing
 from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options
 from .config import PruningConfig
-from .errors import BadInput, Failed
-from .gates import hard_top_k
+from .errors import Failed
 from .inventory import Inventory
 from .surgery import fill_with_zeros, remove_heads
 
@@ -72,11 +71,7 @@ def prune(
     kept = kept_heads_of(state)
     before, mask = kept.inventory, kept.mask
     if heads_to_keep is not None:
-        if not 0 <= heads_to_keep <= before.heads:
-            raise BadInput(
-                f"--heads-to-keep {heads_to_keep}: must be 0 to {before.heads}, the heads that {checkpoint} has"
-            )
-        mask = hard_top_k(kept.logits, heads_to_keep)
+        mask = kept.best(heads_to_keep)
     after = before.keeping(mask.tolist())
     small = _small_state(state, before, after)
     if half:
@@ -88,7 +83,7 @@ def prune(
         small = _stock_state(small, after)
     small["model"] = _own_storage(small["model"])
     with writing(out, force) as beside:
-        torch.save(small, beside)
+        _save(small, beside, out)
         written = load(beside)
         model = build_stock_model(written) if dense else build_model(written)
         difference = _difference(expected, _logits_of(model))
@@ -99,6 +94,13 @@ def prune(
         (os.path.getsize(checkpoint), os.path.getsize(out)),
         difference,
     )
+
+
+def _save(state: Dict[str, Any], beside: str, out: str) -> None:
+    try:
+        torch.save(state, beside)
+    except RuntimeError as error:  # torch's writer says no more than that
+        raise Failed(f"{out}: could not be written, probably because the disk is full; nothing is left of it") from error
 
 
 def parameter_count(weights: Dict[str, Tensor]) -> int:

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ..inventory import Inventory
+from .limits import Limits
 from .logit_adam import LogitAdam
 from .methods import Method
-from .subset import gumbel_noise, hard_top_k
+from .subset import gumbel_noise
 
 
 class HeadGates(nn.Module):
@@ -18,9 +19,17 @@ class HeadGates(nn.Module):
     and device: sampling is sequential and small. They are saved with the model.
     """
 
-    def __init__(self, inventory: Inventory, method: Method, rate: float, seed: int):
+    def __init__(
+        self,
+        inventory: Inventory,
+        method: Method,
+        rate: float,
+        seed: int,
+        max_heads_per_block: Optional[int] = None,
+    ):
         super().__init__()
         self.inventory = inventory
+        self.limits = Limits(tuple(inventory.sizes), max_heads_per_block)
         self._unplanned = method
         self.method = method
         self.seed = seed
@@ -70,7 +79,7 @@ class HeadGates(nn.Module):
 
     def mask(self) -> Tensor:
         """The mask that decodes: bool [H], exactly K True."""
-        return hard_top_k(self.logits, self.method.keep)
+        return self.limits.mask(self.logits, self.method.keep)
 
     @property
     def settled(self) -> bool:
@@ -96,7 +105,7 @@ class HeadGates(nn.Module):
             return None
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.update)
         noise = gumbel_noise(self.inventory.heads, generator)
-        return self.method.gates(self.logits, self.update, noise)
+        return self.method.gates(self.logits, self.update, noise, self.limits)
 
     def begin_update(self) -> None:
         """Forget gradients left from an update that was given up (fp16 overflow)."""

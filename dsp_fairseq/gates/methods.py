@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..inventory import Inventory, uniform_order
+from .limits import Limits
 from .schedules import anneal_temperature, head_budget, noise_scale
 from .subset import gumbel_soft_top_k, straight_through_gumbel_top_k, straight_through_top_k
 
@@ -56,7 +57,7 @@ class Method:
         """Temperature of the relaxation, None where there is none."""
         return None
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor) -> Tensor:
+    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
         """Gates [H], float64, with gradient to the logits; called while not settled."""
         raise AssertionError("a settled method has no gates to sample")
 
@@ -73,8 +74,8 @@ class StraightThrough(Method):
     def settled(self, update: int) -> bool:
         return False
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor) -> Tensor:
-        return straight_through_top_k(logits, self.keep)
+    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
+        return straight_through_top_k(logits, self.keep, limits.allowed(logits, self.keep))
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class PublishedDsp(Method):
             update, self.initial_temperature, self.final_temperature, self.cooldown
         )
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor) -> Tensor:
+    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
+        noise = _ruled_out(noise, limits.allowed(logits + noise, self.keep))
         return gumbel_soft_top_k(logits, self.keep, self.temperature(update), noise)
 
 
@@ -156,11 +158,16 @@ class CommittedDsp(Method):
             update, self.initial_temperature, self.final_temperature, self.cooldown
         )
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor) -> Tensor:
+    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
+        count = self.open_heads(update)
         noise = noise * noise_scale(update, self.warm_up, self.search)
-        return straight_through_gumbel_top_k(
-            logits, self.open_heads(update), self.temperature(update), noise
-        )
+        noise = _ruled_out(noise, limits.allowed(logits + noise, count))
+        return straight_through_gumbel_top_k(logits, count, self.temperature(update), noise)
+
+
+def _ruled_out(noise: Tensor, allowed: Optional[Tensor]) -> Tensor:
+    """The noise [H], minus infinity for heads that may not be chosen."""
+    return noise if allowed is None else noise.masked_fill(~allowed, float("-inf"))
 
 
 def uniform_logits(inventory: Inventory, step: float) -> Tensor:

@@ -13,21 +13,33 @@ from torch import Tensor
 _GRADIENT_LIMIT = 1e100
 
 
-def hard_top_k(logits: Tensor, k: int) -> Tensor:
+def hard_top_k(logits: Tensor, k: int, allowed: "Tensor | None" = None) -> Tensor:
     """Bool mask [H] of the k largest logits, exactly k True; of equal logits the first wins.
 
-    Raises ValueError when k is not within 0..H.
+    Args:
+        logits: [H].
+        k: how many to take, 0..H.
+        allowed: bool [H], the heads to take them from; None: all.
+
+    Raises:
+        ValueError: k is not within 0..H, or above the number of allowed heads.
     """
-    _check_k(k, logits.numel())
-    order = torch.argsort(logits.detach(), descending=True, stable=True)
+    _check_k(k, logits.numel() if allowed is None else int(allowed.sum()))
+    logits = logits.detach()
+    if allowed is not None:
+        logits = logits.masked_fill(~allowed, float("-inf"))
+    order = torch.argsort(logits, descending=True, stable=True)
     mask = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
     mask[order[:k]] = True
     return mask
 
 
-def straight_through_top_k(logits: Tensor, k: int) -> Tensor:
-    """{0, 1} gates [H], exactly k ones; the gradient passes to the logits unchanged (STE)."""
-    hard = hard_top_k(logits, k).to(logits.dtype)
+def straight_through_top_k(logits: Tensor, k: int, allowed: "Tensor | None" = None) -> Tensor:
+    """{0, 1} gates [H], exactly k ones; the gradient passes to the logits unchanged (STE).
+
+    Arguments as for :func:`hard_top_k`.
+    """
+    hard = hard_top_k(logits, k, allowed).to(logits.dtype)
     return hard + (logits - logits.detach())
 
 
@@ -49,7 +61,8 @@ def gumbel_soft_top_k(
         logits: importance logits [H], any float type.
         k: how many heads to keep, 0..H.
         temperature: > 0; towards 0 the gates become the hard top-k of the perturbed logits.
-        noise: [H] added to the logits; standard Gumbel noise is drawn when it is None.
+        noise: [H] added to the logits; standard Gumbel noise is drawn when it is None. Minus infinity
+            rules a head out.
 
     Returns:
         gates [H], float64, >= 0 with sum k up to rounding (one entry may exceed 1).

@@ -53,7 +53,11 @@ class GatedTransformerModel(TransformerModel):
         options = PruningConfig.from_args(args)
         inventory = inventory_of(args)
         model.gates = HeadGates(
-            inventory, options.method(inventory), options.rate, getattr(args, "seed", 1)
+            inventory,
+            options.method(inventory),
+            options.rate,
+            getattr(args, "seed", 1),
+            options.max_heads_per_block,
         )
         for attention, block in zip(model.attention, inventory.blocks):
             if block.heads < block.original_heads:

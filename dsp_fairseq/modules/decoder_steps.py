@@ -6,7 +6,8 @@ Against fairseq's ``TransformerDecoderBase`` with an incremental state:
   hypotheses of a sentence attend to them together;
 * keys and values of all self-attention blocks lie in one buffer, so a reordering of the beam is one
   copy and a new position is written in place;
-* query, key and value come from one product; attention weights are computed for nobody;
+* query, key and value come from one product; attention weights are computed for nobody; weights lie in
+  memory as few rows want them;
 * a block without heads is its output bias.
 """
 
@@ -15,6 +16,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .gated_attention import by_input
 
 ROWS = "rows"  # in the encoder's output: the sentence of every hypothesis
 FIRST_POSITIONS = 16  # room for this many before the buffers grow
@@ -39,6 +42,9 @@ class DecoderSteps:
             end = start + 2 * attention.num_heads * attention.head_dim
             self._places.append(SelfBlock(start, end))
             start = end
+            cross = layer.encoder_attn
+            for linear in (attention.out_proj, cross.q_proj, cross.out_proj, layer.fc1, layer.fc2):
+                linear.weight.data = by_input(linear.weight.detach())
         self.width = start  # of a row of the buffer: keys and values of all blocks
 
     def features(self, tokens: Tensor, encoder_out: Dict, state: "StepState") -> Tensor:

@@ -75,7 +75,7 @@ def same(theirs, ours):
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
-@pytest.mark.parametrize("variant", ["post-norm", "pre-norm", "different widths", "learned positions", "embedding norm"])
+@pytest.mark.parametrize("variant", ["post-norm", "pre-norm", "different widths", "projected", "learned positions", "embedding norm"])
 def test_beam_search(mask, variant):
     stock, gated = prepared(mask, variant)
     same(translations([stock]), translations([gated]))
@@ -161,13 +161,22 @@ def test_retained_dropout_still_drops():
     _, gated = prepared(UNEVEN, retain_dropout=True)
 
     def scores(p):
-        for module in gated.modules():
+        for module in gated.decoder.modules():
             if isinstance(module, FairseqDropout):
                 module.p = p
         return [float(h[0]["positional_scores"][0]) for h in translations([gated], beam=1)]
 
     assert scores(0.5) == scores(0.5)  # the same seed
     assert scores(0.5) != scores(0.0)
+
+
+def test_a_prepared_model_stays_as_it_is():
+    _, gated = prepared(UNEVEN)
+    before = translations([gated])
+    gated.eval()
+    same(before, translations([gated]))
+    assert (gated.gates.inventory.heads, gated.gates.inventory.original_heads) == (sum(UNEVEN), HEADS)
+    assert int(gated.gates.mask().sum()) == sum(UNEVEN)
 
 
 @pytest.mark.parametrize("change", [torch.nn.Module.half, torch.nn.Module.bfloat16, torch.nn.Module.double])

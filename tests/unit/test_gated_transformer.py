@@ -239,3 +239,18 @@ def test_changed_logits_show_at_the_next_evaluation_and_in_settled_training():
         gated.train(mode)
         gated(**batch())
         assert [attention.open_heads for attention in gated.attention] == [0] * 7 + [3]
+
+
+@pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste", "uniform"])
+def test_no_block_keeps_more_than_its_cap(method):
+    options = dict(search_updates=100) if method == "dsp" else {}
+    _, gated = pair("post-norm", pruning_method=method, heads_to_keep=15, max_heads_per_block=2, **options)
+    gated.gates.logits.data.copy_(torch.linspace(1, -1, 30))  # asks for the first blocks only
+    gated.eval()
+    assert [attention.open_heads for attention in gated.attention] == [2] * 7 + [1]
+    gated.train()
+    gated.set_num_updates(99)  # the budget is nearly K
+    gated(**batch())
+    if method != "dsp-published":
+        gates = [attention._gates for attention in gated.attention if attention._gates is not None]
+        assert all(piece.sum() <= 2 for piece in gates)

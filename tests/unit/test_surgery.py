@@ -29,6 +29,7 @@ def masked(variant, mask):
     """Every head computed, removed ones times 0."""
     _, gated = pair(variant)
     show_mask(gated, mask)
+    gated.gates.logits.data += torch.linspace(0, 0.1, HEADS)  # all different
     gated.eval().mask_only()
     return gated
 
@@ -40,6 +41,7 @@ def test_removed_equals_masked(variant, mask):
     gated = masked(variant, mask)
     small, after = small_model(gated, variant, mask)
     assert [a.num_heads for a in small.attention] == [block.heads for block in after.blocks]
+    assert torch.equal(small.gates.logits, gated.gates.logits[torch.tensor(mask)])
     with torch.no_grad():
         assert (small(**batch())[0] - gated(**batch())[0]).abs().max() < 1e-5
 

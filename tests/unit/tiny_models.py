@@ -32,6 +32,7 @@ VARIANTS = {
     "shared embeddings": dict(share_all_embeddings=True),
     "embedding norm": dict(layernorm_embedding=True),
     "different widths": dict(decoder_embed_dim=16, decoder_output_dim=16, decoder_input_dim=16),
+    "projected": dict(decoder_input_dim=20, decoder_output_dim=12, share_decoder_input_output_embed=False),
     "learned positions": dict(encoder_learned_pos=True, decoder_learned_pos=True),
     "checkpointed": dict(checkpoint_activations=True),
 }
