@@ -10,7 +10,6 @@ from fairseq.data import Dictionary
 from torch import Tensor
 
 from .errors import BadInput
-from .gates.limits import Limits
 from .inventory import Inventory
 
 
@@ -38,16 +37,16 @@ class KeptHeads(NamedTuple):
     inventory: Inventory
     mask: Tensor  # bool [H]
     logits: Tensor  # float64 [H]
-    limits: Limits
+    options: Namespace
 
-    def best(self, heads_to_keep: int) -> Tensor:
-        """The mask, bool [H], of the most important heads; raises BadInput when there are not so many."""
-        if not 0 <= heads_to_keep <= self.limits.room:
-            cap = "" if self.limits.cap is None else f" under its --max-heads-per-block {self.limits.cap}"
-            raise BadInput(
-                f"--heads-to-keep {heads_to_keep}: must be 0 to {self.limits.room}, the heads that the checkpoint has{cap}"
-            )
-        return self.limits.mask(self.logits, heads_to_keep)
+    def best(self, heads_to_keep: Any) -> Tensor:
+        """The mask, bool [H], of the most important heads within the limits of the training.
+
+        Takes what ``--heads-to-keep`` takes; raises BadInput when there are not so many.
+        """
+        from .config import choice_of
+
+        return choice_of(self.options, self.inventory, heads_to_keep).mask(self.logits)
 
     @property
     def per_kind(self) -> Dict[str, int]:
@@ -80,14 +79,21 @@ def load_gated(path: str) -> Dict[str, Any]:
 
 def kept_heads_of(state: Dict[str, Any]) -> KeptHeads:
     """The heads that a loaded checkpoint of ``gated_transformer`` decodes with."""
-    from .config import inventory_of
+    from .config import choice_of, inventory_of
 
-    options, logits = model_options(state), state["model"]["gates.logits"].detach()
+    options, logits = model_options(state), state["model"]["gates.logits"].detach().clone()
     inventory = inventory_of(options)
-    keep = getattr(options, "heads_to_keep", None)
-    keep = inventory.heads if keep is None else keep
-    limits = Limits(tuple(inventory.sizes), getattr(options, "max_heads_per_block", None))
-    return KeptHeads(inventory, limits.mask(logits, keep), logits.clone(), limits)
+    return KeptHeads(inventory, choice_of(options, inventory).mask(logits), logits, options)
+
+
+def showing(state: Dict[str, Any], mask: Tensor) -> Dict[str, Any]:
+    """The same checkpoint, decoding with the heads that are True in ``mask`` [H] whatever it was trained for."""
+    from .config import NO_PRUNING
+
+    changed = {"pruning_method": "uniform", "heads_to_keep": int(mask.sum())}
+    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, **changed})
+    weights = {**state["model"], "gates.logits": mask.double()}
+    return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 
 def build_model(state: Dict[str, Any]):

@@ -1,14 +1,17 @@
 """The options of pruning: what they mean, what they default to, what is wrong with them."""
 
+import re
 from argparse import Namespace
 from dataclasses import dataclass, field, fields
-from typing import Callable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
 from fairseq.dataclass import FairseqDataclass
 
+from .errors import BadInput, refuse
+from .gates.choice import Choice, Share
 from .gates.limits import Limits
 from .gates.methods import UNIFORM_PRIOR, CommittedDsp, Method, PublishedDsp, StraightThrough
-from .inventory import Inventory
+from .inventory import KINDS, Inventory
 
 SEARCH_SHARE = 0.3  # of the planned updates, when --search-updates is not given
 
@@ -25,12 +28,17 @@ class PruningConfig(FairseqDataclass):
             "none (all heads)"
         },
     )
-    heads_to_keep: Optional[int] = field(
+    heads_to_keep: Optional[str] = field(
         default=None,
         metadata={
             "help": "K, heads of the whole model that are open at evaluation, exactly; 0 to H, the "
-            "number of heads (encoder layers x encoder heads + 2 x decoder layers x decoder heads)"
+            "number of heads (encoder layers x encoder heads + 2 x decoder layers x decoder heads). Or "
+            "a number for each kind of block: encoder.self=8,decoder.self=6,decoder.cross=10"
         },
+    )
+    min_heads_per_block: Optional[int] = field(
+        default=None,
+        metadata={"help": "a block keeps at least this many heads; K stays exact (default: 0)"},
     )
     max_heads_per_block: Optional[int] = field(
         default=None,
@@ -103,11 +111,15 @@ class PruningConfig(FairseqDataclass):
     def rate(self) -> float:
         return self.pruning_lr or 0.0
 
-    def method(self, inventory: Inventory) -> Method:
-        """The method object for a model with these blocks."""
-        heads = inventory.heads
-        keep = heads if self.heads_to_keep is None else self.heads_to_keep
-        return RECIPES[self.pruning_method].build(self, heads, keep)
+    def methods(self, choice: Choice) -> List[Method]:
+        """The method objects of the shares of a choice."""
+        build = RECIPES[self.pruning_method].build
+        return [build(self, share.heads, share.keep) for share in choice.shares]
+
+
+# the options of a model in which nothing is pruned any more
+NO_PRUNING = {f.name: None for f in fields(PruningConfig) if f.name != "_name"}
+NO_PRUNING["pruning_method"] = "none"
 
 
 class Recipe(NamedTuple):
@@ -173,6 +185,55 @@ def inventory_of(args: Namespace) -> Inventory:
     return original if kept is None else original.only(kept)
 
 
+def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) -> Choice:
+    """How many heads of which blocks these options keep; ``heads_to_keep`` instead of what they say.
+
+    Raises BadInput when that cannot be.
+    """
+    value = getattr(args, "heads_to_keep", None) if heads_to_keep is None else heads_to_keep
+    cap, floor = getattr(args, "max_heads_per_block", None), getattr(args, "min_heads_per_block", None) or 0
+    blocks = {kind: [b.heads for b in inventory.blocks if b.kind == kind] for kind in KINDS}
+    heads = {kind: sum(sizes) for kind, sizes in blocks.items()}
+    budget = parse_heads_to_keep(value, heads)
+    if isinstance(budget, int):
+        shares = [Share(budget, Limits(tuple(inventory.sizes), cap, floor))]
+    else:
+        shares = [Share(budget[kind], Limits(tuple(blocks[kind]), cap, floor)) for kind in KINDS]
+    refuse(problem for share in shares for problem in share.limits.problems(share.keep))
+    return Choice(tuple(shares))
+
+
+def parse_heads_to_keep(value: Any, heads: Dict[str, int]) -> Union[int, Dict[str, int]]:
+    """K, or K of each kind, from what --heads-to-keep says; ``heads`` is what there is of each kind.
+
+    None means all. Raises BadInput.
+    """
+    if value is None:
+        return sum(heads.values())
+    text, everything = str(value), sum(heads.values())
+    if re.fullmatch(r"-?\d+", text):
+        refuse(
+            [f"--heads-to-keep {text}: must be 0 to {everything}, the heads of this model"]
+            if not 0 <= int(text) <= everything
+            else []
+        )
+        return int(text)
+    pairs = [part.partition("=")[::2] for part in text.split(",")]
+    if sorted(kind for kind, _ in pairs) != sorted(heads) or not all(re.fullmatch(r"-?\d+", n) for _, n in pairs):
+        example = ",".join(f"{kind}={count}" for kind, count in heads.items())
+        raise BadInput(
+            f"--heads-to-keep {text}: must be a number, 0 to {everything}, or one for each kind of block, such as "
+            f"{example} (all heads of this model)"
+        )
+    budget = {kind: int(number) for kind, number in pairs}
+    refuse(
+        f"--heads-to-keep {kind}={count}: must be 0 to {heads[kind]}, the heads of that kind"
+        for kind, count in budget.items()
+        if not 0 <= count <= heads[kind]
+    )
+    return budget
+
+
 def model_problems(args: Namespace) -> List[str]:
     """Everything that keeps these options from making a gated model, one line each."""
     return _unsupported(args) + _method_problems(args)
@@ -209,7 +270,7 @@ def _method_problems(args: Namespace) -> List[str]:
         return [f"--pruning-method {name}: unknown; choose one of {', '.join(RECIPES)}"]
     problems = []
     recipe = RECIPES[name]
-    always = {"_name", "pruning_method", "heads_to_keep", "max_heads_per_block"}
+    always = {"_name", "pruning_method", "heads_to_keep", "min_heads_per_block", "max_heads_per_block"}
     optional = {f.name for f in fields(PruningConfig)} - always
     for option in sorted(optional - set(recipe.defaults)):
         if getattr(args, option, None) is not None:
@@ -223,34 +284,23 @@ def _method_problems(args: Namespace) -> List[str]:
 
 def _count_problems(args: Namespace, method: str) -> List[str]:
     inventory = inventory_of(args)
-    heads, keep = inventory.heads, getattr(args, "heads_to_keep", None)
-    cap = getattr(args, "max_heads_per_block", None)
-    allowed = f"0 to {heads}, the heads of this model"
-    if method == "none" and cap is not None:
-        return [f"--max-heads-per-block {cap}: --pruning-method none keeps all heads; leave it out"]
-    if keep is None:
-        if method == "none":
-            return []
+    limits = ("min_heads_per_block", "max_heads_per_block")
+    said = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
+    if method == "none" and said:
+        return [f"{option}: --pruning-method none keeps all heads; leave it out" for option in said]
+    if getattr(args, "heads_to_keep", None) is None and method != "none":
         return [
-            f"--heads-to-keep is missing: --pruning-method {method} needs it, {allowed}; "
-            "to train with all heads, say --pruning-method none"
+            f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.heads}, the heads of this "
+            "model; to train with all heads, say --pruning-method none"
         ]
-    if not 0 <= keep <= heads:
-        return [f"--heads-to-keep {keep}: must be {allowed}"]
-    if cap is not None and cap < 0:
-        return [f"--max-heads-per-block {cap}: must be 0 or more"]
-    room = Limits(tuple(inventory.sizes), cap).room
-    if keep > room:
-        return [
-            f"--heads-to-keep {keep}: --max-heads-per-block {cap} leaves room for {room} heads in "
-            f"{len(inventory.blocks)} blocks; keep fewer, or raise it to at least {_smallest_cap(inventory, keep)}"
-        ]
+    negative = [option for option in said if " -" in option]
+    if negative:
+        return [f"{option}: must be 0 or more" for option in negative]
+    try:
+        choice_of(args, inventory)
+    except BadInput as error:
+        return str(error).splitlines()
     return []
-
-
-def _smallest_cap(inventory: Inventory, keep: int) -> int:
-    sizes = tuple(inventory.sizes)
-    return next(cap for cap in range(max(sizes) + 1) if Limits(sizes, cap).room >= keep)
 
 
 def _number_problems(args: Namespace) -> List[str]:

@@ -56,7 +56,7 @@ def _adopt_kept_heads(args: Namespace) -> None:
 def _driver_problems(args: Namespace) -> List[str]:
     """A learned choice needs the task that steps the logits and the criterion that counts for it."""
     method = args.pruning_method
-    if method == "none" and args.heads_to_keep not in (None, inventory_of(args).heads):
+    if method == "none" and args.heads_to_keep not in (None, str(inventory_of(args).heads)):
         return [
             f"--heads-to-keep {args.heads_to_keep}: --pruning-method none trains with all heads; "
             "leave it out, or choose another method"
@@ -102,11 +102,11 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
         return []
     stored = model_options(load(path))
     problems = []
-    for option in ("pruning_method", "heads_to_keep", "max_heads_per_block", "search_updates"):
+    for option in ("pruning_method", "heads_to_keep", "min_heads_per_block", "max_heads_per_block", "search_updates"):
         if not hasattr(stored, option):
             continue  # a checkpoint of the stock transformer
         then, now = getattr(stored, option), getattr(args, option)
-        if then != now:
+        if str(then) != str(now):
             problems.append(
                 f"{flag(option)} {now}: {path} was trained with {then}; say the same, "
                 "choose another --save-dir, or start from it with --finetune-from-model"

@@ -2,7 +2,6 @@
 
 import os
 from argparse import Namespace
-from dataclasses import fields
 from typing import Any, Dict, NamedTuple, Optional
 
 import torch
@@ -10,8 +9,8 @@ from tabulate import tabulate
 from torch import Tensor
 
 from .atomic import check_target, writing
-from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options
-from .config import PruningConfig
+from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, showing
+from .config import NO_PRUNING
 from .errors import Failed
 from .inventory import Inventory
 from .surgery import fill_with_zeros, remove_heads
@@ -49,7 +48,7 @@ class Pruned(NamedTuple):
 def prune(
     checkpoint: str,
     out: str,
-    heads_to_keep: Optional[int] = None,
+    heads_to_keep: Optional[str] = None,
     half: bool = False,
     dense: bool = False,
     force: bool = False,
@@ -57,7 +56,8 @@ def prune(
     """Write ``out``: the model of ``checkpoint`` without its pruned heads, without optimiser state.
 
     Args:
-        heads_to_keep: K, the most important heads by their logits; None: those that decode now.
+        heads_to_keep: K, the most important heads by their logits (or K of each kind); None: those that
+            decode now.
         half: weights in float16.
         dense: the stock ``transformer`` of the original size, with zeros in place of removed heads.
         force: overwrite ``out``.
@@ -74,9 +74,10 @@ def prune(
         mask = kept.best(heads_to_keep)
     after = before.keeping(mask.tolist())
     small = _small_state(state, before, after)
+    masked = showing(state, mask)
     if half:
-        small["model"] = _halved(small["model"])
-    masked = build_model(_masked(state, after.heads, half))
+        small["model"], masked["model"] = _halved(small["model"]), _halved(masked["model"])
+    masked = build_model(masked)
     masked.mask_only()
     expected = _logits_of(masked)
     if dense:
@@ -115,11 +116,7 @@ def _is_no_weight(name: str) -> bool:
 
 def _small_state(state: Dict[str, Any], before: Inventory, after: Inventory) -> Dict[str, Any]:
     """The checkpoint without the removed heads, and as if no training had begun."""
-    options = Namespace(**vars(model_options(state)))
-    for option in fields(PruningConfig):
-        if option.name != "_name":
-            setattr(options, option.name, None)
-    options.pruning_method, options.kept_heads = "none", after.indices()
+    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, "kept_heads": after.indices()})
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
@@ -134,7 +131,7 @@ def _small_state(state: Dict[str, Any], before: Inventory, after: Inventory) -> 
 def _stock_state(small: Dict[str, Any], after: Inventory) -> Dict[str, Any]:
     """The same model for plain fairseq: stock model, task and criterion."""
     options = Namespace(**vars(small["cfg"]["model"]))
-    for name in ["kept_heads", *(f.name for f in fields(PruningConfig) if f.name != "_name")]:
+    for name in ("kept_heads", *NO_PRUNING):
         delattr(options, name)
     options.arch = options.arch.replace("gated_transformer", "transformer")
     options._name = options._name.replace("gated_transformer", "transformer")
@@ -154,15 +151,6 @@ def _stock_state(small: Dict[str, Any], after: Inventory) -> Dict[str, Any]:
         },
         "model": fill_with_zeros(small["model"], after),
     }
-
-
-def _masked(state: Dict[str, Any], heads: int, half: bool) -> Dict[str, Any]:
-    """The checkpoint as it was, its heads masked down to the best ones."""
-    options = Namespace(**{**vars(model_options(state)), "heads_to_keep": heads})
-    if options.pruning_method == "none":
-        options.pruning_method = "uniform"
-    weights = _halved(state["model"]) if half else state["model"]
-    return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 
 def _halved(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:

@@ -1,12 +1,12 @@
 """The gates of one model: its logits, the sample of an update, the mask that decodes."""
 
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..inventory import Inventory
-from .limits import Limits
+from .choice import Choice
 from .logit_adam import LogitAdam
 from .methods import Method
 from .subset import gumbel_noise
@@ -17,43 +17,49 @@ class HeadGates(nn.Module):
 
     The logits and their Adam moments are buffers, float64, on the CPU, whatever the model's type
     and device: sampling is sequential and small. They are saved with the model.
+
+    Args:
+        inventory: the blocks of the model, H heads.
+        choice: budgets and limits; every share is chosen by a method of its own.
+        methods: of each share; they differ in their counts only.
+        rate: learning rate of the logits.
+        seed: of the noise.
     """
 
     def __init__(
-        self,
-        inventory: Inventory,
-        method: Method,
-        rate: float,
-        seed: int,
-        max_heads_per_block: Optional[int] = None,
+        self, inventory: Inventory, choice: Choice, methods: Sequence[Method], rate: float, seed: int
     ):
         super().__init__()
         self.inventory = inventory
-        self.limits = Limits(tuple(inventory.sizes), max_heads_per_block)
-        self._unplanned = method
-        self.method = method
+        self.choice = choice
+        self._unplanned = self.methods = tuple(methods)
         self.seed = seed
         self.update = 0
-        self.register_buffer("logits", method.initial_logits(inventory))
-        self.logits.requires_grad_(method.learns)
-        self.adam = LogitAdam(inventory.heads, rate, method.pooled)
+        self.register_buffer("logits", self.method.initial_logits(inventory))
+        self.logits.requires_grad_(self.method.learns)
+        self.adam = LogitAdam(inventory.heads, rate, self.method.pooled)
         # update at which the choice is final; 0 while unknown
         self.register_buffer("search", torch.zeros((), dtype=torch.float64))
         self._planned_search = 0
         self._sample_size = 0.0
-        if method.search_updates:
-            self.plan(method.search_updates)
+        if self.method.search_updates:
+            self.plan(self.method.search_updates)
+
+    @property
+    def method(self) -> Method:
+        """Of the first share; schedules are the same for all."""
+        return self.methods[0]
 
     def plan(self, search: int) -> None:
         """End the search at this update, unless the user or a loaded checkpoint has said when."""
-        self._planned_search = self._unplanned.search_updates or search
+        self._planned_search = self._unplanned[0].search_updates or search
         if not self.search:
             self._end_search_at(self._planned_search)
 
     def _end_search_at(self, search: float) -> None:
         if self.method.searches:
             self.search.fill_(search)
-            self.method = self._unplanned.planned(int(search))
+            self.methods = tuple(method.planned(int(search)) for method in self._unplanned)
 
     def _load_from_state_dict(self, *args, **kwargs):
         super()._load_from_state_dict(*args, **kwargs)
@@ -79,7 +85,7 @@ class HeadGates(nn.Module):
 
     def mask(self) -> Tensor:
         """The mask that decodes: bool [H], exactly K True."""
-        return self.limits.mask(self.logits, self.method.keep)
+        return self.choice.mask(self.logits)
 
     @property
     def settled(self) -> bool:
@@ -89,7 +95,9 @@ class HeadGates(nn.Module):
     @property
     def heads_kept(self) -> int:
         """Heads open now: the budget of this update in training, K at evaluation."""
-        return self.method.open_heads(self.update) if self.training else self.method.keep
+        if not self.training:
+            return self.choice.keep
+        return sum(method.open_heads(self.update) for method in self.methods)
 
     @property
     def temperature(self) -> Optional[float]:
@@ -101,11 +109,14 @@ class HeadGates(nn.Module):
         The noise depends on seed and update only: one sample for all batches and processes of an
         update, and the same one after a restart.
         """
-        if self.method.open_heads(self.update) == self.inventory.heads:
+        if all(method.open_heads(self.update) == method.heads for method in self.methods):
             return None
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.update)
         noise = gumbel_noise(self.inventory.heads, generator)
-        return self.method.gates(self.logits, self.update, noise, self.limits)
+        pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise))
+        return torch.cat(
+            [method.gates(logits, self.update, own, share.limits) for method, share, logits, own in pieces]
+        )
 
     def begin_update(self) -> None:
         """Forget gradients left from an update that was given up (fp16 overflow)."""

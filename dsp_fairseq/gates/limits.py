@@ -1,46 +1,90 @@
-"""How many heads a block may keep."""
+"""How few and how many heads a block may keep."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from .subset import hard_top_k
 
+_AHEAD = 1e6  # what a head is raised by that must be chosen; far above any logit or noise
+
 
 @dataclass(frozen=True)
 class Limits:
-    """At most ``cap`` heads in every block; None: as many as it has.
+    """At least ``floor`` and at most ``cap`` heads in every block; a block smaller than that keeps all.
 
-    A choice under the cap is an ordinary choice among the first ``cap`` heads of every block: the
-    k largest of those are the k heads with the largest sum that the cap allows.
+    Both are said to the choice of k heads as numbers added to their scores: minus infinity rules a
+    head out (those of a block beyond its first ``cap``), a large number makes sure of it (the first
+    ``floor`` of a block). The k largest are then the k heads of largest sum that the limits allow.
     """
 
     sizes: Tuple[int, ...]  # heads per block, in flat order
     cap: Optional[int] = None
+    floor: int = 0
 
     @property
-    def room(self) -> int:
+    def least(self) -> int:
+        """Heads that the floor asks for."""
+        return sum(min(size, self.floor) for size in self.sizes)
+
+    @property
+    def most(self) -> int:
         """Heads that fit under the cap."""
         return self._room(self.cap)
 
-    def allowed(self, scores: Tensor, k: int) -> Optional[Tensor]:
-        """Heads that k may be chosen from, bool [H], given the scores [H] of all; None: all.
+    def offsets(self, scores: Tensor, k: int) -> Tensor:
+        """What to add to the scores [H] before the k largest are taken; [H], of the same type.
 
         While more heads are to be open than fit under the cap (a budget that still falls), the
         lowest cap that leaves room for them applies.
         """
-        if self.cap is None or self.cap >= max(self.sizes, default=0):
-            return None
-        cap = self.cap
-        while self._room(cap) < k:
-            cap += 1
-        return torch.cat([hard_top_k(piece, min(cap, len(piece))) for piece in scores.detach().split(self.sizes)])
+        offsets = torch.zeros_like(scores, requires_grad=False)
+        if not self.floor and (self.cap is None or self.cap >= max(self.sizes, default=0)):
+            return offsets
+        cap = self._cap_of(k)
+        sure = 0
+        for piece, own in zip(scores.detach().split(self.sizes), offsets.split(self.sizes)):
+            best = torch.argsort(piece, descending=True, stable=True)
+            own[best[cap:]] = float("-inf")
+            for head in best[: self.floor].tolist():  # one after the other, so that each counts as one
+                sure += 1
+                own[head] = sure * _AHEAD
+        return offsets
 
     def mask(self, scores: Tensor, k: int) -> Tensor:
-        """The k heads with the largest scores [H] that the cap allows: bool [H], exactly k True."""
-        return hard_top_k(scores, k, self.allowed(scores, k))
+        """The k heads with the largest scores [H] within the limits: bool [H], exactly k True."""
+        return hard_top_k(scores + self.offsets(scores, k), k)
+
+    def problems(self, k: int) -> List[str]:
+        """Why k heads cannot be chosen within the limits, with the arithmetic."""
+        blocks = f"{len(self.sizes)} blocks of {_span(self.sizes)} heads"
+        if self.cap is not None and self.floor > self.cap:
+            return [f"--min-heads-per-block {self.floor}: must not be above --max-heads-per-block {self.cap}"]
+        if k < self.least:
+            return [
+                f"--heads-to-keep {k}: --min-heads-per-block {self.floor} asks for {self.least} in {blocks}; keep at "
+                f"least {self.least}, or lower it"
+            ]
+        if k > self.most:
+            enough = next(cap for cap in range(max(self.sizes) + 1) if self._room(cap) >= k)
+            return [
+                f"--heads-to-keep {k}: --max-heads-per-block {self.cap} leaves room for {self.most} in {blocks}; keep "
+                f"at most {self.most}, or raise it to {enough} or more"
+            ]
+        return []
+
+    def _cap_of(self, k: int) -> int:
+        cap = max(self.sizes, default=0) if self.cap is None else self.cap
+        while self._room(cap) < k:
+            cap += 1
+        return cap
 
     def _room(self, cap: Optional[int]) -> int:
         return sum(size if cap is None else min(size, cap) for size in self.sizes)
+
+
+def _span(sizes: Tuple[int, ...]) -> str:
+    smallest, largest = min(sizes), max(sizes)
+    return str(smallest) if smallest == largest else f"{smallest} to {largest}"

@@ -25,8 +25,8 @@ WARM_UP_SHARE = 0.35  # of the search: updates with all heads open
 class Method:
     """The mask is fixed from the first update: ``uniform``, and ``none`` with K = H."""
 
-    heads: int
-    keep: int
+    heads: int  # of the share that the method chooses from
+    keep: int  # of those, at evaluation
 
     learns = False  # whether the logits move
     searches = False  # whether the choice is final at some update
@@ -75,7 +75,7 @@ class StraightThrough(Method):
         return False
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        return straight_through_top_k(logits, self.keep, limits.allowed(logits, self.keep))
+        return straight_through_top_k(logits, self.keep, limits.offsets(logits, self.keep))
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class PublishedDsp(Method):
         )
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        noise = _ruled_out(noise, limits.allowed(logits + noise, self.keep))
+        noise = noise + limits.offsets(logits + noise, self.keep)
         return gumbel_soft_top_k(logits, self.keep, self.temperature(update), noise)
 
 
@@ -161,13 +161,8 @@ class CommittedDsp(Method):
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
         count = self.open_heads(update)
         noise = noise * noise_scale(update, self.warm_up, self.search)
-        noise = _ruled_out(noise, limits.allowed(logits + noise, count))
+        noise = noise + limits.offsets(logits + noise, count)
         return straight_through_gumbel_top_k(logits, count, self.temperature(update), noise)
-
-
-def _ruled_out(noise: Tensor, allowed: Optional[Tensor]) -> Tensor:
-    """The noise [H], minus infinity for heads that may not be chosen."""
-    return noise if allowed is None else noise.masked_fill(~allowed, float("-inf"))
 
 
 def uniform_logits(inventory: Inventory, step: float) -> Tensor:

@@ -13,33 +13,24 @@ from torch import Tensor
 _GRADIENT_LIMIT = 1e100
 
 
-def hard_top_k(logits: Tensor, k: int, allowed: "Tensor | None" = None) -> Tensor:
+def hard_top_k(logits: Tensor, k: int) -> Tensor:
     """Bool mask [H] of the k largest logits, exactly k True; of equal logits the first wins.
 
-    Args:
-        logits: [H].
-        k: how many to take, 0..H.
-        allowed: bool [H], the heads to take them from; None: all.
-
-    Raises:
-        ValueError: k is not within 0..H, or above the number of allowed heads.
+    Raises ValueError when k is not within 0..H.
     """
-    _check_k(k, logits.numel() if allowed is None else int(allowed.sum()))
-    logits = logits.detach()
-    if allowed is not None:
-        logits = logits.masked_fill(~allowed, float("-inf"))
-    order = torch.argsort(logits, descending=True, stable=True)
+    _check_k(k, logits.numel())
+    order = torch.argsort(logits.detach(), descending=True, stable=True)
     mask = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
     mask[order[:k]] = True
     return mask
 
 
-def straight_through_top_k(logits: Tensor, k: int, allowed: "Tensor | None" = None) -> Tensor:
+def straight_through_top_k(logits: Tensor, k: int, offsets: "Tensor | None" = None) -> Tensor:
     """{0, 1} gates [H], exactly k ones; the gradient passes to the logits unchanged (STE).
 
-    Arguments as for :func:`hard_top_k`.
+    ``offsets`` [H] are added to the logits before the k largest are taken (see ``Limits``).
     """
-    hard = hard_top_k(logits, k, allowed).to(logits.dtype)
+    hard = hard_top_k(logits if offsets is None else logits + offsets, k).to(logits.dtype)
     return hard + (logits - logits.detach())
 
 

@@ -15,9 +15,11 @@ from fairseq.models.transformer import (
 )
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 
-from ..config import PruningConfig, inventory_of, model_problems
+from ..config import PruningConfig, choice_of, inventory_of, model_problems
 from ..errors import refuse
+from ..gates.choice import Choice, Share
 from ..gates.head_gates import HeadGates
+from ..gates.limits import Limits
 from ..gates.methods import Method
 from ..inventory import KINDS
 from ..modules import GatedDecoderLayer, GatedEncoderLayer, GatedMultiheadAttention
@@ -52,12 +54,9 @@ class GatedTransformerModel(TransformerModel):
         model = super().build_model(args, task)
         options = PruningConfig.from_args(args)
         inventory = inventory_of(args)
+        choice = choice_of(args, inventory)
         model.gates = HeadGates(
-            inventory,
-            options.method(inventory),
-            options.rate,
-            getattr(args, "seed", 1),
-            options.max_heads_per_block,
+            inventory, choice, options.methods(choice), options.rate, getattr(args, "seed", 1)
         )
         for attention, block in zip(model.attention, inventory.blocks):
             if block.heads < block.original_heads:
@@ -132,7 +131,8 @@ class GatedTransformerModel(TransformerModel):
             for attention, piece in zip(self.attention, self.gates.per_block(self.gates.mask())):
                 attention.remove_all_but(torch.nonzero(piece).flatten().to(self._device))
             self._announce()
-            self.gates = HeadGates(kept, Method(kept.heads, kept.heads), 0.0, 0)
+            everything = Choice((Share(kept.heads, Limits(tuple(kept.sizes))),))
+            self.gates = HeadGates(kept, everything, [Method(kept.heads, kept.heads)], 0.0, 0)
             self._mask_in_place = None
             if not (need_attn or retain_dropout):
                 self.encoder.leave_rows_in_place = True

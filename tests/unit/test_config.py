@@ -45,7 +45,22 @@ def test_both_ends_are_allowed(keep):
         (dict(heads_to_keep=1, search_warmup_updates=90, max_update=100), ["--search-warmup-updates 90"]),
         (dict(heads_to_keep=1, pruning_lr=-0.1), ["--pruning-lr -0.1"]),
         (dict(heads_to_keep=1, pruning_method="ste", final_temperature=0.1), ["--final-temperature", "ste"]),
-        (dict(heads_to_keep=5, max_heads_per_block=1), ["--heads-to-keep 5", "room for 4 heads", "at least 2"]),
+        (dict(heads_to_keep=5, max_heads_per_block=1), ["--heads-to-keep 5", "room for 4 in 4 blocks", "to 2 or more"]),
+        (dict(heads_to_keep=3, min_heads_per_block=1), ["--heads-to-keep 3", "asks for 4 in 4 blocks", "at least 4"]),
+        (
+            dict(heads_to_keep=6, min_heads_per_block=2, max_heads_per_block=1),
+            ["--min-heads-per-block 2", "--max-heads-per-block 1"],
+        ),
+        (dict(heads_to_keep="some"), ["--heads-to-keep some", "0 to 12", "encoder.self=8,decoder.self=2,decoder.cross=2"]),
+        (dict(heads_to_keep="encoder.self=3"), ["--heads-to-keep encoder.self=3", "decoder.cross=2"]),
+        (
+            dict(heads_to_keep="encoder.self=9,decoder.self=2,decoder.cross=2"),
+            ["--heads-to-keep encoder.self=9", "0 to 8"],
+        ),
+        (
+            dict(heads_to_keep="encoder.self=1,decoder.self=2,decoder.cross=2", min_heads_per_block=1),
+            ["--heads-to-keep 1", "asks for 2 in 2 blocks"],
+        ),
         (dict(heads_to_keep=1, max_heads_per_block=-1), ["--max-heads-per-block -1", "0 or more"]),
         (dict(pruning_method="none", max_heads_per_block=1), ["--max-heads-per-block 1", "leave it out"]),
         (dict(heads_to_keep=1, quant_noise_pq=0.1), ["--quant-noise-pq 0.1"]),
@@ -57,6 +72,15 @@ def test_each_problem_is_one_line_with_option_value_and_remedy(options, words):
     [line] = problems(**options)
     assert "\n" not in line
     assert all(word in line for word in words), line
+
+
+def test_heads_to_keep_of_each_kind_in_any_order():
+    from dsp_fairseq.config import choice_of
+
+    options = Namespace(**SHAPE, heads_to_keep="decoder.cross=1,encoder.self=5,decoder.self=0")
+    choice = choice_of(options, inventory_of(options))
+    assert [share.keep for share in choice.shares] == [5, 0, 1] and choice.keep == 6
+    assert [share.heads for share in choice.shares] == [8, 2, 2]
 
 
 def test_all_problems_come_at_once():

@@ -1,9 +1,11 @@
 """The gates over a training: schedules by update, one sample an update, a rate of their own."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 
-from dsp_fairseq.config import RECIPES, PruningConfig
+from dsp_fairseq.config import RECIPES, PruningConfig, choice_of
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.logit_adam import LogitAdam
@@ -23,7 +25,8 @@ def gates_of(method="dsp", keep=5, seed=1, **options):
         if getattr(config, name) is None:
             setattr(config, name, value)
     torch.manual_seed(seed)
-    return HeadGates(INVENTORY, config.method(INVENTORY), config.rate, seed)
+    choice = choice_of(Namespace(heads_to_keep=keep), INVENTORY)
+    return HeadGates(INVENTORY, choice, config.methods(choice), config.rate, seed)
 
 
 def train(gates, slope, updates, first=0):
@@ -229,3 +232,30 @@ def test_a_warm_up_longer_than_the_planned_search_is_refused():
     gates = gates_of("dsp", 5, search_updates=None, search_warmup_updates=20)
     with pytest.raises(BadInput, match="--search-warmup-updates 20"):
         gates.plan(20)
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_budgets_of_each_kind_are_exact_in_sampling_and_at_evaluation(method):
+    keep = {"encoder.self": 1, "decoder.self": 5, "decoder.cross": 3}
+    text = ",".join(f"{kind}={count}" for kind, count in keep.items())
+    gates = gates_of(method, text)
+    slope = torch.linspace(-1, 1, HEADS, dtype=torch.float64)
+    train(gates, slope, 99)
+    assert INVENTORY.kept_per_kind(gates.mask()) == keep
+    if not RECIPES[method].learns:
+        return
+    for update in (0, 50, 80, 99):
+        gates.set_num_updates(update)
+        sample = gates.sample()
+        if sample is not None:
+            assert float(sample.detach().sum()) == pytest.approx(gates.heads_kept, abs=1e-8)
+    if method == "dsp":  # falls from all heads of a kind to its own count
+        counts = [m.open_heads(70) for m in gates.methods]
+        assert all(k <= n <= m.heads for n, k, m in zip(counts, keep.values(), gates.methods))
+        pieces = gates_at(gates, 70).split([6, 8, 8])
+        assert [int(piece.sum()) for piece in pieces] == counts
+
+
+def gates_at(gates, update):
+    gates.set_num_updates(update)
+    return gates.sample().detach().round()

@@ -1,4 +1,4 @@
-"""At most so many heads in a block, and still exactly k: against every choice there is."""
+"""At least and at most so many heads in a block, and still exactly k: against every choice there is."""
 
 from itertools import combinations
 
@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.methods import CommittedDsp, PublishedDsp, StraightThrough
 from dsp_fairseq.gates.subset import hard_top_k
@@ -15,26 +16,32 @@ from dsp_fairseq.gates.subset import hard_top_k
 @st.composite
 def capped_choices(draw):
     sizes = tuple(draw(st.lists(st.integers(0, 4), min_size=1, max_size=4).filter(sum)))
-    limits = Limits(sizes, draw(st.integers(0, 5)))
+    cap = draw(st.integers(0, 5))
+    limits = Limits(sizes, cap, draw(st.integers(0, cap)))
     scores = draw(st.lists(st.integers(-3, 3), min_size=sum(sizes), max_size=sum(sizes)))
-    return limits, torch.tensor(scores, dtype=torch.float64), draw(st.integers(0, limits.room))
+    return limits, torch.tensor(scores, dtype=torch.float64), draw(st.integers(limits.least, limits.most))
 
 
 def per_block(limits, gates):
     return [int(piece.sum()) for piece in gates.split(limits.sizes)]
 
 
+def within(limits, mask):
+    counts = per_block(limits, mask)
+    return all(min(limits.floor, size) <= n <= limits.cap for n, size in zip(counts, limits.sizes))
+
+
 @settings(max_examples=60)
 @given(capped_choices())
-def test_the_mask_is_the_best_choice_that_the_cap_allows(choice):
+def test_the_mask_is_the_best_choice_within_the_limits(choice):
     limits, scores, k = choice
     mask = limits.mask(scores, k)
-    assert mask.sum() == k and max(per_block(limits, mask)) <= limits.cap
+    assert mask.sum() == k and within(limits, mask)
     best = -float("inf")
     for heads in combinations(range(len(scores)), k):
         other = torch.zeros(len(scores), dtype=torch.bool)
         other[list(heads)] = True
-        if max(per_block(limits, other)) <= limits.cap:
+        if within(limits, other):
             best = max(best, float(scores[other].sum()))
     assert float(scores[mask].sum()) == best
 
@@ -72,11 +79,29 @@ def test_samples_keep_to_the_cap_and_to_k(method, choice, update, seed):
     noise = torch.randn(len(logits), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     gates = method.gates(logits, update, noise, limits)
     count = method.open_heads(update)
-    assert float(gates.sum()) == pytest.approx(count, abs=1e-8)
-    if count <= limits.room and not isinstance(method, PublishedDsp):
-        assert max(per_block(limits, gates.detach().round())) <= limits.cap
+    assert float(gates.detach().sum()) == pytest.approx(count, abs=1e-8)
+    if count <= limits.most and not isinstance(method, PublishedDsp):
+        assert within(limits, gates.detach().round() > 0)
     for piece in gates.detach().split(limits.sizes):
-        if count <= limits.room:
+        if count <= limits.most:
             assert (piece > 0).sum() <= limits.cap
+        assert (piece > 0.99).sum() >= min(limits.floor, len(piece))
     gates.square().sum().backward()
     assert logits.grad.isfinite().all()
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_each_share_is_exact_and_within_its_limits(data):
+    """--heads-to-keep encoder.self=a,decoder.self=b,decoder.cross=c"""
+    shares, scores = [], []
+    for _ in range(3):
+        limits, piece, k = data.draw(capped_choices())
+        shares.append(Share(k, limits))
+        scores.append(piece)
+    choice = Choice(tuple(shares))
+    mask = choice.mask(torch.cat(scores))
+    assert mask.sum() == choice.keep
+    for share, piece, own in zip(shares, choice.cut(mask), scores):
+        assert piece.sum() == share.keep and within(share.limits, piece)
+        assert torch.equal(piece, share.limits.mask(own, share.keep))

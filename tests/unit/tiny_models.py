@@ -10,6 +10,8 @@ from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 
 import dsp_fairseq  # noqa: F401 (registers)
+from dsp_fairseq.gates.choice import Choice, Share
+from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 HEADS = 30
@@ -82,7 +84,7 @@ def show_mask(gated, mask):
     """Make ``mask`` the one that decodes."""
     mask = torch.tensor(mask, dtype=torch.float64)
     gated.gates.logits.data.copy_(mask)
-    gated.gates.method = type(gated.gates.method)(heads=30, keep=int(mask.sum()))
+    gated.gates.choice = Choice((Share(int(mask.sum()), Limits(tuple(gated.gates.inventory.sizes))),))
 
 
 def stock_attention(model):
