@@ -3,15 +3,15 @@
 import re
 from argparse import Namespace
 from dataclasses import dataclass, field, fields
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fairseq.dataclass import FairseqDataclass
 
 from .errors import BadInput, refuse
 from .gates.choice import Choice, Share
 from .gates.limits import Limits
-from .gates.methods import UNIFORM_PRIOR, CommittedDsp, Method, PublishedDsp, StraightThrough
-from .inventory import KINDS, Inventory
+from .gates.methods import L0, UNIFORM_PRIOR, CommittedDsp, Method, PublishedDsp, StraightThrough
+from .inventory import KINDS, Block, Inventory
 
 SEARCH_SHARE = 0.3  # of the planned updates, when --search-updates is not given
 
@@ -24,9 +24,48 @@ class PruningConfig(FairseqDataclass):
         default="dsp",
         metadata={
             "help": "how the heads are chosen: dsp (differentiable subset pruning with commitment), "
-            "dsp-published (as in TACL 2021), ste (straight-through), uniform (spread evenly, fixed), "
-            "none (all heads)"
+            "dsp-published (as in TACL 2021), ste (straight-through), l0 (hard-concrete gates), uniform "
+            "(spread evenly, fixed), none (all heads)"
         },
+    )
+    pruning_mode: str = field(
+        default="joint",
+        metadata={
+            "help": "joint: weights and choice are learned together; pipelined: the weights of "
+            "--finetune-from-model stay as they are, only the choice is learned"
+        },
+    )
+    prunable: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "kinds of block that may lose heads, such as encoder.self,decoder.cross; the others keep "
+            "all theirs, which count among the K (default: all three kinds)"
+        },
+    )
+    frozen: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "weights that do not learn: encoder or decoder (L0 pruning of the encoder freezes the "
+            "decoder); shared embeddings belong to both (default: none)"
+        },
+    )
+    heads_to_keep_range: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "LO:HI; every update draws its own K from this range, and the checkpoint decodes with any of "
+            "them (--model-overrides) (default: always --heads-to-keep)"
+        },
+    )
+    l0_penalty: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "l0: what one open head costs, added to the loss per target token (nats); more heads "
+            "close when it is higher. Without --heads-to-keep it alone says how many"
+        },
+    )
+    initial_log_odds: Optional[float] = field(
+        default=None,
+        metadata={"help": "l0: log-odds of a gate at the start (default: 2.0, which is open in 94 of 100)"},
     )
     heads_to_keep: Optional[str] = field(
         default=None,
@@ -119,7 +158,7 @@ class PruningConfig(FairseqDataclass):
 
 # the options of a model in which nothing is pruned any more
 NO_PRUNING = {f.name: None for f in fields(PruningConfig) if f.name != "_name"}
-NO_PRUNING["pruning_method"] = "none"
+NO_PRUNING.update(pruning_method="none", pruning_mode="joint")
 
 
 class Recipe(NamedTuple):
@@ -164,6 +203,10 @@ RECIPES = {
         },
     ),
     "ste": Recipe(lambda o, heads, keep: StraightThrough(heads, keep), {"pruning_lr": 0.2}),
+    "l0": Recipe(
+        lambda o, heads, keep: L0(heads, keep, o.l0_penalty, o.initial_log_odds),
+        {"pruning_lr": 0.05, "l0_penalty": None, "initial_log_odds": 2.0},
+    ),
     "uniform": Recipe(lambda o, heads, keep: Method(heads, keep), {}, learns=False),
     "none": Recipe(lambda o, heads, keep: Method(heads, keep), {}, learns=False),
 }
@@ -191,16 +234,56 @@ def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) 
     Raises BadInput when that cannot be.
     """
     value = getattr(args, "heads_to_keep", None) if heads_to_keep is None else heads_to_keep
-    cap, floor = getattr(args, "max_heads_per_block", None), getattr(args, "min_heads_per_block", None) or 0
-    blocks = {kind: [b.heads for b in inventory.blocks if b.kind == kind] for kind in KINDS}
-    heads = {kind: sum(sizes) for kind, sizes in blocks.items()}
+    if value is None and keep_range_of(args, inventory) is not None:
+        value = keep_range_of(args, inventory)[1]
+    heads = inventory.kept_per_kind([True] * inventory.heads)
     budget = parse_heads_to_keep(value, heads)
     if isinstance(budget, int):
-        shares = [Share(budget, Limits(tuple(inventory.sizes), cap, floor))]
+        shares = [Share(budget, _limits(args, inventory.blocks))]
     else:
-        shares = [Share(budget[kind], Limits(tuple(blocks[kind]), cap, floor)) for kind in KINDS]
+        of_kind = {kind: [b for b in inventory.blocks if b.kind == kind] for kind in KINDS}
+        shares = [Share(budget[kind], _limits(args, of_kind[kind])) for kind in KINDS]
     refuse(problem for share in shares for problem in share.limits.problems(share.keep))
-    return Choice(tuple(shares))
+    free = value is None and getattr(args, "pruning_method", None) == "l0"
+    return Choice(tuple(shares), free_count=free)
+
+
+def _limits(args: Namespace, blocks: Sequence[Block]) -> Limits:
+    kinds = prunable_kinds(args)
+    return Limits(
+        tuple(block.heads for block in blocks),
+        getattr(args, "max_heads_per_block", None),
+        getattr(args, "min_heads_per_block", None) or 0,
+        tuple(block.kind not in kinds for block in blocks),
+    )
+
+
+def prunable_kinds(args: Namespace) -> List[str]:
+    """Kinds of block that may lose heads; raises BadInput on a name that is none."""
+    said = getattr(args, "prunable", None)
+    if said is None:
+        return list(KINDS)
+    kinds = said.split(",")
+    if not set(kinds) <= set(KINDS):
+        raise BadInput(f"--prunable {said}: must be one or more of {', '.join(KINDS)}, with commas and no spaces")
+    return kinds
+
+
+def keep_range_of(args: Namespace, inventory: Inventory) -> Optional[Tuple[int, int]]:
+    """(lowest, highest) K of --heads-to-keep-range, None when it is not given; raises BadInput."""
+    said = getattr(args, "heads_to_keep_range", None)
+    if said is None:
+        return None
+    parts = re.fullmatch(r"(\d+):(\d+)", said)
+    low, high = map(int, parts.groups()) if parts else (1, 0)
+    if not low <= high <= inventory.heads:
+        raise BadInput(
+            f"--heads-to-keep-range {said}: must be LO:HI with LO not above HI and HI at most {inventory.heads}, the "
+            "heads of this model"
+        )
+    limits = _limits(args, inventory.blocks)
+    refuse([*limits.problems(low), *limits.problems(high)])
+    return low, high
 
 
 def parse_heads_to_keep(value: Any, heads: Dict[str, int]) -> Union[int, Dict[str, int]]:
@@ -270,8 +353,7 @@ def _method_problems(args: Namespace) -> List[str]:
         return [f"--pruning-method {name}: unknown; choose one of {', '.join(RECIPES)}"]
     problems = []
     recipe = RECIPES[name]
-    always = {"_name", "pruning_method", "heads_to_keep", "min_heads_per_block", "max_heads_per_block"}
-    optional = {f.name for f in fields(PruningConfig)} - always
+    optional = {name for recipe in RECIPES.values() for name in recipe.defaults}
     for option in sorted(optional - set(recipe.defaults)):
         if getattr(args, option, None) is not None:
             readers = [other for other, r in RECIPES.items() if option in r.defaults]
@@ -279,7 +361,29 @@ def _method_problems(args: Namespace) -> List[str]:
                 f"{flag(option)} {getattr(args, option)}: --pruning-method {name} does not use it; "
                 f"leave it out, or choose one of {', '.join(readers)}"
             )
-    return problems + _count_problems(args, name) + _number_problems(args)
+    return problems + _mode_problems(args, name) + _count_problems(args, name) + _number_problems(args)
+
+
+def _mode_problems(args: Namespace, method: str) -> List[str]:
+    mode, frozen = getattr(args, "pruning_mode", None) or "joint", getattr(args, "frozen", None)
+    problems = []
+    if mode not in ("joint", "pipelined"):
+        problems.append(f"--pruning-mode {mode}: must be joint or pipelined")
+    elif mode == "pipelined" and not RECIPES[method].learns:
+        problems.append(f"--pruning-mode pipelined: --pruning-method {method} has no choice to learn; say joint")
+    if frozen not in (None, "encoder", "decoder"):
+        problems.append(f"--frozen {frozen}: must be encoder or decoder")
+    elif frozen and mode == "pipelined":
+        problems.append(f"--frozen {frozen}: --pruning-mode pipelined freezes all weights; leave it out")
+    if getattr(args, "heads_to_keep_range", None) and method in ("l0", "none"):
+        problems.append(f"--heads-to-keep-range {args.heads_to_keep_range}: --pruning-method {method} has no K to draw")
+    if getattr(args, "heads_to_keep_range", None) and "=" in str(getattr(args, "heads_to_keep", None)):
+        problems.append(f"--heads-to-keep {args.heads_to_keep}: --heads-to-keep-range draws one K for the whole model")
+    if getattr(args, "prunable", None) and method == "none":
+        problems.append(f"--prunable {args.prunable}: --pruning-method none keeps all heads; leave it out")
+    if method == "l0" and getattr(args, "l0_penalty", None) is None:
+        problems.append("--l0-penalty is missing: --pruning-method l0 needs the cost of an open head, such as 0.01")
+    return problems
 
 
 def _count_problems(args: Namespace, method: str) -> List[str]:
@@ -288,11 +392,15 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
     said = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
     if method == "none" and said:
         return [f"{option}: --pruning-method none keeps all heads; leave it out" for option in said]
-    if getattr(args, "heads_to_keep", None) is None and method != "none":
+    counts = ("heads_to_keep", "heads_to_keep_range")
+    counted = any(getattr(args, name, None) is not None for name in counts)
+    if not counted and method not in ("none", "l0"):
         return [
             f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.heads}, the heads of this "
             "model; to train with all heads, say --pruning-method none"
         ]
+    if said and method == "l0" and not counted:
+        return [f"{option}: without --heads-to-keep the penalty alone counts heads; leave it out" for option in said]
     negative = [option for option in said if " -" in option]
     if negative:
         return [f"{option}: must be 0 or more" for option in negative]
@@ -314,6 +422,7 @@ def _number_problems(args: Namespace) -> List[str]:
         ("search_warmup_updates", 0),
         ("cooldown_updates", 0),
         ("uniform_prior", 0),
+        ("l0_penalty", 0),
     ):
         value = getattr(args, option, None)
         if value is not None and not value >= least:

@@ -13,6 +13,11 @@ from .errors import BadInput, refuse
 
 TASK = "translation_pruning"
 CRITERION = "dsp_label_smoothed_cross_entropy"
+# options that a training must not change on its way
+SAME_PRUNING = (
+    *("pruning_method", "pruning_mode", "heads_to_keep", "heads_to_keep_range", "prunable", "frozen"),
+    *("min_heads_per_block", "max_heads_per_block", "search_updates"),
+)
 # options that heads left in a checkpoint depend on
 SHAPE = [
     f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
@@ -64,6 +69,11 @@ def _driver_problems(args: Namespace) -> List[str]:
     if method not in RECIPES or not RECIPES[method].learns:
         return []
     problems = []
+    if args.pruning_mode == "pipelined" and args.finetune_from_model is None and _restored(args) is None:
+        problems.append(
+            "--pruning-mode pipelined: needs a converged model to choose heads of; name its checkpoint with "
+            "--finetune-from-model"
+        )
     if method == "dsp" and not (args.search_updates or args.max_update or args.max_epoch):
         problems.append(
             "--search-updates is missing: say after how many updates the choice is final, or give "
@@ -102,7 +112,7 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
         return []
     stored = model_options(load(path))
     problems = []
-    for option in ("pruning_method", "heads_to_keep", "min_heads_per_block", "max_heads_per_block", "search_updates"):
+    for option in SAME_PRUNING:
         if not hasattr(stored, option):
             continue  # a checkpoint of the stock transformer
         then, now = getattr(stored, option), getattr(args, option)

@@ -17,7 +17,8 @@ class DspLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
     """fairseq's loss; the model applies the gates of the update itself, inside its ``forward``.
 
     Logs ``heads_kept`` (in training the heads open in this update, at validation K) and, while the
-    gates are sampled, ``temperature``.
+    gates are sampled, ``temperature``; with L0 gates ``penalty`` (which the logged loss leaves out)
+    and ``expected_heads``.
     """
 
     _starts_update = False
@@ -40,11 +41,21 @@ class DspLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         loss, sample_size, logging_output = super().forward(model, sample, reduce=reduce)
         if model.training:
             gates.add_sample_size(sample_size)
+            loss = self._with_penalty(loss, gates, sample_size, logging_output)
         logging_output["batches"] = 1
         logging_output["heads_kept"] = gates.heads_kept
         if model.training and gates.temperature is not None:
             logging_output["temperature"] = gates.temperature
         return loss, sample_size, logging_output
+
+    def _with_penalty(self, loss, gates, sample_size, logging_output):
+        """The summed loss and what open heads cost (L0 gates), which is said per unit of sample size."""
+        penalty = gates.penalty()
+        if penalty is None:
+            return loss
+        logging_output["penalty"] = float(penalty.detach())
+        logging_output["expected_heads"] = gates.expected_heads
+        return loss + penalty.to(loss) * float(sample_size)
 
     def compute_loss(self, model, net_output, sample, reduce=True):
         if not reduce:
@@ -60,7 +71,7 @@ class DspLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
     def reduce_metrics(cls, logging_outputs) -> None:
         super().reduce_metrics(logging_outputs)
         batches = sum(log.get("batches", 0) for log in logging_outputs)
-        for name in ("heads_kept", "temperature"):
+        for name in ("heads_kept", "temperature", "penalty", "expected_heads"):
             logged = [log[name] for log in logging_outputs if name in log]
             if batches and logged:
                 metrics.log_scalar(name, sum(logged) / batches, weight=0, priority=150)

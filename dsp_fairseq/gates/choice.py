@@ -1,11 +1,12 @@
 """What a choice of heads has to keep to: how many, of which kinds, how many in a block."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Tuple
 
 import torch
 from torch import Tensor
 
+from .hard_concrete import is_open
 from .limits import Limits
 
 
@@ -26,11 +27,7 @@ class Choice:
     """One share for the whole model, or one for each kind of block; each is chosen by itself, exactly."""
 
     shares: Tuple[Share, ...]
-
-    @property
-    def keep(self) -> int:
-        """K, heads of the whole model that are kept."""
-        return sum(share.keep for share in self.shares)
+    free_count: bool = False  # no budget: every head is kept whose logit is positive (L0 gates)
 
     def cut(self, flat: Tensor) -> List[Tensor]:
         """A flat tensor [H] cut into one piece per share."""
@@ -38,4 +35,11 @@ class Choice:
 
     def mask(self, logits: Tensor) -> Tensor:
         """The heads with the largest logits [H] within the budgets and limits: bool [H], exactly K True."""
+        if self.free_count:
+            return is_open(logits) | torch.cat([share.limits.fixed_heads for share in self.shares])
         return torch.cat([s.limits.mask(piece, s.keep) for s, piece in zip(self.shares, self.cut(logits))])
+
+    def with_keep(self, keep: int) -> "Choice":
+        """The same limits and another K; for a choice with one budget for the whole model."""
+        [share] = self.shares
+        return Choice((replace(share, keep=keep),))

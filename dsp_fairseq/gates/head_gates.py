@@ -1,15 +1,18 @@
 """The gates of one model: its logits, the sample of an update, the mask that decodes."""
 
-from typing import List, Optional, Sequence
+from dataclasses import replace
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from ..inventory import Inventory
 from .choice import Choice
+from .hard_concrete import open_probability
 from .logit_adam import LogitAdam
 from .methods import Method
-from .subset import gumbel_noise
+
+_DRAWS_APART = 500_009  # seed of the K of an update, beside that of its noise
 
 
 class HeadGates(nn.Module):
@@ -24,12 +27,20 @@ class HeadGates(nn.Module):
         methods: of each share; they differ in their counts only.
         rate: learning rate of the logits.
         seed: of the noise.
+        keep_range: (lowest, highest) K; every update of the training draws its own. None: always K.
     """
 
     def __init__(
-        self, inventory: Inventory, choice: Choice, methods: Sequence[Method], rate: float, seed: int
+        self,
+        inventory: Inventory,
+        choice: Choice,
+        methods: Sequence[Method],
+        rate: float,
+        seed: int,
+        keep_range: Optional[Tuple[int, int]] = None,
     ):
         super().__init__()
+        self.keep_range = keep_range
         self.inventory = inventory
         self.choice = choice
         self._unplanned = self.methods = tuple(methods)
@@ -87,17 +98,38 @@ class HeadGates(nn.Module):
         """The mask that decodes: bool [H], exactly K True."""
         return self.choice.mask(self.logits)
 
+    def mask_of_update(self) -> Tensor:
+        """The mask [H] that settled training runs under: that which decodes, or that of the K drawn."""
+        if self.keep_range is None:
+            return self.mask()
+        return self.choice.with_keep(self._drawn_keep).mask(self.logits)
+
+    @property
+    def _drawn_keep(self) -> int:
+        low, high = self.keep_range
+        return int(torch.randint(low, high + 1, (), generator=self._generator(_DRAWS_APART)))
+
+    @property
+    def _methods_now(self) -> Sequence[Method]:
+        if self.keep_range is None:
+            return self.methods
+        return [replace(method, keep=self._drawn_keep) for method in self.methods]
+
     @property
     def settled(self) -> bool:
-        """Whether training runs under exactly :meth:`mask`."""
+        """Whether training runs under a hard mask, :meth:`mask_of_update`."""
         return self.method.settled(self.update)
 
     @property
     def heads_kept(self) -> int:
-        """Heads open now: the budget of this update in training, K at evaluation."""
-        if not self.training:
-            return self.choice.keep
-        return sum(method.open_heads(self.update) for method in self.methods)
+        """Heads open now: the budget of this update in training, K at evaluation.
+
+        Where gates are independent there is no budget: in training too, the heads that would decode.
+        """
+        counts = [method.open_heads(self.update) for method in self._methods_now]
+        if not self.training or None in counts:
+            return int(self.mask().sum())
+        return sum(counts)
 
     @property
     def temperature(self) -> Optional[float]:
@@ -109,14 +141,29 @@ class HeadGates(nn.Module):
         The noise depends on seed and update only: one sample for all batches and processes of an
         update, and the same one after a restart.
         """
-        if all(method.open_heads(self.update) == method.heads for method in self.methods):
+        methods = self._methods_now
+        if all(method.open_heads(self.update) == method.heads for method in methods):
             return None
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.update)
-        noise = gumbel_noise(self.inventory.heads, generator)
-        pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise))
+        noise = self.method.noise(self.inventory.heads, self._generator())
+        pieces = zip(methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise))
         return torch.cat(
             [method.gates(logits, self.update, own, share.limits) for method, share, logits, own in pieces]
         )
+
+    def penalty(self) -> Optional[Tensor]:
+        """What the loss pays for open heads, per unit of sample size, with gradient; None: nothing."""
+        pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits))
+        prices = [method.penalty(logits, share.limits) for method, share, logits in pieces]
+        return None if None in prices else sum(prices)
+
+    @property
+    def expected_heads(self) -> float:
+        """Heads of the whole model that hard-concrete gates leave open, on average."""
+        fixed = torch.cat([share.limits.fixed_heads for share in self.choice.shares])
+        return float(open_probability(self.logits.detach()).masked_fill(fixed, 1.0).sum())
+
+    def _generator(self, offset: int = 0) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.update + offset)
 
     def begin_update(self) -> None:
         """Forget gradients left from an update that was given up (fp16 overflow)."""

@@ -15,7 +15,7 @@ _AHEAD = 1e6  # what a head is raised by that must be chosen; far above any logi
 class Limits:
     """At least ``floor`` and at most ``cap`` heads in every block; a block smaller than that keeps all.
 
-    Both are said to the choice of k heads as numbers added to their scores: minus infinity rules a
+    Blocks that are ``fixed`` keep all their heads. All this is said to the choice of k heads as numbers added to their scores: minus infinity rules a
     head out (those of a block beyond its first ``cap``), a large number makes sure of it (the first
     ``floor`` of a block). The k largest are then the k heads of largest sum that the limits allow.
     """
@@ -23,11 +23,18 @@ class Limits:
     sizes: Tuple[int, ...]  # heads per block, in flat order
     cap: Optional[int] = None
     floor: int = 0
+    fixed: Tuple[bool, ...] = ()  # by block; empty: none
 
     @property
     def least(self) -> int:
         """Heads that the floor asks for."""
-        return sum(min(size, self.floor) for size in self.sizes)
+        return sum(self._at_least)
+
+    @property
+    def fixed_heads(self) -> Tensor:
+        """Heads of fixed blocks: bool [H]."""
+        sizes, fixed = torch.tensor(self.sizes), torch.tensor(self._fixed, dtype=torch.bool)
+        return fixed.repeat_interleave(sizes)
 
     @property
     def most(self) -> int:
@@ -41,14 +48,15 @@ class Limits:
         lowest cap that leaves room for them applies.
         """
         offsets = torch.zeros_like(scores, requires_grad=False)
-        if not self.floor and (self.cap is None or self.cap >= max(self.sizes, default=0)):
+        if not any(self._at_least) and (self.cap is None or self.cap >= max(self.sizes, default=0)):
             return offsets
         cap = self._cap_of(k)
         sure = 0
-        for piece, own in zip(scores.detach().split(self.sizes), offsets.split(self.sizes)):
+        pieces = zip(scores.detach().split(self.sizes), offsets.split(self.sizes), self._at_least)
+        for piece, own, least in pieces:
             best = torch.argsort(piece, descending=True, stable=True)
-            own[best[cap:]] = float("-inf")
-            for head in best[: self.floor].tolist():  # one after the other, so that each counts as one
+            own[best[max(cap, least) :]] = float("-inf")
+            for head in best[:least].tolist():  # one after the other, so that each counts as one
                 sure += 1
                 own[head] = sure * _AHEAD
         return offsets
@@ -63,9 +71,11 @@ class Limits:
         if self.cap is not None and self.floor > self.cap:
             return [f"--min-heads-per-block {self.floor}: must not be above --max-heads-per-block {self.cap}"]
         if k < self.least:
+            reasons = [f"--min-heads-per-block {self.floor}"] * bool(self.floor)
+            reasons += ["the kinds that --prunable leaves out"] * any(self._fixed)
             return [
-                f"--heads-to-keep {k}: --min-heads-per-block {self.floor} asks for {self.least} in {blocks}; keep at "
-                f"least {self.least}, or lower it"
+                f"--heads-to-keep {k}: {' and '.join(reasons)} ask for {self.least} in {blocks}; keep at least "
+                f"{self.least}, or ask for less"
             ]
         if k > self.most:
             enough = next(cap for cap in range(max(self.sizes) + 1) if self._room(cap) >= k)
@@ -81,8 +91,19 @@ class Limits:
             cap += 1
         return cap
 
+    @property
+    def _fixed(self) -> Tuple[bool, ...]:
+        return self.fixed or (False,) * len(self.sizes)
+
+    @property
+    def _at_least(self) -> List[int]:
+        """Heads that each block keeps in any case."""
+        return [size if fixed else min(size, self.floor) for size, fixed in zip(self.sizes, self._fixed)]
+
     def _room(self, cap: Optional[int]) -> int:
-        return sum(size if cap is None else min(size, cap) for size in self.sizes)
+        return sum(
+            size if cap is None or fixed else min(size, cap) for size, fixed in zip(self.sizes, self._fixed)
+        )
 
 
 def _span(sizes: Tuple[int, ...]) -> str:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..inventory import Inventory, uniform_order
+from .hard_concrete import hard_concrete, logistic_noise, open_probability
 from .limits import Limits
 from .schedules import anneal_temperature, head_budget, noise_scale
-from .subset import gumbel_soft_top_k, straight_through_gumbel_top_k, straight_through_top_k
+from .subset import gumbel_noise, gumbel_soft_top_k, straight_through_gumbel_top_k, straight_through_top_k
 
 UNIFORM_PRIOR = 4.0  # step from one head of a block to the next, in the logits at the start
 WARM_UP_SHARE = 0.35  # of the search: updates with all heads open
@@ -49,12 +50,20 @@ class Method:
         """Whether training uses, from this update on, the very mask that decodes."""
         return True
 
-    def open_heads(self, update: int) -> int:
-        """Heads open in training at this update."""
+    def open_heads(self, update: int) -> Optional[int]:
+        """Heads open in training at this update; None: a matter of chance."""
         return self.keep
 
     def temperature(self, update: int) -> Optional[float]:
         """Temperature of the relaxation, None where there is none."""
+        return None
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """What an update's gates are drawn with: [size], float64."""
+        return gumbel_noise(size, generator)
+
+    def penalty(self, logits: Tensor, limits: Limits) -> Optional[Tensor]:
+        """What an update adds to the loss per unit of its sample size, with gradient; None: nothing."""
         return None
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
@@ -163,6 +172,37 @@ class CommittedDsp(Method):
         noise = noise * noise_scale(update, self.warm_up, self.search)
         noise = noise + limits.offsets(logits + noise, count)
         return straight_through_gumbel_top_k(logits, count, self.temperature(update), noise)
+
+
+@dataclass(frozen=True)
+class L0(Method):
+    """``l0``: independent hard-concrete gates; the loss pays for every head that is probably open.
+
+    Voita et al. (ACL 2019), section 5. The logits are the log-odds of the gates.
+    """
+
+    price: float  # of one expected open head, in the loss per target token (nats)
+    initial: float  # log-odds at the start
+
+    learns = True
+
+    def initial_logits(self, inventory: Inventory) -> Tensor:
+        return torch.full((inventory.heads,), self.initial, dtype=torch.float64)
+
+    def settled(self, update: int) -> bool:
+        return False
+
+    def open_heads(self, update: int) -> Optional[int]:
+        return None
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        return logistic_noise(size, generator)
+
+    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
+        return hard_concrete(logits, noise).masked_fill(limits.fixed_heads, 1.0)
+
+    def penalty(self, logits: Tensor, limits: Limits) -> Tensor:
+        return self.price * open_probability(logits).masked_fill(limits.fixed_heads, 0.0).sum()
 
 
 def uniform_logits(inventory: Inventory, step: float) -> Tensor:

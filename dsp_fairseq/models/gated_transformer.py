@@ -14,8 +14,9 @@ from fairseq.models.transformer import (
     TransformerModel,
 )
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
+from torch import nn
 
-from ..config import PruningConfig, choice_of, inventory_of, model_problems
+from ..config import PruningConfig, choice_of, inventory_of, keep_range_of, model_problems
 from ..errors import refuse
 from ..gates.choice import Choice, Share
 from ..gates.head_gates import HeadGates
@@ -40,6 +41,7 @@ class GatedTransformerModel(TransformerModel):
     def __init__(self, args, encoder, decoder):
         super().__init__(args, encoder, decoder)
         self.gates: HeadGates = None  # set by build_model, which knows all options
+        self.unused: Optional[nn.Parameter] = None  # where all weights are frozen
         self._mask_in_place: Optional[torch.Tensor] = None  # that the blocks were last told to keep
         self._was_loaded = self._was_trained = self._announced = False
 
@@ -56,11 +58,17 @@ class GatedTransformerModel(TransformerModel):
         inventory = inventory_of(args)
         choice = choice_of(args, inventory)
         model.gates = HeadGates(
-            inventory, choice, options.methods(choice), options.rate, getattr(args, "seed", 1)
+            inventory,
+            choice,
+            options.methods(choice),
+            options.rate,
+            getattr(args, "seed", 1),
+            keep_range_of(args, inventory),
         )
         for attention, block in zip(model.attention, inventory.blocks):
             if block.heads < block.original_heads:
                 attention.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
+        model._freeze(options)
         return model
 
     @classmethod
@@ -70,6 +78,23 @@ class GatedTransformerModel(TransformerModel):
     @classmethod
     def build_decoder(cls, args, tgt_dict, embed_tokens):
         return GatedDecoder(TransformerConfig.from_namespace(args), tgt_dict, embed_tokens)
+
+    def _freeze(self, options: PruningConfig) -> None:
+        """Weights that do not learn have no gradient and no state in the optimiser."""
+        pipelined = options.pruning_mode == "pipelined"
+        if pipelined or options.frozen == "encoder":
+            self.encoder.requires_grad_(False)
+        if pipelined or options.frozen == "decoder":
+            self.decoder.requires_grad_(False)
+        if pipelined:  # fairseq's optimisers and data parallel training want a parameter
+            self.unused = nn.Parameter(torch.zeros(1))
+
+    def upgrade_state_dict_named(self, state_dict, name):
+        super().upgrade_state_dict_named(state_dict, name)
+        # of a pipelined training; another one has no use for it
+        state_dict.pop("unused", None)
+        if self.unused is not None:
+            state_dict["unused"] = self.unused.detach().clone()
 
     @property
     def attention(self) -> List[GatedMultiheadAttention]:
@@ -113,11 +138,13 @@ class GatedTransformerModel(TransformerModel):
                 attention.open_all()
             return
         gates = gates.to(self._device, torch.float32)
+        if self.unused is not None:
+            gates = gates + 0.0 * self.unused.float()
         for attention, piece in zip(self.attention, self.gates.per_block(gates)):
             attention.gate(piece)
 
     def _keep_mask(self) -> None:
-        mask = self.gates.mask()
+        mask = self.gates.mask_of_update() if self.training else self.gates.mask()
         if self._mask_in_place is not None and torch.equal(mask, self._mask_in_place):
             return  # every update after the search comes here
         for attention, piece in zip(self.attention, self.gates.per_block(mask)):

@@ -34,6 +34,7 @@ class TranslationPruningTask(TranslationTask):
     def build_model(self, cfg, from_checkpoint=False):
         model = super().build_model(cfg, from_checkpoint)
         self._gates = getattr(model, "gates", None)
+        self._pipelined = getattr(cfg, "pruning_mode", None) == "pipelined"
         return model
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
@@ -41,7 +42,9 @@ class TranslationPruningTask(TranslationTask):
         if self._gates is not None and dataset is self.datasets.get(self.cfg.train_subset):
             total = self._planned_updates(len(batches))
             if total is not None:
-                self._gates.plan(max(1, round(SEARCH_SHARE * total)))
+                # frozen weights cannot train on under the final mask: all of the training is for the choice
+                share = 1.0 if self._pipelined else SEARCH_SHARE
+                self._gates.plan(max(1, round(share * total)))
         return batches
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):

@@ -20,7 +20,8 @@ def test_h_counts_all_three_kinds():
 
 @pytest.mark.parametrize("method", RECIPES)
 def test_defaults_are_fine(method):
-    assert problems(pruning_method=method, heads_to_keep=12) == []
+    penalty = dict(l0_penalty=0.1) if method == "l0" else {}
+    assert problems(pruning_method=method, heads_to_keep=12, **penalty) == []
 
 
 @pytest.mark.parametrize("keep", [0, 12])
@@ -46,7 +47,7 @@ def test_both_ends_are_allowed(keep):
         (dict(heads_to_keep=1, pruning_lr=-0.1), ["--pruning-lr -0.1"]),
         (dict(heads_to_keep=1, pruning_method="ste", final_temperature=0.1), ["--final-temperature", "ste"]),
         (dict(heads_to_keep=5, max_heads_per_block=1), ["--heads-to-keep 5", "room for 4 in 4 blocks", "to 2 or more"]),
-        (dict(heads_to_keep=3, min_heads_per_block=1), ["--heads-to-keep 3", "asks for 4 in 4 blocks", "at least 4"]),
+        (dict(heads_to_keep=3, min_heads_per_block=1), ["--heads-to-keep 3", "ask for 4 in 4 blocks", "at least 4"]),
         (
             dict(heads_to_keep=6, min_heads_per_block=2, max_heads_per_block=1),
             ["--min-heads-per-block 2", "--max-heads-per-block 1"],
@@ -59,10 +60,24 @@ def test_both_ends_are_allowed(keep):
         ),
         (
             dict(heads_to_keep="encoder.self=1,decoder.self=2,decoder.cross=2", min_heads_per_block=1),
-            ["--heads-to-keep 1", "asks for 2 in 2 blocks"],
+            ["--heads-to-keep 1", "ask for 2 in 2 blocks"],
         ),
         (dict(heads_to_keep=1, max_heads_per_block=-1), ["--max-heads-per-block -1", "0 or more"]),
         (dict(pruning_method="none", max_heads_per_block=1), ["--max-heads-per-block 1", "leave it out"]),
+        (dict(heads_to_keep=1, pruning_mode="both"), ["--pruning-mode both", "joint or pipelined"]),
+        (dict(heads_to_keep=1, pruning_method="uniform", pruning_mode="pipelined"), ["no choice to learn"]),
+        (dict(heads_to_keep=1, frozen="all"), ["--frozen all", "encoder or decoder"]),
+        (dict(heads_to_keep=1, frozen="encoder", pruning_mode="pipelined"), ["--frozen encoder", "leave it out"]),
+        (dict(heads_to_keep=9, prunable="encoder"), ["--prunable encoder", "decoder.cross"]),
+        (dict(heads_to_keep=3, prunable="encoder.self"), ["--heads-to-keep 3", "--prunable", "keep at least 4"]),
+        (dict(heads_to_keep_range="3"), ["--heads-to-keep-range 3", "LO:HI"]),
+        (dict(heads_to_keep_range="3:13"), ["--heads-to-keep-range 3:13", "12"]),
+        (dict(heads_to_keep_range="1:9", min_heads_per_block=1), ["--heads-to-keep 1", "ask for 4"]),
+        (dict(pruning_method="l0"), ["--l0-penalty is missing"]),
+        (dict(pruning_method="l0", l0_penalty=-1.0), ["--l0-penalty -1.0"]),
+        (dict(pruning_method="l0", l0_penalty=0.1, max_heads_per_block=1), ["--max-heads-per-block 1", "penalty"]),
+        (dict(pruning_method="l0", l0_penalty=0.1, heads_to_keep_range="1:3"), ["no K to draw"]),
+        (dict(heads_to_keep=1, l0_penalty=0.1), ["--l0-penalty 0.1", "l0"]),
         (dict(heads_to_keep=1, quant_noise_pq=0.1), ["--quant-noise-pq 0.1"]),
         (dict(heads_to_keep=1, no_cross_attention=True), ["--no-cross-attention"]),
         (dict(heads_to_keep=1, encoder_layers_to_keep="0"), ["--encoder-layers-to-keep 0"]),
@@ -79,7 +94,7 @@ def test_heads_to_keep_of_each_kind_in_any_order():
 
     options = Namespace(**SHAPE, heads_to_keep="decoder.cross=1,encoder.self=5,decoder.self=0")
     choice = choice_of(options, inventory_of(options))
-    assert [share.keep for share in choice.shares] == [5, 0, 1] and choice.keep == 6
+    assert [share.keep for share in choice.shares] == [5, 0, 1]
     assert [share.heads for share in choice.shares] == [8, 2, 2]
 
 

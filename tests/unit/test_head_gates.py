@@ -14,18 +14,21 @@ from dsp_fairseq.inventory import Inventory
 INVENTORY = Inventory.of_transformer(2, 3, 2, 4)
 HEADS = INVENTORY.heads
 LEARNED = [name for name, recipe in RECIPES.items() if recipe.learns]
+COUNTED = [name for name in LEARNED if name != "l0"]  # a sample has exactly so many heads
 
 
 def gates_of(method="dsp", keep=5, seed=1, **options):
     if method == "dsp":
         options.setdefault("search_updates", 100)
+    if method == "l0":
+        options.setdefault("l0_penalty", 0.1)
     config = PruningConfig(pruning_method=method, heads_to_keep=keep, **options)
     recipe = RECIPES[method].defaults
     for name, value in recipe.items():
         if getattr(config, name) is None:
             setattr(config, name, value)
     torch.manual_seed(seed)
-    choice = choice_of(Namespace(heads_to_keep=keep), INVENTORY)
+    choice = choice_of(Namespace(heads_to_keep=keep, pruning_method=method), INVENTORY)
     return HeadGates(INVENTORY, choice, config.methods(choice), config.rate, seed)
 
 
@@ -52,7 +55,7 @@ def test_mask_is_exact(method, keep):
     assert gates.mask().sum() == keep
 
 
-@pytest.mark.parametrize("method", LEARNED)
+@pytest.mark.parametrize("method", COUNTED)
 @pytest.mark.parametrize("update", [0, 34, 36, 60, 99])
 def test_sample_has_the_budget_of_the_update(method, update):
     gates = gates_of(method)
@@ -242,7 +245,7 @@ def test_budgets_of_each_kind_are_exact_in_sampling_and_at_evaluation(method):
     slope = torch.linspace(-1, 1, HEADS, dtype=torch.float64)
     train(gates, slope, 99)
     assert INVENTORY.kept_per_kind(gates.mask()) == keep
-    if not RECIPES[method].learns:
+    if method not in COUNTED:
         return
     for update in (0, 50, 80, 99):
         gates.set_num_updates(update)
@@ -259,3 +262,58 @@ def test_budgets_of_each_kind_are_exact_in_sampling_and_at_evaluation(method):
 def gates_at(gates, update):
     gates.set_num_updates(update)
     return gates.sample().detach().round()
+
+
+class TestL0:
+    def test_the_penalty_closes_heads_that_the_loss_does_not_need(self):
+        gates = gates_of("l0", None, l0_penalty=0.2, pruning_lr=0.1)
+        needed = torch.zeros(HEADS, dtype=torch.float64)
+        needed[:4] = 1.0
+        for update in range(300):
+            gates.set_num_updates(update)
+            gates.begin_update()
+            ((1 - gates.sample()) * needed).sum().add(gates.penalty()).backward()
+            gates.add_sample_size(1)
+            gates.step()
+        assert gates.mask().tolist() == [True] * 4 + [False] * (HEADS - 4)
+        assert gates.heads_kept == 4 and gates.eval().heads_kept == 4
+        assert gates.expected_heads == pytest.approx(4, abs=0.6)
+
+    def test_the_penalty_is_the_price_of_the_expected_open_heads(self):
+        gates = gates_of("l0", None, l0_penalty=0.25)
+        assert float(gates.penalty()) == pytest.approx(0.25 * gates.expected_heads)
+        assert gates_of("ste").penalty() is None
+
+
+class TestRange:
+    """--heads-to-keep-range: a K of its own for every update, nested masks."""
+
+    def gates(self, method="dsp", low=2, high=9):
+        gates = gates_of(method, high)
+        gates.keep_range = (low, high)
+        return gates
+
+    @pytest.mark.parametrize("method", ["dsp", "ste", "uniform", "dsp-published"])
+    def test_every_k_of_the_range_is_drawn_and_no_other(self, method):
+        gates, seen = self.gates(method), set()
+        for update in range(100, 250):
+            gates.set_num_updates(update)
+            if gates.settled:
+                seen.add(int(gates.mask_of_update().sum()))
+            else:
+                seen.add(round(float(gates.sample().detach().sum())))
+            assert gates.heads_kept in seen
+        assert seen == set(range(2, 10))
+        assert gates.mask().sum() == 9
+
+    def test_masks_are_nested_and_the_draw_depends_on_the_update_alone(self):
+        gates = self.gates()
+        gates.logits.data.copy_(torch.randn(HEADS, dtype=torch.float64))
+        masks = {}
+        for update in [*range(100, 200), *range(100, 200)]:
+            gates.set_num_updates(update)
+            mask = gates.mask_of_update()
+            assert torch.equal(masks.setdefault(update, mask), mask)
+        ordered = sorted(masks.values(), key=lambda mask: int(mask.sum()))
+        for smaller, larger in zip(ordered, ordered[1:]):
+            assert not (smaller & ~larger).any()
