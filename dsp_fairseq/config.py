@@ -97,14 +97,15 @@ class PruningConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "dsp: updates until the choice is final; the weights train on under it "
-            "(default: 30%% of the planned updates, from --max-update or --max-epoch)"
+            "(default: 30%% of the planned updates, from --max-update or --max-epoch; all of them with "
+            "--pruning-mode pipelined)"
         },
     )
     search_warmup_updates: Optional[int] = field(
         default=None,
         metadata={
             "help": "dsp: updates with all heads open, before their number falls "
-            "(default: 35%% of the search)"
+            "(default: 35%% of the search; 0 with --pruning-mode pipelined)"
         },
     )
     uniform_prior: Optional[float] = field(
@@ -144,6 +145,8 @@ class PruningConfig(FairseqDataclass):
         for name, value in (recipe.defaults if recipe else {}).items():
             if getattr(config, name) is None:
                 setattr(config, name, value)
+        if config.pruning_mode == "pipelined" and "search_warmup_updates" in (recipe.defaults if recipe else {}):
+            config.search_warmup_updates = config.search_warmup_updates or 0  # no weights to warm up
         return config
 
     @property

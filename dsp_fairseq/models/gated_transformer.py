@@ -128,17 +128,19 @@ class GatedTransformerModel(TransformerModel):
         return result
 
     def _open_gates_of_update(self) -> None:
-        if self.gates.settled:
+        if self.gates.settled and self.unused is None:
             self._keep_mask()
             return
         self._mask_in_place = None
-        gates = self.gates.sample()
-        if gates is None:
+        gates = self.gates.mask_of_update() if self.gates.settled else self.gates.sample()
+        if gates is None and self.unused is None:
             for attention in self.attention:
                 attention.open_all()
             return
+        if gates is None:
+            gates = torch.ones(self.gates.inventory.heads)
         gates = gates.to(self._device, torch.float32)
-        if self.unused is not None:
+        if self.unused is not None:  # fairseq calls backward at every update, whether anything learns or not
             gates = gates + 0.0 * self.unused.float()
         for attention, piece in zip(self.attention, self.gates.per_block(gates)):
             attention.gate(piece)

@@ -254,3 +254,33 @@ def test_no_block_keeps_more_than_its_cap(method):
     if method != "dsp-published":
         gates = [attention._gates for attention in gated.attention if attention._gates is not None]
         assert all(piece.sum() <= 2 for piece in gates)
+
+
+@pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste", "l0"])
+@pytest.mark.parametrize("update", [0, 20, 60])
+def test_pipelined_learns_the_logits_and_nothing_else(method, update):
+    options = {"dsp": dict(search_updates=50), "l0": dict(l0_penalty=0.1)}.get(method, {})
+    _, gated = pair("post-norm", pruning_method=method, heads_to_keep=11, pruning_mode="pipelined", **options)
+    assert [name for name, p in gated.named_parameters() if p.requires_grad] == ["unused"]
+    gated.train()
+    gated.set_num_updates(update)
+    gated(**batch())[0].square().sum().backward()  # fairseq does, also when nothing is left to learn
+    assert all(p.grad is None for name, p in gated.named_parameters() if name != "unused")
+    assert gated.unused.grad is not None and float(gated.unused.grad) == 0
+    learns = method != "dsp" or 0 < update < 50
+    assert (gated.gates.logits.grad is not None) == learns
+    gated.eval()
+    assert sum(attention.open_heads for attention in gated.attention) == 11
+
+
+@pytest.mark.parametrize("part, other", [("encoder", "decoder"), ("decoder", "encoder")])
+def test_frozen_parts_do_not_learn(part, other):
+    _, gated = pair("post-norm", pruning_method="l0", l0_penalty=0.1, frozen=part, prunable=f"{other}.self")
+    gated.train()
+    gated(**batch())[0].square().sum().backward()
+    for name, parameter in gated.named_parameters():
+        assert (parameter.grad is None) == name.startswith(part), name
+    gated.gates.logits.data.fill_(-9)
+    gated.eval()
+    assert gated.gates.inventory.kept_per_kind(gated.gates.mask())[f"{other}.self"] == 0
+    assert int(gated.gates.mask().sum()) == 30 - (6 if other == "encoder" else 12)
