@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole job on a small generated corpus: text, BPE, binarised data, three trainings, decoding, BLEU, table.
+# The whole job on a small generated corpus: text, BPE, binarised data, three trainings, removal of the pruned heads,
+# decoding, BLEU, speed, table.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/../common.sh"
@@ -7,7 +8,8 @@ source "$here/../common.sh"
 usage() {
     cat <<EOF
 usage: bash examples/quickstart/run.sh [--out DIR] [--force]
-Trains a small German-English Transformer with all 36 attention heads, with 12 and with 4, and compares them.
+Trains a small German-English Transformer with all 36 attention heads, with 12 and with 4, removes the pruned heads
+from the checkpoints, and compares quality, size and speed.
   --out DIR   where everything goes (default: examples/quickstart/work)
   --force     make everything again; without it finished stages are skipped and nothing is overwritten
 environment:
@@ -54,11 +56,28 @@ train() {
         --cpu --num-workers 0 --log-format json --log-interval 20
 }
 
-decode() {
-    mkdir "$1"
-    fairseq-generate "$out/data-bin" --user-dir "$project/dsp_fairseq" --cpu --beam 5 --remove-bpe \
-        --path "$out/models/$model/checkpoint_last.pt" >"$1/generate.txt"
-    grep ^H- "$1/generate.txt" | sort -V | cut -f 3 >"$1/hypotheses.en"
+remove() { dsp-fairseq prune "$out/models/$model/checkpoint_last.pt" "$1"; }
+
+# decode_with CHECKPOINT FOLDER
+decode_with() {
+    mkdir "$2"
+    fairseq-generate "$out/data-bin" --user-dir "$project/dsp_fairseq" --cpu --beam 5 --remove-bpe --path "$1" \
+        >"$2/generate.txt"
+    grep ^H- "$2/generate.txt" | sort -V | cut -f 3 >"$2/hypotheses.en"
+}
+
+decode() { decode_with "$out/models/$model/checkpoint_last.pt" "$1"; }
+
+# the pruned checkpoint must translate as the one it was made from
+decode_removed() {
+    decode_with "$out/removed/$model.pt" "$1"
+    cmp "$1/hypotheses.en" "$out/decoded/$model/hypotheses.en"
+}
+
+speed() {
+    local checkpoints=() model
+    for model in $models; do checkpoints+=("$out/models/$model/checkpoint_last.pt"); done
+    dsp-fairseq bench "${checkpoints[@]}" --with stock masked removed --sentences 32 --rounds 3 --json "$1"
 }
 
 bleu() { sacrebleu "$out/corpus/test.en" -i "$out/decoded/$model/hypotheses.en" -m bleu -w 2 >"$1"; }
@@ -142,15 +161,15 @@ elif [ -n "$(ls -A "$out" 2>/dev/null)" ]; then
     misuse "--out $out holds something else: choose a new or an empty folder"
 fi
 
-activate python subword-nmt fairseq-preprocess fairseq-train fairseq-generate sacrebleu
+activate python subword-nmt fairseq-preprocess fairseq-train fairseq-generate sacrebleu dsp-fairseq
 lock "$out"
 SECONDS=0                                            # set-up is not counted
 out=$(cd "$out" && pwd)
 if [ "$force" = yes ]; then
-    for result in corpus bpe data-bin models decoded bleu logs; do rm -rf "${out:?}/$result"; done
+    for result in corpus bpe data-bin models removed decoded decoded-removed bleu speed.json logs; do rm -rf "${out:?}/$result"; done
 fi
 printf '%s\n' "$version" >"$out/.quickstart"
-mkdir -p "$out"/{models,decoded,bleu,logs}
+mkdir -p "$out"/{models,removed,decoded,decoded-removed,bleu,logs}
 
 step corpus corpus "$out/corpus"
 say "    $(tail -n 1 "$out/logs/corpus.log")"
@@ -161,6 +180,10 @@ train_all
 for model in $models; do
     step "decode $model" decode "$out/decoded/$model"
     step "bleu $model" bleu "$out/bleu/$model.json"
+    [ "$model" != all ] || continue                  # nothing to remove
+    step "remove $model" remove "$out/removed/$model.pt"
+    step "decode removed $model" decode_removed "$out/decoded-removed/$model"
 done
+step speed speed "$out/speed.json"
 python "$here/table.py" "$out" $models
-say "[$(elapsed)] done; checkpoints: $out/models/*/checkpoint_last.pt"
+say "[$(elapsed)] done; checkpoints: $out/models/*/checkpoint_last.pt, without the pruned heads: $out/removed/*.pt"

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The table of the quick start: heads kept in each block, and BLEU.
+"""The table of the quick start: heads kept in each block, parameters, BLEU and decoding speed.
 
     python table.py WORK MODEL...
 
-reads WORK/models/MODEL/checkpoint_last.pt and WORK/bleu/MODEL.json (as sacrebleu wrote it).
+reads WORK/models/MODEL/checkpoint_last.pt, WORK/bleu/MODEL.json (as sacrebleu wrote it) and WORK/speed.json (as
+`dsp-fairseq bench` wrote it).
 """
 
 import argparse
@@ -34,8 +35,19 @@ def row(work: Path, model: str) -> "dict[str, str]":
         "model": model,
         "heads": str(sum(map(sum, heads.values()))),
         **{kind: " ".join(map(str, counts)) for kind, counts in heads.items()},
+        "parameters": f"{speeds(work, model)['removed']['parameters']:,}",
         "BLEU": f"{read_bleu(work, model)['score']:.2f}",
+        **{
+            f"{variant}": f"{result['sentences_per_second']['median']:.0f}"
+            for variant, result in speeds(work, model).items()
+        },
     }
+
+
+def speeds(work: Path, model: str) -> "dict[str, dict]":
+    """{"stock": ..., "masked": ..., "removed": ...}: what `dsp-fairseq bench` measured of a model."""
+    results = json.loads((work / "speed.json").read_text(encoding="utf-8"))["results"]
+    return {result["variant"]: result for result in results if Path(result["checkpoint"]).parent.name == model}
 
 
 def read_bleu(work: Path, model: str) -> dict:
@@ -48,7 +60,8 @@ def main() -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help="names under WORK/models")
     options = parser.parse_args()
     rows = [row(options.work, model) for model in options.models]
-    print("\nheads kept in each attention block (layer 1, 2, 3), and BLEU on values never seen in training")
+    print("\nheads kept in each attention block (layer 1, 2, 3), parameters left, BLEU on values never seen in training,")
+    print("and sentences/s: stock fairseq with zeros for the pruned heads, heads masked, heads removed")
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
     print(f"BLEU by sacrebleu: {read_bleu(options.work, options.models[0])['signature']}\n")
 
