@@ -166,6 +166,8 @@ class GatedTransformerModel(TransformerModel):
             if not (need_attn or retain_dropout):
                 self.encoder.leave_rows_in_place = True
                 self.decoder.steps = DecoderSteps(self.decoder)
+                for layer in self.encoder.layers:
+                    layer.self_attn.fused()
         super().make_generation_fast_(need_attn=need_attn, retain_dropout=retain_dropout, **kwargs)
 
     def mask_only(self) -> None:

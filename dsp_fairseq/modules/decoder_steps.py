@@ -72,17 +72,19 @@ class DecoderSteps:
         """[batch, D] -> [batch, D]; a decoder layer as in Vaswani et al. (2017), norm before or after."""
         before = layer.normalize_before
         norm = layer.self_attn_layer_norm
-        x = x + self._attend_to_self(index, layer.self_attn, norm(x) if before else x, state)
+        x = _add(x, self._attend_to_self(index, layer.self_attn, norm(x) if before else x, state))
         if not before:
             x = norm(x)
         norm = layer.encoder_attn_layer_norm
-        x = x + self._attend_to_encoder(
-            index, layer.encoder_attn, norm(x) if before else x, encoder_out, state
+        x = _add(
+            x, self._attend_to_encoder(index, layer.encoder_attn, norm(x) if before else x, encoder_out, state)
         )
         if not before:
             x = norm(x)
         norm = layer.final_layer_norm
-        x = x + layer.fc2(layer.activation_fn(layer.fc1(norm(x) if before else x)))
+        hidden = layer.fc1(norm(x) if before else x)
+        hidden = hidden.relu_() if layer.activation_fn is F.relu else layer.activation_fn(hidden)
+        x = _add(x, layer.fc2(hidden))
         return x if before else norm(x)
 
     def _attend_to_self(self, index, attention, x, state):
@@ -112,6 +114,11 @@ class DecoderSteps:
             q, k, v, attn_mask=state.source_mask, scale=attention.scaling
         )
         return attention.out_proj(context.transpose(1, 2).reshape(batch, width))
+
+
+def _add(residual: Tensor, output: Tensor) -> Tensor:
+    """Their sum [batch, D], in the place of the output; an empty block's output is a bias [D]."""
+    return output.add_(residual) if output.dim() == residual.dim() else residual + output
 
 
 class StepState:

@@ -165,10 +165,14 @@ class GatedMultiheadAttention(MultiheadAttention):
         weights = self._weights()
         if self.open_heads == 0:
             return self._empty(query, key, need_weights, need_head_weights)
-        q = self._heads(query, weights.query)
-        k, v, key_padding_mask = self._keys_and_values(
-            key, weights, key_padding_mask, incremental_state, static_kv
-        )
+        if self._fused is not None and incremental_state is None and self.self_attention:
+            # [length, batch, 3*heads*d] -> 3 of [length, batch, heads*d]
+            q, k, v = (self._split(x) for x in F.linear(query, *self._fused).chunk(3, dim=-1))
+        else:
+            q = self._heads(query, weights.query)
+            k, v, key_padding_mask = self._keys_and_values(
+                key, weights, key_padding_mask, incremental_state, static_kv
+            )
         mask = _merge_masks(attn_mask, key_padding_mask, q.dtype)
         dropout = (
             self.dropout_module.p
@@ -191,9 +195,11 @@ class GatedMultiheadAttention(MultiheadAttention):
 
     def _heads(self, x: Tensor, projection: Tuple[Tensor, Tensor]) -> Tensor:
         """[length, batch, D] -> [batch, heads, length, d]"""
-        length, batch = x.shape[:2]
-        projected = F.linear(x, *projection)
-        # [length, batch, heads*d] -> [length, batch, heads, d] -> [batch, heads, length, d]
+        return self._split(F.linear(x, *projection))
+
+    def _split(self, projected: Tensor) -> Tensor:
+        """[length, batch, heads*d] -> [length, batch, heads, d] -> [batch, heads, length, d]"""
+        length, batch = projected.shape[:2]
         return projected.view(length, batch, -1, self.head_dim).permute(1, 2, 0, 3)
 
     def _keys_and_values(self, key, weights, key_padding_mask, incremental_state, static_kv):
