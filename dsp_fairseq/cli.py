@@ -7,10 +7,17 @@ from typing import List, Optional
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from . import __version__
-from .commands import prune, report, user_dir
+from .commands import bench, export, importance, prune, report, user_dir
 from .errors import BadInput, Failed
 
-COMMANDS = {"user-dir": user_dir, "prune": prune, "report": report}
+COMMANDS = {
+    "user-dir": user_dir,
+    "prune": prune,
+    "importance": importance,
+    "export": export,
+    "report": report,
+    "bench": bench,
+}
 
 
 def main(argv: Optional[List[str]] = None) -> int:

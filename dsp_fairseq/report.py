@@ -1,21 +1,166 @@
-"""What a checkpoint keeps, as text."""
+"""What a checkpoint keeps: its heads, their importance, its parameters; as text and as JSON."""
+
+import json
+import os
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from tabulate import tabulate
 
-from .checkpoint import KeptHeads
-from .inventory import KINDS
+from . import parameters
+from .checkpoint import KeptHeads, kept_heads_of, load_gated
+from .inventory import KINDS, Block
 
 
-def table(kept: KeptHeads) -> str:
-    """Heads kept per block: a row per kind, a column per layer.
+class BlockHeads(NamedTuple):
+    """The heads of one block, by their original indices."""
 
-    A number is the heads kept of the block's heads; the total is exactly K.
-    """
+    block: Block
+    kept: Tuple[int, ...]
+    masked: Tuple[int, ...]  # in the file, but never computed
+    logits: Tuple[Optional[float], ...]  # importance of every original head; None: no longer in the file
+
+
+class Report(NamedTuple):
+    """What there is to say about a checkpoint of ``gated_transformer``."""
+
+    path: str
+    blocks: List[BlockHeads]
+    kept: KeptHeads
+    parameters: Dict[str, int]  # by part
+    in_masked_heads: int  # parameters
+    model_bytes: int
+    file_bytes: int
+
+    @property
+    def heads(self) -> Dict[str, int]:
+        """Heads kept, masked, no longer in the file, and of the original model."""
+        kept, inventory = int(self.kept.mask.sum()), self.kept.inventory
+        return {
+            "kept": kept,
+            "masked": inventory.heads - kept,
+            "gone": inventory.original_heads - inventory.heads,
+            "original": inventory.original_heads,
+        }
+
+
+def report_of(path: str) -> Report:
+    """Raises BadInput (or BadCheckpoint) when the file is no checkpoint of ``gated_transformer``."""
+    state = load_gated(path)
+    kept, weights = kept_heads_of(state), state["model"]
+    return Report(
+        path,
+        block_heads(kept),
+        kept,
+        parameters.by_part(weights, kept.inventory),
+        parameters.of_masked_heads(weights, kept.inventory, kept.per_block),
+        parameters.bytes_on_disk(weights),
+        os.path.getsize(path),
+    )
+
+
+def block_heads(kept: KeptHeads) -> List[BlockHeads]:
+    """The heads of every block, in the order of the inventory."""
+    sizes = kept.inventory.sizes
+    found = []
+    for block, mask, logits in zip(kept.inventory.blocks, kept.mask.split(sizes), kept.logits.split(sizes)):
+        is_kept = dict(zip(block.indices, mask.tolist()))
+        logit = dict(zip(block.indices, logits.tolist()))
+        found.append(
+            BlockHeads(
+                block,
+                tuple(head for head in block.indices if is_kept[head]),
+                tuple(head for head in block.indices if not is_kept[head]),
+                tuple(logit.get(head) for head in range(block.original_heads)),
+            )
+        )
+    return found
+
+
+def as_json(report: Report) -> str:
+    """One JSON object; ``logits`` is a list over the original heads, null where a head is gone."""
+    blocks = [
+        {
+            "block": block.name,
+            "kind": block.kind,
+            "layer": block.layer,
+            "original_heads": block.original_heads,
+            "kept": kept,
+            "masked": masked,
+            "logits": logits,
+        }
+        for block, kept, masked, logits in report.blocks
+    ]
+    counts = {**report.parameters, "total": sum(report.parameters.values()), "in masked heads": report.in_masked_heads}
+    return json.dumps(
+        {
+            "checkpoint": report.path,
+            "heads": report.heads,
+            "blocks": blocks,
+            "parameters": counts,
+            "model_bytes": report.model_bytes,
+            "file_bytes": report.file_bytes,
+        }
+    )
+
+
+def as_text(report: Report) -> str:
+    """Three tables: heads kept, importance logits, parameters."""
+    sections = [
+        f"{_kept_table(report)}\n{_fate(report.heads)}",
+        f"Importance logits by original head{_marks(report.heads)}:\n{_logit_table(report.blocks)}",
+        f"{_parameter_table(report)}\nmodel: {_megabytes(report.model_bytes)} of the file's "
+        f"{_megabytes(report.file_bytes)}",
+    ]
+    return "\n\n".join(sections)
+
+
+def _kept_table(report: Report) -> str:
+    """A row per kind, a column per layer; a number is the heads kept of those that the architecture has."""
     counts = {kind: [] for kind in KINDS}
-    for block, count in zip(kept.inventory.blocks, kept.per_block):
-        counts[block.kind].append(f"{count}/{block.heads}")
+    for block, kept, _, _ in report.blocks:
+        counts[block.kind].append(f"{len(kept)}/{block.original_heads}")
     layers = max(map(len, counts.values()))
     header = ["kind", "all layers", *(f"layer {layer}" for layer in range(layers))]
-    rows = [[kind, str(kept.per_kind[kind]), *cells] for kind, cells in counts.items()]
-    total = f"{int(kept.mask.sum())} of {kept.inventory.heads} heads kept"
-    return tabulate(rows, header, tablefmt="github", disable_numparse=True) + "\n" + total
+    rows = [[kind, str(report.kept.per_kind[kind]), *cells] for kind, cells in counts.items()]
+    return _table(header, rows)
+
+
+def _fate(heads: Dict[str, int]) -> str:
+    """How many heads are kept, and where the others are."""
+    masked = [f"{heads['masked']} masked, still in the file"] if heads["masked"] else []
+    gone = [f"{heads['gone']} no longer in the file"] if heads["gone"] else []
+    return "; ".join([f"{heads['kept']} of {heads['original']} heads kept", *masked, *gone])
+
+
+def _marks(heads: Dict[str, int]) -> str:
+    """What the signs in the table of logits mean, of those that are in it."""
+    masked = ["in brackets: masked"] if heads["masked"] else []
+    gone = ["-: no longer in the file"] if heads["gone"] else []
+    return f" ({'; '.join([*masked, *gone])})" if masked or gone else ""
+
+
+def _logit_table(blocks: List[BlockHeads]) -> str:
+    """A row per block, a column per original head."""
+    heads = max(len(found.logits) for found in blocks)
+    rows = []
+    for block, _, masked, logits in blocks:
+        cells = ["-" if logit is None else f"{logit:.2f}" for logit in logits]
+        rows.append([block.name, *(f"({cell})" if head in masked else cell for head, cell in enumerate(cells))])
+    return _table(["block", *(f"head {head}" for head in range(heads))], rows)
+
+
+def _parameter_table(report: Report) -> str:
+    whole = sum(report.parameters.values())
+    rows = [[part, f"{count:,}", f"{count / whole:.1%}"] for part, count in report.parameters.items()]
+    rows.append(["total", f"{whole:,}", "100.0%"])
+    if report.in_masked_heads:
+        rows.append(["of it in masked heads", f"{report.in_masked_heads:,}", f"{report.in_masked_heads / whole:.1%}"])
+    return _table(["part", "parameters", "share"], rows, align=("left", "right", "right"))
+
+
+def _table(header: List[str], rows: List[List[str]], align: Optional[Tuple[str, ...]] = None) -> str:
+    return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

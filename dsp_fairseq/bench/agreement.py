@@ -1,0 +1,45 @@
+"""Do all variants of a checkpoint translate alike?"""
+
+from typing import Dict, List, NamedTuple
+
+from ..errors import Failed
+from .variants import Hypothesis
+
+TIE = 1e-4  # of two scores: closer translations are equally good, and rounding decides between them
+
+
+class Agreement(NamedTuple):
+    """How many sentences a variant translates as the first one does."""
+
+    sentences: int
+    same: int
+    ties: int  # another translation with the same score
+
+    def __str__(self) -> str:
+        others = [f"{self.ties} equally good ones"] if self.ties else []
+        worse = self.sentences - self.same - self.ties
+        others += [f"{worse} others"] if worse else []
+        return ", ".join([f"{self.same} of {self.sentences} the same", *others])
+
+
+def compare(expected: List[Hypothesis], actual: List[Hypothesis]) -> Agreement:
+    same = sum(ours.tokens == theirs.tokens for theirs, ours in zip(expected, actual))
+    ties = sum(
+        ours.tokens != theirs.tokens and abs(ours.score - theirs.score) <= TIE
+        for theirs, ours in zip(expected, actual)
+    )
+    return Agreement(len(expected), same, ties)
+
+
+def compare_all(found: Dict[str, List[Hypothesis]], may_differ: str) -> Dict[str, Agreement]:
+    """Every variant against the first, by name; raises Failed when another one than ``may_differ`` is not alike."""
+    first, *others = found
+    agreements = {name: compare(found[first], found[name]) for name in others}
+    wrong = [
+        f"{name} does not translate as {first} does ({agreement}); please report this"
+        for name, agreement in agreements.items()
+        if name != may_differ and agreement.same + agreement.ties < agreement.sentences
+    ]
+    if wrong:
+        raise Failed("\n".join(wrong))
+    return agreements

@@ -1,0 +1,55 @@
+"""The model as CTranslate2 runs it."""
+
+from typing import List
+
+import torch
+
+from ..export.dictionaries import Dictionaries
+from .sentences import Sentence
+from .settings import Decoding
+from .variants import Hypothesis
+
+
+class ExportedVariant:
+    """A folder that ``dsp-fairseq export ctranslate2`` wrote, ready to translate."""
+
+    def __init__(self, folder: str, words: Dictionaries, decoding: Decoding):
+        self._folder, self._words, self._decoding = folder, words, decoding
+        self._numbers = {word: number for number, word in enumerate(words.target)}
+        self._load("float32")
+
+    def _load(self, compute_type: str) -> None:
+        import ctranslate2
+
+        self._translator = ctranslate2.Translator(
+            self._folder,
+            device=self._decoding.device,
+            compute_type=compute_type,
+            intra_threads=torch.get_num_threads(),
+        )
+
+    def halve(self) -> None:
+        """Go on in float16."""
+        self._load("float16")
+
+    def prepare(self, batch: List[Sentence]) -> List[List[str]]:
+        """A batch as words; CTranslate2 adds the end of sentence and pads by itself."""
+        return [[self._words.source[number] for number in sentence[:-1]] for sentence in batch]
+
+    def translate(self, batch: List[List[str]]) -> list:
+        """What is timed."""
+        return self._translator.translate_batch(
+            batch,
+            beam_size=self._decoding.beam,
+            max_decoding_length=self._decoding.longest(max(map(len, batch)) + 1),
+            return_scores=True,
+        )
+
+    def hypotheses(self, found: list) -> List[Hypothesis]:
+        end = self._numbers["</s>"]
+        return [
+            Hypothesis((*(self._numbers[word] for word in result.hypotheses[0]), end), result.scores[0])
+            for result in found
+        ]
+
+

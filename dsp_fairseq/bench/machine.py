@@ -1,0 +1,23 @@
+"""What a benchmark ran on."""
+
+import platform
+import re
+from typing import Any, Dict
+
+import torch
+
+
+def describe(device: str) -> Dict[str, Any]:
+    """Names of the device and versions, threads of torch."""
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else _cpu(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _cpu() -> str:
+    with open("/proc/cpuinfo") as info:
+        name = re.search(r"^model name\s*: (.+)$", info.read(), re.MULTILINE)
+    return name.group(1) if name else platform.machine()

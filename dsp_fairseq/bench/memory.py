@@ -1,0 +1,76 @@
+"""Peak memory of one variant, in a process of its own that does nothing else.
+
+CPU: growth of resident memory up to its peak while the largest batch is decoded, the model included. Before, the
+variant was made, has translated one sentence and was forgotten, so that what libraries need once is not counted.
+CUDA: the most that torch had allocated.
+"""
+
+import ctypes
+import gc
+import logging
+import multiprocessing
+import re
+from concurrent.futures import ProcessPoolExecutor
+from typing import Callable, List, Optional
+
+import torch
+
+from .sentences import Sentence
+from .settings import Decoding
+
+HOW = {
+    "cpu": "resident memory for the model and the decoding of the largest batch, in a process of its own",
+    "cuda": "the most that torch allocated while it decoded the largest batch, in a process of its own",
+}
+
+
+def peak_bytes(make: Callable, arguments: tuple, decoding: Decoding, batch: List[Sentence]) -> Optional[int]:
+    """Measure ``make(*arguments)``, a variant; both are sent to a new process. None: cannot be told."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as process:
+        return process.submit(_peak_bytes, make, arguments, decoding, batch).result()
+
+
+def _peak_bytes(make, arguments, decoding, batch) -> Optional[int]:
+    logging.disable(logging.INFO)
+    _translate(_made(make, arguments, decoding), batch[:1])
+    _give_back()
+    before = _resident("VmRSS")
+    variant = _made(make, arguments, decoding)
+    _give_back()  # what building the model has left behind
+    _forget_peak(decoding.device)
+    _translate(variant, batch)
+    if decoding.device == "cuda":
+        return torch.cuda.max_memory_allocated() or None  # CTranslate2 does not allocate through torch
+    return _resident("VmHWM") - before
+
+
+def _made(make, arguments, decoding):
+    variant = make(*arguments)
+    if decoding.half:
+        variant.halve()
+    return variant
+
+
+def _translate(variant, batch: List[Sentence]) -> None:
+    variant.translate(variant.prepare(batch))
+
+
+def _give_back() -> None:
+    """To the system, what nobody uses any more."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _resident(field: str) -> int:
+    """Bytes of resident memory: ``VmRSS`` now, ``VmHWM`` at its peak."""
+    with open("/proc/self/status") as status:
+        return 1024 * int(re.search(rf"^{field}:\s+(\d+) kB", status.read(), re.MULTILINE).group(1))
+
+
+def _forget_peak(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        with open("/proc/self/clear_refs", "w") as peak:
+            peak.write("5")  # proc(5): resets VmHWM

@@ -1,0 +1,125 @@
+"""A benchmark as a picture: speed, latency and memory side by side, a row per variant."""
+
+import os
+from typing import List
+
+from matplotlib.lines import Line2D
+
+from .. import pictures
+from .results import Benchmark, Result
+from .settings import EXPORTED, MASKED, REMOVED, STOCK
+from .timing import Spread
+
+# Okabe and Ito's colours, which everybody can tell apart, and a shape of its own for each
+LOOKS = {STOCK: ("#000000", "s"), MASKED: ("#E69F00", "D"), REMOVED: ("#0072B2", "o"), EXPORTED: ("#009E73", "^")}
+QUIET = "#808080"
+
+
+def draw(benchmark: Benchmark):
+    """The matplotlib figure; dots are medians of the rounds, bars reach from the lowest to the highest."""
+    results = benchmark.results
+    figure = pictures.new_figure(12.5, 2.5 + 0.45 * len(results), layout="constrained")
+    speed, latency, memory = figure.subplots(1, 3, sharey=True, width_ratios=(4, 4, 2.6))
+    for row, result in enumerate(results):
+        base = benchmark.base_of(result)
+        _draw_speed(speed, row, result, base)
+        _draw_latency(latency, row, result, base)
+        _draw_memory(memory, row, result)
+    decoding = benchmark.settings.decoding
+    speed.set(xlabel="sentences/s", title=f"Speed, batches of {decoding.batch_size}")
+    latency.set(xlabel="ms", title="Latency, one sentence at a time")
+    memory.set(xlabel="MB", title="Peak memory")
+    for panel in (speed, latency, memory):
+        _clean(panel, results)
+    _explain(figure, latency, benchmark)
+    return figure
+
+
+def _draw_speed(panel, row: int, result: Result, base: Result) -> None:
+    spread = result.spread("sentences_per_second")
+    _draw_spread(panel, row, spread, result.variant)
+    _write(panel, row, spread.highest, _times(result, base, "sentences_per_second"))
+
+
+def _draw_latency(panel, row: int, result: Result, base: Result) -> None:
+    """p50 filled, p95 hollow."""
+    p50, p95 = result.spread("latency_p50_ms"), result.spread("latency_p95_ms")
+    panel.plot([p50.median, p95.median], [row, row], color=LOOKS[result.variant][0], linewidth=0.8, linestyle=":")
+    _draw_spread(panel, row, p50, result.variant)
+    _draw_spread(panel, row, p95, result.variant, hollow=True)
+    _write(panel, row, p95.highest, _times(result, base, "latency_p50_ms"))
+
+
+def _draw_memory(panel, row: int, result: Result) -> None:
+    if result.memory_bytes is None:
+        _write(panel, row, 0.0, "not measured")
+        return
+    megabytes = result.memory_bytes / 1e6
+    panel.barh(row, megabytes, height=0.5, color=LOOKS[result.variant][0])
+    _write(panel, row, megabytes, f"{megabytes:.0f}")
+
+
+def _draw_spread(panel, row: int, spread: Spread, variant: str, hollow: bool = False) -> None:
+    colour, shape = LOOKS[variant]
+    reach = [[spread.median - spread.lowest], [spread.highest - spread.median]]
+    panel.errorbar(
+        [spread.median],
+        [row],
+        xerr=reach,
+        color=colour,
+        marker=shape,
+        markerfacecolor="white" if hollow else colour,
+        markersize=7,
+        capsize=4,
+        linewidth=1.4,
+    )
+
+
+def _times(result: Result, base: Result, measure: str) -> str:
+    """How many times as fast, with the spread over rounds; nothing for the base itself."""
+    if result is base:
+        return ""
+    ratio = result.ratio(base, measure)
+    return f"{ratio.median:.2f}\N{MULTIPLICATION SIGN} ({ratio.lowest:.2f} to {ratio.highest:.2f})"
+
+
+def _write(panel, row: int, x: float, text: str) -> None:
+    """Beside what reaches up to x."""
+    panel.annotate(text, (x, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize="small")
+
+
+def _clean(panel, results: List[Result]) -> None:
+    """From 0, room for what is written at the right, the first row on top."""
+    several = len({result.checkpoint for result in results}) > 1
+    names = [f"{_short(result)}\n{result.variant}" if several else result.variant for result in results]
+    panel.set_yticks(range(len(results)), names)
+    panel.set_ylim(len(results) - 0.4, -0.6)
+    panel.set_xlim(0, 1.55 * panel.get_xlim()[1])
+    panel.grid(axis="x", color="#e0e0e0", linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.tick_params(length=0)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _short(result: Result) -> str:
+    """Folder and name of its checkpoint, and its heads."""
+    name = os.sep.join(result.checkpoint.split(os.sep)[-2:])
+    return f"{name}, {result.heads} of {result.original_heads} heads"
+
+
+def _explain(figure, latency, benchmark: Benchmark) -> None:
+    """Title, conditions, and what filled and hollow mean."""
+    settings, first = benchmark.settings, benchmark.results[0]
+    heads = {f"{result.heads} of {result.original_heads}" for result in benchmark.results}
+    told = f"{heads.pop()} heads" if len(heads) == 1 else "some heads"
+    figure.suptitle(f"Decoding with {told}", fontsize="x-large", fontweight="bold")
+    conditions = (
+        f"{benchmark.machine['device']}, threads: {benchmark.machine['threads']}, "
+        f"{'float16' if settings.decoding.half else 'float32'}, beam {settings.decoding.beam}, "
+        f"{benchmark.sentences} sentences; median of {settings.rounds} rounds, bars from lowest to highest\n"
+        f"\N{MULTIPLICATION SIGN}: times as fast as {benchmark.base_of(first).variant} (latency: p50)"
+    )
+    figure.supxlabel(conditions, fontsize="small", color=QUIET)
+    looks = {"color": QUIET, "marker": "o", "linestyle": ""}
+    handles = [Line2D([], [], **looks, label="p50"), Line2D([], [], **looks, markerfacecolor="white", label="p95")]
+    latency.legend(handles=handles, loc="upper right", frameon=False, fontsize="small")

@@ -1,0 +1,78 @@
+"""Which variants are measured, and how each is made: here, and again in a process of its own."""
+
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from ..checkpoint import load_gated
+from ..errors import BadInput, refuse
+from ..export.dictionaries import load_dictionaries
+from .exported import ExportedVariant
+from .settings import EXPORTED, VARIANTS, Decoding, Settings
+from .variants import FairseqVariant, Subject, parameters_of
+
+
+class Recipe(NamedTuple):
+    """``make(*arguments)`` is the variant; both can be sent to another process."""
+
+    checkpoint: str
+    variant: str
+    heads: int  # kept
+    original_heads: int
+    parameters: Optional[int]  # None: the export's are not counted, it pads blocks to the same number of heads
+    make: Callable
+    arguments: tuple
+
+
+def recipes_of(
+    checkpoints: List[str], states: List[Dict[str, Any]], settings: Settings, folder: str
+) -> Tuple[List[Recipe], List[str]]:
+    """Variants of all checkpoints, and a note for each that is left out; exports are written into ``folder``.
+
+    Raises BadInput when K is out of range, or an export was asked for and cannot be made.
+    """
+    recipes, notes = [], []
+    wanted = settings.variants or VARIANTS
+    subjects = _subjects(checkpoints, states, settings.heads_to_keep)
+    for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects)):
+        heads = subject.after.heads, subject.after.original_heads
+        for name in (name for name in VARIANTS[:-1] if name in wanted):
+            arguments = name, checkpoint, settings.heads_to_keep, settings.decoding
+            count = parameters_of(name, subject)
+            recipes.append(Recipe(checkpoint, name, *heads, count, _fairseq_variant, arguments))
+        if EXPORTED in wanted:
+            try:
+                arguments = _exported(checkpoint, subject.state, settings, os.path.join(folder, str(number)))
+                recipes.append(Recipe(checkpoint, EXPORTED, *heads, None, ExportedVariant, arguments))
+            except BadInput as reason:
+                if settings.variants:
+                    raise BadInput(f"--with exported: {reason}") from reason
+                notes.append(f"no export of {checkpoint}: {reason}")
+    return recipes, notes
+
+
+def _subjects(checkpoints: List[str], states: List[Dict[str, Any]], heads_to_keep: Optional[str]) -> List[Subject]:
+    subjects, problems = [], []
+    for checkpoint, state in zip(checkpoints, states):
+        try:
+            subjects.append(Subject.of(state, heads_to_keep))
+        except BadInput as problem:
+            problems.append(f"{checkpoint}: {problem}")
+    refuse(problems)
+    return subjects
+
+
+def _fairseq_variant(name: str, checkpoint: str, heads_to_keep: Optional[str], decoding: Decoding) -> FairseqVariant:
+    return FairseqVariant(name, Subject.of(load_gated(checkpoint), heads_to_keep), decoding)
+
+
+def _exported(checkpoint: str, state: Dict[str, Any], settings: Settings, out: str) -> tuple:
+    """Write the export into ``out``; what :class:`ExportedVariant` needs to load it."""
+    from ..export.requirement import require_ctranslate2
+
+    require_ctranslate2()
+    if settings.decoding.half and settings.decoding.device == "cpu":
+        raise BadInput("CTranslate2 does not compute in float16 on a CPU")
+    from ..export.convert import export
+
+    export(checkpoint, out, data=settings.data, heads_to_keep=settings.heads_to_keep)
+    return out, load_dictionaries(state, settings.data), settings.decoding

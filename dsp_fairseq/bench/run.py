@@ -1,0 +1,134 @@
+"""The order of a benchmark: load, measure memory, compare translations, take the time."""
+
+import logging
+import tempfile
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+
+from tqdm import tqdm
+
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+
+from ..checkpoint import load_gated
+from ..errors import BadInput, refuse
+from . import memory
+from .agreement import Agreement, compare_all
+from .machine import describe
+from .recipes import Recipe, recipes_of
+from .results import Benchmark, Result
+from .sentences import Sentence, batches_of, largest, load_sentences, spread
+from .settings import EXPORTED, Settings
+from .timing import Round, Turns, measured_round
+
+SINGLES = 50  # sentences of a round that are translated one by one
+WARM_UP = 3  # of them, before the first round
+
+
+class Work(NamedTuple):
+    """What every variant translates in a round."""
+
+    batches: List[List[Sentence]]
+    singles: List[List[Sentence]]  # batches of one
+
+
+def bench(checkpoints: List[str], settings: Settings, problems: List[str]) -> Benchmark:
+    """Measure all variants of the checkpoints in turns.
+
+    Raises BadInput with ``problems``, the settings' and the checkpoints', Failed when the variants of a
+    checkpoint do not translate alike.
+    """
+    states = _loaded(checkpoints, settings, problems)
+    with _quiet():
+        return _bench(checkpoints, states, settings)
+
+
+def _bench(checkpoints: List[str], states: List[Dict[str, Any]], settings: Settings) -> Benchmark:
+    found = load_sentences(states[0], settings)
+    singles = [[sentence] for sentence in spread(found.sentences, SINGLES)]
+    work = Work(batches_of(found.sentences, settings.decoding.batch_size), singles)
+    with tempfile.TemporaryDirectory(prefix="dsp-fairseq-bench-") as folder:
+        recipes, notes = recipes_of(checkpoints, states, settings, folder)
+        states.clear()
+        peaks = _peaks(recipes, settings, largest(work.batches))
+        variants = [recipe.make(*recipe.arguments) for recipe in recipes]
+        agreement, rounds = _measured(recipes, variants, settings, work)
+    results = [
+        Result(r.checkpoint, r.variant, r.heads, r.original_heads, r.parameters, peak, done)
+        for r, peak, done in zip(recipes, peaks, rounds)
+    ]
+    return Benchmark(
+        settings,
+        describe(settings.decoding.device),
+        len(found.sentences),
+        found.origin,
+        agreement,
+        results,
+        [*notes, f"memory: {memory.HOW[settings.decoding.device]}"],
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what every loaded model and data set says of itself."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _loaded(checkpoints: List[str], settings: Settings, problems: List[str]) -> List[Dict[str, Any]]:
+    problems, states = [*problems, *settings.problems()], []
+    for checkpoint in dict.fromkeys(checkpoints):
+        try:
+            states.append(load_gated(checkpoint))
+        except (BadInput, BadCheckpoint) as problem:
+            problems.append(str(problem))
+    if len(checkpoints) > len(set(checkpoints)):
+        problems.append("CKPT: the same checkpoint twice; name each once")
+    refuse(problems)
+    words = {len(state["model"]["encoder.embed_tokens.weight"]) for state in states}
+    if len(words) > 1:
+        told = " and ".join(map(str, sorted(words)))
+        raise BadInput(f"CKPT: source dictionaries of {told} words; the checkpoints must read the same sentences")
+    return states
+
+
+def _peaks(recipes: List[Recipe], settings: Settings, batch: List[Sentence]) -> list:
+    """Peak memory of every variant, bytes."""
+    progress = tqdm(recipes, desc="memory", mininterval=1, leave=False)
+    return [memory.peak_bytes(recipe.make, recipe.arguments, settings.decoding, batch) for recipe in progress]
+
+
+def _measured(
+    recipes: List[Recipe], variants: list, settings: Settings, work: Work
+) -> Tuple[Dict[str, Dict[str, Agreement]], List[List[Round]]]:
+    """Agreement by checkpoint, and the rounds of every variant."""
+    batches, singles = len(work.batches), len(work.singles)
+    steps = len(variants) * (batches + settings.rounds * (batches + singles))
+    with tqdm(total=steps, desc="compare", mininterval=1, leave=False) as progress:
+        agreement = _compared(recipes, variants, work.batches, progress.update)
+        progress.set_description("warm up")
+        for variant in variants:
+            if settings.decoding.half:
+                variant.halve()
+            for batch in [largest(work.batches), *work.singles[:WARM_UP]]:
+                variant.translate(variant.prepare(batch))
+        turns = Turns(variants, work.batches), Turns(variants, work.singles)
+        rounds = []
+        for turn in range(settings.rounds):
+            progress.set_description(f"round {turn + 1} of {settings.rounds}")
+            rounds.append(measured_round(*turns, turn, progress.update))
+    return agreement, [list(done) for done in zip(*rounds)]  # [rounds][variants] -> [variants][rounds]
+
+
+def _compared(
+    recipes: List[Recipe], variants: list, batches: List[List[Sentence]], tick: Callable[[], None]
+) -> Dict[str, Dict[str, Agreement]]:
+    found: Dict[str, Dict[str, list]] = {}
+    for recipe, variant in zip(recipes, variants):
+        hypotheses = found.setdefault(recipe.checkpoint, {}).setdefault(recipe.variant, [])
+        for batch in batches:
+            hypotheses += variant.hypotheses(variant.translate(variant.prepare(batch)))
+            tick()
+    return {checkpoint: compare_all(by_variant, may_differ=EXPORTED) for checkpoint, by_variant in found.items()}

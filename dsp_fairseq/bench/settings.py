@@ -1,0 +1,57 @@
+"""What a benchmark is asked to do, and what is wrong with that."""
+
+from dataclasses import dataclass
+from typing import List, Optional, Tuple
+
+STOCK, MASKED, REMOVED, EXPORTED = VARIANTS = ("stock", "masked", "removed", "exported")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How sentences are decoded."""
+
+    batch_size: int = 32  # sentences
+    beam: int = 5
+    max_len_a: float = 0.0  # a translation has at most a * words of its source + b words
+    max_len_b: int = 200
+    device: str = "cpu"
+    half: bool = False  # float16, after the comparison of translations, which is in float32
+
+    def longest(self, source: int) -> int:
+        """Words of a translation at most, for sources padded to this many."""
+        return int(self.max_len_a * source + self.max_len_b)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything but the checkpoints."""
+
+    decoding: Decoding
+    rounds: int = 5
+    sentences: int = 200
+    data: Optional[str] = None  # folder of fairseq-preprocess; None: that of the first checkpoint's training
+    text: Optional[str] = None  # file with a sentence per line, in BPE
+    variants: Optional[Tuple[str, ...]] = None  # None: all that are possible
+    heads_to_keep: Optional[str] = None  # as the option of training; None: those that decode now
+
+    def problems(self) -> List[str]:
+        """Everything that is wrong whatever the checkpoints are, one line each."""
+        decoding = self.decoding
+        least = {
+            "--batch-size": (decoding.batch_size, 1),
+            "--beam": (decoding.beam, 1),
+            "--max-len-a": (decoding.max_len_a, 0),
+            "--max-len-b": (decoding.max_len_b, 1),
+            "--rounds": (self.rounds, 1),
+            "--sentences": (self.sentences, 1),
+        }
+        found = [f"{flag} {value}: must be {low} or more" for flag, (value, low) in least.items() if not value >= low]
+        return found + _device_problems(decoding.device)
+
+
+def _device_problems(device: str) -> List[str]:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        return ["--device cuda: this torch sees no CUDA device; say --device cpu"]
+    return []

@@ -1,0 +1,133 @@
+"""The same model in the forms that are compared, each with fairseq's own beam search."""
+
+from argparse import Namespace
+from dataclasses import replace
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import torch
+from fairseq.data.data_utils import collate_tokens
+from fairseq.models import BaseFairseqModel
+from fairseq.sequence_generator import SequenceGenerator
+from torch import Tensor
+
+from ..checkpoint import build_model, build_stock_model, kept_heads_of, model_options, showing
+from ..inventory import Inventory
+from ..parameters import total
+from ..surgery import fill_with_zeros, remove_heads
+from .sentences import Sentence
+from .settings import MASKED, REMOVED, STOCK, Decoding
+
+
+class Hypothesis(NamedTuple):
+    """The best translation of a sentence."""
+
+    tokens: Tuple[int, ...]  # numbers of the target dictionary, the end of sentence included
+    score: float  # mean log-probability of a word
+
+
+class Subject(NamedTuple):
+    """A loaded checkpoint and the heads that it decodes with."""
+
+    state: Dict[str, Any]
+    before: Inventory  # heads in the file
+    after: Inventory  # heads kept
+
+    @classmethod
+    def of(cls, state: Dict[str, Any], heads_to_keep: Optional[str] = None) -> "Subject":
+        """The heads are the best K by their logits; None: those that the checkpoint decodes with."""
+        kept = kept_heads_of(state)
+        mask = kept.mask if heads_to_keep is None else kept.best(heads_to_keep)
+        return cls(state, kept.inventory, kept.inventory.keeping(mask.tolist()))
+
+    def without_removed_heads(self) -> Dict[str, Tensor]:
+        return remove_heads(self.state["model"], self.before, self.after)
+
+    def changed(self, weights: Dict[str, Tensor], **options) -> Dict[str, Any]:
+        """The checkpoint with other weights and with these model options changed."""
+        # words that training began with are in the checkpoint; their file may be gone
+        options = {"encoder_embed_path": None, "decoder_embed_path": None, **options}
+        model = Namespace(**{**vars(model_options(self.state)), **options})
+        return {**self.state, "cfg": {**(self.state.get("cfg") or {}), "model": model}, "model": weights}
+
+    def gated(self, weights: Dict[str, Tensor], present: Inventory) -> Dict[str, Any]:
+        """A checkpoint of ``gated_transformer`` with the heads ``present``, decoding with those of this subject."""
+        pairs = zip(present.blocks, self.after.blocks)
+        mask = torch.tensor([head in kept.indices for block, kept in pairs for head in block.indices])
+        return showing(self.changed(weights, kept_heads=present.indices()), mask)
+
+
+def stock_state(subject: Subject) -> Dict[str, Any]:
+    """Of the stock ``transformer`` of the original size, with zeros in place of the heads that are not kept."""
+    return subject.changed(fill_with_zeros(subject.without_removed_heads(), subject.after))
+
+
+def masked_state(subject: Subject) -> Dict[str, Any]:
+    """Of a gated model of the original size: heads that the file lacks are there, as zeros, and not kept."""
+    blocks = (replace(block, indices=tuple(range(block.original_heads))) for block in subject.before.blocks)
+    return subject.gated(fill_with_zeros(subject.state["model"], subject.before), Inventory(blocks))
+
+
+def removed_state(subject: Subject) -> Dict[str, Any]:
+    """Of a gated model as the file has it; it takes out the heads that are not kept when it is prepared."""
+    return subject.gated(subject.state["model"], subject.before)
+
+
+class FairseqVariant:
+    """A fairseq model that is ready to decode."""
+
+    def __init__(self, name: str, subject: Subject, decoding: Decoding):
+        self._decoding = decoding
+        self._model = _prepared(name, subject, decoding)
+        self._generator = SequenceGenerator(
+            [self._model],
+            self._model.decoder.dictionary,
+            beam_size=decoding.beam,
+            max_len_a=decoding.max_len_a,
+            max_len_b=decoding.max_len_b,
+        )
+
+    def halve(self) -> None:
+        """Go on in float16."""
+        self._model.half()
+
+    def prepare(self, batch: List[Sentence]) -> Dict[str, Dict[str, Tensor]]:
+        """A batch as fairseq reads it, on the device: words [sentences, longest], padded on the left."""
+        lengths = torch.tensor([len(sentence) for sentence in batch])
+        pad = self._model.encoder.padding_idx
+        tokens = collate_tokens([torch.tensor(sentence) for sentence in batch], pad, left_pad=True)
+        device = self._decoding.device
+        return {"net_input": {"src_tokens": tokens.to(device), "src_lengths": lengths.to(device)}}
+
+    def translate(self, sample: Dict[str, Dict[str, Tensor]]) -> List[List[Dict[str, Tensor]]]:
+        """What is timed."""
+        found = self._generator.generate([self._model], sample)
+        if self._decoding.device == "cuda":
+            torch.cuda.synchronize()
+        return found
+
+    def hypotheses(self, found: List[List[Dict[str, Tensor]]]) -> List[Hypothesis]:
+        return [Hypothesis(tuple(beam[0]["tokens"].tolist()), float(beam[0]["score"])) for beam in found]
+
+
+def parameters_of(name: str, subject: Subject) -> int:
+    """Parameters that a variant computes with; what fairseq holds twice counts once."""
+    if name == REMOVED:
+        return total(subject.without_removed_heads())
+    return total(fill_with_zeros(subject.state["model"], subject.before))
+
+
+def _prepared(name: str, subject: Subject, decoding: Decoding):
+    """The model as ``fairseq-generate`` prepares it."""
+    inference = Namespace(generation=Namespace(beam=decoding.beam))
+    if name == STOCK:
+        model = build_stock_model(stock_state(subject)).to(decoding.device)
+        model.prepare_for_inference_(inference)
+    elif name == MASKED:
+        model = build_model(masked_state(subject)).to(decoding.device)
+        # what the stock model gets; the gated model's own preparation would remove the heads
+        BaseFairseqModel.make_generation_fast_(model, need_attn=False)
+        model.mask_only()
+    else:
+        model = build_model(removed_state(subject)).to(decoding.device)
+        model.prepare_for_inference_(inference)
+    return model

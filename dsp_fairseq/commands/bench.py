@@ -1,0 +1,121 @@
+"""``dsp-fairseq bench CKPT [CKPT ...]``"""
+
+HELP = "measure how fast a checkpoint decodes: stock fairseq, heads masked, heads removed, exported"
+
+DESCRIPTION = (
+    f"{HELP}. The variants take turns in one process; sentences/s and tokens/s are of batches, the latency is of "
+    "single sentences. First it is checked that all of them translate alike."
+)
+
+
+def add_arguments(parser) -> None:
+    parser.description = DESCRIPTION
+    parser.add_argument("checkpoints", metavar="CKPT", nargs="+", help="of a gated_transformer, masked or pruned")
+    _add_sentences(parser.add_argument_group("sentences"))
+    _add_decoding(parser.add_argument_group("decoding"))
+    _add_measuring(parser.add_argument_group("measuring"))
+
+
+def _add_sentences(group) -> None:
+    group.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of fairseq-preprocess: its test set is translated (default: the data folder of the training; "
+        "random words of 5 to 25 a sentence where that is gone)",
+    )
+    group.add_argument("--text", metavar="FILE", help="translate this file instead, one sentence in BPE per line")
+    group.add_argument(
+        "--sentences", type=int, default=200, metavar="N", help="this many, evenly spread (default: %(default)s)"
+    )
+
+
+def _add_decoding(group) -> None:
+    group.add_argument("--batch-size", type=int, default=32, metavar="N", help="sentences (default: %(default)s)")
+    group.add_argument("--beam", type=int, default=5, metavar="N", help="hypotheses (default: %(default)s)")
+    group.add_argument(
+        "--max-len-a", type=float, default=0, metavar="A", help="a translation has at most A * source + B words"
+    )
+    group.add_argument("--max-len-b", type=int, default=200, metavar="B", help="(default: %(default)s)")
+    group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
+    group.add_argument("--half", action="store_true", help="float16")
+    group.add_argument(
+        "--heads-to-keep",
+        metavar="K",
+        help="decode with the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 "
+        "(default: those that the checkpoint decodes with)",
+    )
+
+
+def _add_measuring(group) -> None:
+    from ..bench.settings import VARIANTS
+
+    group.add_argument(
+        "--with",
+        dest="variants",
+        nargs="+",
+        choices=VARIANTS,
+        help="variants to measure; others are compared with the first of stock, masked, removed, exported that is "
+        "among them (default: all; exported only where CTranslate2 and the dictionaries are there)",
+    )
+    group.add_argument("--rounds", type=int, default=5, metavar="N", help="(default: %(default)s)")
+    group.add_argument("--json", metavar="FILE", help="also write all numbers, every round included")
+    group.add_argument("--plot", metavar="FILE.png", help="also draw them")
+    group.add_argument("--force", action="store_true", help="overwrite these files")
+
+
+def run(arguments) -> None:
+    from .. import pictures
+    from ..atomic import writing
+    from ..bench.results import as_json, as_table
+    from ..bench.run import bench
+
+    done = bench(arguments.checkpoints, _settings(arguments), _output_problems(arguments))
+    print(as_table(done))
+    if arguments.json:
+        with writing(arguments.json, arguments.force) as beside, open(beside, "w", encoding="utf-8") as file:
+            file.write(as_json(done) + "\n")
+    if arguments.plot:
+        from ..bench.plot import draw  # needs matplotlib
+
+        pictures.save(draw(done), arguments.plot, arguments.force)
+
+
+def _settings(arguments):
+    from ..bench.settings import Decoding, Settings
+
+    decoding = Decoding(
+        arguments.batch_size,
+        arguments.beam,
+        arguments.max_len_a,
+        arguments.max_len_b,
+        arguments.device,
+        arguments.half,
+    )
+    return Settings(
+        decoding,
+        arguments.rounds,
+        arguments.sentences,
+        arguments.data,
+        arguments.text,
+        arguments.variants and tuple(arguments.variants),
+        arguments.heads_to_keep,
+    )
+
+
+def _output_problems(arguments) -> list:
+    """What keeps the files from being written, one line each."""
+    from .. import pictures
+    from ..atomic import check_target
+    from ..errors import BadInput
+
+    problems = []
+    if arguments.json:
+        try:
+            check_target(arguments.json, arguments.force)
+        except BadInput as problem:
+            problems.append(f"--json {problem}")
+    if arguments.plot:
+        problems += pictures.problems(arguments.plot, arguments.force)
+    if arguments.force and not (arguments.json or arguments.plot):
+        problems.append("--force: only --json and --plot write files; leave it out, or name one")
+    return problems

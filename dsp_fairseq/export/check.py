@@ -1,0 +1,114 @@
+"""Does the exported model score sentences as fairseq does?"""
+
+from typing import List, NamedTuple, Tuple
+
+import ctranslate2
+import torch
+from torch import Tensor
+
+from ..errors import Failed
+from .dictionaries import Dictionaries
+
+TOLERANCE = 1e-4  # largest difference of a word's log-probability, in float32
+LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34)  # words of a sentence
+FIRST_WORD, END = 4, 2  # of every dictionary of fairseq: <s> <pad> </s> <unk>, then words
+
+
+class Pair(NamedTuple):
+    """Numbers of the words of a sentence and its translation, without the end."""
+
+    source: List[int]
+    target: List[int]
+
+
+def random_pairs(model, words: Dictionaries) -> List[Pair]:
+    """Made-up sentences of several lengths, as long as the model can read them."""
+    generator = torch.Generator().manual_seed(1)
+    pairs = []
+    for lengths in zip(LENGTHS, reversed(LENGTHS)):
+        sides = zip(words, lengths, model.max_positions())
+        pairs.append(Pair(*(_sentence(len(side), min(n, most - 1), generator) for side, n, most in sides)))
+    return pairs
+
+
+def _sentence(words: int, length: int, generator) -> List[int]:
+    return torch.randint(FIRST_WORD, words, (length,), generator=generator).tolist()
+
+
+@torch.no_grad()
+def fairseq_scores(model, pairs: List[Pair]) -> List[Tensor]:
+    """Log-probabilities of the words of each translation and of its end, [words + 1] each."""
+    scores = []
+    for source, target in pairs:
+        read = torch.tensor([[*source, END]])
+        logits, _ = model(read, torch.tensor([read.size(1)]), torch.tensor([[END, *target]]))
+        told = torch.tensor([*target, END])
+        # [1, words + 1, types] -> [words + 1]
+        scores.append(logits[0].float().log_softmax(-1).gather(1, told.unsqueeze(1)).squeeze(1))
+    return scores
+
+
+class Exported:
+    """A model in a folder, on the CPU."""
+
+    def __init__(self, folder: str, words: Dictionaries, compute_type: str):
+        self._words = words
+        try:
+            self._translator = ctranslate2.Translator(folder, device="cpu", compute_type=compute_type)
+        except (RuntimeError, ValueError) as error:
+            raise Failed(f"CTranslate2 cannot load what was exported: {_first_line(error)}") from error
+
+    def scores(self, pairs: List[Pair]) -> List[Tensor]:
+        """As :func:`fairseq_scores`."""
+        results = self._translator.score_batch(*self._tokens(pairs))
+        return [torch.tensor(result.log_probs) for result in results]
+
+    def translates(self, pairs: List[Pair]) -> bool:
+        """Whether every sentence has a translation with a finite score."""
+        sources, _ = self._tokens(pairs)
+        results = self._translator.translate_batch(
+            sources, beam_size=2, max_decoding_length=8, return_scores=True, min_decoding_length=0
+        )
+        return all(torch.tensor(result.scores).isfinite().all() for result in results)
+
+    def _tokens(self, pairs: List[Pair]) -> Tuple[List[List[str]], List[List[str]]]:
+        sources = [[self._words.source[number] for number in pair.source] for pair in pairs]
+        return sources, [[self._words.target[number] for number in pair.target] for pair in pairs]
+
+
+def difference(expected: List[Tensor], actual: List[Tensor]) -> float:
+    """The largest of a word's score; infinite when they are not comparable."""
+    if [len(scores) for scores in expected] != [len(scores) for scores in actual]:
+        return float("inf")
+    largest = (torch.cat(expected) - torch.cat(actual)).abs().max()
+    return float(largest.nan_to_num(float("inf")))
+
+
+def check_scores(folder: str, words: Dictionaries, pairs: List[Pair], expected: List[Tensor]) -> float:
+    """The largest difference between fairseq and the float32 model in a folder.
+
+    Raises Failed when it is above ``TOLERANCE``.
+    """
+    found = difference(expected, Exported(folder, words, "float32").scores(pairs))
+    if found > TOLERANCE:
+        raise Failed(
+            f"scores of the exported model differ from fairseq's by {found:.1e} (allowed {TOLERANCE:.0e}), so "
+            "nothing was written; please report this with the versions of ctranslate2 and torch"
+        )
+    return found
+
+
+def check_quantised(
+    folder: str, words: Dictionaries, pairs: List[Pair], expected: List[Tensor], quantization: str
+) -> float:
+    """As :func:`check_scores` for a quantised model, which has to work and may differ."""
+    # CPUs do not compute in float16: float32 instead, with a warning unless it is asked for
+    exported = Exported(folder, words, "float32" if quantization == "float16" else "default")
+    found = difference(expected, exported.scores(pairs))
+    if not found < float("inf") or not exported.translates(pairs):
+        raise Failed(f"--quantization {quantization}: the model does not translate, so nothing was written; try none")
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

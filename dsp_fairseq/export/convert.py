@@ -1,0 +1,190 @@
+"""From a checkpoint to a folder that CTranslate2 translates with."""
+
+import os
+from argparse import Namespace
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY
+from tabulate import tabulate
+
+from ..checkpoint import build_model, build_stock_model, kept_heads_of, load, model_options, showing
+from ..config import inventory_of
+from ..errors import BadInput, refuse
+from ..inventory import Inventory
+from ..surgery import remove_heads
+from .check import check_quantised, check_scores, fairseq_scores, random_pairs
+from .dictionaries import Dictionaries, load_dictionaries
+from .folder import folder_problems, writing_folder
+from .padding import padded_heads
+from .refusals import option_problems
+from .specification import specification
+
+FILES = ("config.json", "model.bin", *(f"{name}_vocabulary.json" for name in ("shared", "source", "target")))
+
+
+class Export(NamedTuple):
+    """What :func:`export` did; printed, a table."""
+
+    out: str
+    before: Inventory
+    after: Inventory
+    quantization: str
+    bytes: "tuple[int, int]"  # of the checkpoint and of the folder
+    difference: float  # largest of a word's score, float32 against fairseq
+    quantised_difference: Optional[float]
+    sentence: List[str]  # to show how to translate
+
+    def __str__(self) -> str:
+        size, exported_size = self.bytes
+        before, after = self.before.heads, self.after.heads
+        lines = [
+            self._table(),
+            f"heads: {before} => {after} of {self.after.original_heads}, written: {self._padded()}",
+            f"size: {size:,} => {exported_size:,} bytes ({self._kind()})",
+            f"checked: scores as fairseq's in float32 (largest difference of a word {self.difference:.1e})",
+        ]
+        if self.quantised_difference is not None:
+            difference = f"{self.quantised_difference:.1e}"
+            lines.append(f"{self.quantization}: loads and translates (largest difference {difference})")
+        return "\n".join([*lines, "translate with it, sentences as tokens (BPE applied):", *self._usage()])
+
+    def _table(self) -> str:
+        padded = padded_heads(self.after)
+        rows = []
+        for old, new in zip(self.before.blocks, self.after.blocks):
+            written = padded[new.kind.split(".")[0]] if new.heads else "output bias only"
+            rows.append([new.name, f"{old.heads} => {new.heads}", written])
+        return tabulate(rows, ["block", "heads", "written"], tablefmt="github", disable_numparse=True)
+
+    def _padded(self) -> str:
+        padded = padded_heads(self.after)
+        return ", ".join(f"{heads} per block of the {stack}" for stack, heads in padded.items())
+
+    def _kind(self) -> str:
+        return "float32" if self.quantization == "none" else self.quantization
+
+    def _usage(self) -> List[str]:
+        return [
+            "    import ctranslate2",
+            f"    translator = ctranslate2.Translator({self.out!r})",
+            f"    print(translator.translate_batch([{self.sentence!r}])[0].hypotheses[0])",
+        ]
+
+
+class Source(NamedTuple):
+    """A checkpoint, decoding with the heads that are exported: the others are masked, not removed."""
+
+    state: Dict[str, Any]
+    gated: bool
+    before: Inventory
+    after: Inventory
+
+
+def export(
+    checkpoint: str,
+    out: str,
+    quantization: str = "none",
+    data: Optional[str] = None,
+    heads_to_keep: Optional[str] = None,
+    force: bool = False,
+) -> Export:
+    """Write the folder ``out``: the model of ``checkpoint`` for CTranslate2, vocabularies included.
+
+    Args:
+        checkpoint: of ``gated_transformer``, masked or pruned, or of the stock ``transformer``.
+        quantization: one of ``dsp_fairseq.export.QUANTIZATIONS``.
+        data: the folder with the dictionaries; None: that of the training.
+        heads_to_keep: K, the most important heads by their logits (or K of each kind); None: those that
+            decode now.
+        force: replace ``out``, if it is an export.
+
+    Raises:
+        BadInput: anything that the user can mend, all at once.
+        Failed: the written model does not score as fairseq's.
+    """
+    state = load(checkpoint)
+    _refuse_other_models(checkpoint, state)
+    source, words, *_ = _all_of(
+        lambda: _source_of(state, heads_to_keep),
+        lambda: load_dictionaries(state, data),
+        lambda: refuse(option_problems(model_options(state))),
+        lambda: refuse(folder_problems(out, force, FILES)),
+    )
+    model = _model_of(source)
+    pairs = random_pairs(model, words)
+    expected = fairseq_scores(model, pairs)
+    quantised_difference = None
+    with writing_folder(out) as beside:
+        _save(source, model, words, None, beside)
+        difference = check_scores(beside, words, pairs, expected)
+        if quantization != "none":
+            _save(source, model, words, quantization, beside)
+            quantised_difference = check_quantised(beside, words, pairs, expected, quantization)
+    return Export(
+        out,
+        source.before,
+        source.after,
+        quantization,
+        (os.path.getsize(checkpoint), sum(entry.stat().st_size for entry in os.scandir(out))),
+        difference,
+        quantised_difference,
+        [words.source[number] for number in pairs[2].source],
+    )
+
+
+def _refuse_other_models(checkpoint: str, state: Dict[str, Any]) -> None:
+    name = getattr(model_options(state), "arch", None)
+    if not _is_gated(state) and ARCH_MODEL_NAME_REGISTRY.get(name) != "transformer":
+        raise BadInput(
+            f"checkpoint {checkpoint}: is of {name or 'another model'}; give one of a gated_transformer or of the "
+            "stock transformer"
+        )
+
+
+def _is_gated(state: Dict[str, Any]) -> bool:
+    return "gates.logits" in state["model"]
+
+
+def _all_of(*steps: Callable[[], Any]) -> List[Any]:
+    """What the steps return; raises BadInput with the problems of all of them."""
+    results, problems = [], []
+    for step in steps:
+        try:
+            results.append(step())
+        except BadInput as error:
+            problems.append(str(error))
+    refuse(problems)
+    return results
+
+
+def _source_of(state: Dict[str, Any], heads_to_keep: Optional[str]) -> Source:
+    if _is_gated(state):
+        kept = kept_heads_of(state)
+        if heads_to_keep is not None:
+            kept = kept._replace(mask=kept.best(heads_to_keep))
+            state = showing(state, kept.mask)
+        return Source(state, True, kept.inventory, kept.inventory.keeping(kept.mask.tolist()))
+    if heads_to_keep is not None:
+        raise BadInput(
+            f"--heads-to-keep {heads_to_keep}: a checkpoint of the stock transformer does not say which heads "
+            "are important; leave it out"
+        )
+    inventory = inventory_of(model_options(state))
+    return Source(state, False, inventory, inventory)
+
+
+def _model_of(source: Source):
+    # words that a training began with are in the checkpoint; the file they came from may be gone
+    no_files = {"encoder_embed_path": None, "decoder_embed_path": None}
+    options = Namespace(**{**vars(model_options(source.state)), **no_files})
+    state = {**source.state, "cfg": {**(source.state.get("cfg") or {}), "model": options}}
+    return (build_model if source.gated else build_stock_model)(state)
+
+
+def _save(source: Source, model, words: Dictionaries, quantization: Optional[str], folder: str) -> None:
+    weights = model.state_dict()
+    if source.gated:
+        weights = remove_heads(weights, source.before, source.after)
+    spec = specification(model, weights, source.after, words)
+    spec.optimize(quantization)
+    spec.save(folder)

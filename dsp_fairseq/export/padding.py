@@ -1,0 +1,58 @@
+"""Attention blocks with equally many heads, for a runtime that knows one number of heads per stack.
+
+A head of zeros adds nothing, so padding changes no output. A block that has no head at all keeps the number
+too, with heads of width 1: nearly free.
+"""
+
+from typing import Dict, List, Mapping, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..inventory import Block, Inventory
+from ..surgery import head_dim_of
+
+STACKS = ("encoder", "decoder")
+
+
+class PaddedBlock(NamedTuple):
+    """One attention block of ``heads`` heads of size ``width``; D is the model's width."""
+
+    heads: int
+    width: int
+    query: Dict[str, Tensor]  # weight [heads*width, D], bias [heads*width]
+    key: Dict[str, Tensor]  # weight [heads*width, D of the keys], bias [heads*width]
+    value: Dict[str, Tensor]
+    output: Dict[str, Tensor]  # weight [D, heads*width], bias [D]
+    scale: float  # of the queries: that of the original heads
+
+
+def padded_heads(inventory: Inventory) -> Dict[str, int]:
+    """Heads that every block of a stack is padded to: those of its largest block, at least 1."""
+    return {stack: max([1, *(block.heads for block in blocks_of(inventory, stack))]) for stack in STACKS}
+
+
+def blocks_of(inventory: Inventory, stack: str) -> List[Block]:
+    return [block for block in inventory.blocks if block.kind.startswith(f"{stack}.")]
+
+
+def padded_block(weights: Mapping[str, Tensor], block: Block, heads: int) -> PaddedBlock:
+    """The block's weights in a state dict, padded with zeros to ``heads`` heads."""
+    size = head_dim_of(weights, block)
+    width = size if block.heads else 1
+    missing = heads * width - block.heads * size
+    query, key, value = (
+        {part: _more_rows(weights[f"{block.module}.{name}.{part}"], missing) for part in ("weight", "bias")}
+        for name in ("q_proj", "k_proj", "v_proj")
+    )
+    output = {
+        # [D, block.heads*d] -> [D, heads*width]
+        "weight": F.pad(weights[f"{block.module}.out_proj.weight"], (0, missing)),
+        "bias": weights[f"{block.module}.out_proj.bias"],
+    }
+    return PaddedBlock(heads, width, query, key, value, output, size**-0.5)
+
+
+def _more_rows(tensor: Tensor, count: int) -> Tensor:
+    """Zero rows at the end: [rows, ...] -> [rows + count, ...]"""
+    return F.pad(tensor, (0, 0) * (tensor.dim() - 1) + (0, count))

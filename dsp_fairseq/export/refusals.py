@@ -1,0 +1,44 @@
+"""Options of a model that CTranslate2 cannot express."""
+
+from argparse import Namespace
+from typing import List
+
+from ..config import flag
+
+# of --activation-fn: its name in CTranslate2
+ACTIVATIONS = {
+    "relu": "RELU",
+    "gelu": "GELU",
+    "gelu_accurate": "GELUTanh",
+    "gelu_fast": "GELUTanh",
+    "tanh": "Tanh",
+}
+
+_REASONS = {
+    "adaptive_softmax_cutoff": "it has no adaptive softmax",
+    "base_layers": "it has no BASE layers",
+    "cross_self_attention": "its attention reads one input",
+    "no_cross_attention": "its decoder layers all attend to the encoder",
+    "encoder_xformers_att_config": "it has no xformers attention",
+    "decoder_xformers_att_config": "it has no xformers attention",
+    "quant_noise_pq": "it quantises in another way",
+    "quant_noise_scalar": "it quantises in another way",
+    "encoder_layers_to_keep": "the checkpoint holds layers that the model leaves out",
+    "decoder_layers_to_keep": "the checkpoint holds layers that the model leaves out",
+}
+
+
+def option_problems(options: Namespace) -> List[str]:
+    """One line per option of a model that has no counterpart."""
+    problems = [
+        f"{flag(name)} {getattr(options, name)}: cannot be exported to CTranslate2 ({why})"
+        for name, why in _REASONS.items()
+        if getattr(options, name, None)
+    ]
+    activation = getattr(options, "activation_fn", "relu")
+    if activation not in ACTIVATIONS:
+        problems.append(
+            f"--activation-fn {activation}: cannot be exported to CTranslate2, which has "
+            f"{', '.join(ACTIVATIONS)}"
+        )
+    return problems

@@ -1,0 +1,152 @@
+"""A fairseq Transformer as a CTranslate2 specification (seen to be exact with CTranslate2 4.4 to 4.8)."""
+
+from typing import List, Mapping, Optional
+
+import numpy as np
+import torch
+from ctranslate2.specs.attention_spec import MultiHeadAttentionSpec
+from ctranslate2.specs.common_spec import Activation
+from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
+from torch import Tensor
+
+from ..inventory import Inventory
+from .dictionaries import BLANK, Dictionaries
+from .padding import PaddedBlock, blocks_of, padded_block, padded_heads
+from .refusals import ACTIVATIONS
+
+Weights = Mapping[str, Tensor]
+
+
+def specification(model, weights: Weights, inventory: Inventory, words: Dictionaries) -> TransformerSpec:
+    """The model with the heads of ``inventory``, ready to be quantised and saved; it shares no memory.
+
+    Args:
+        model: the fairseq model, for everything but its attention blocks.
+        weights: its state dict with only the heads of ``inventory`` left.
+    """
+    heads = padded_heads(inventory)
+    spec = TransformerSpec(
+        _encoder(model, weights, inventory, heads["encoder"]),
+        _decoder(model, weights, inventory, heads["decoder"]),
+    )
+    spec.register_source_vocabulary(_named_for_ctranslate2(words.source))
+    spec.register_target_vocabulary(_named_for_ctranslate2(words.target))
+    spec.config.decoder_start_token = spec.config.eos_token
+    spec.config.add_source_eos = True
+    spec.validate()
+    return spec
+
+
+def _encoder(model, weights: Weights, inventory: Inventory, heads: int) -> TransformerEncoderSpec:
+    cfg = model.cfg
+    spec = TransformerEncoderSpec(
+        cfg.encoder.layers,
+        heads,
+        pre_norm=cfg.encoder.normalize_before,
+        activation=Activation[ACTIVATIONS[cfg.activation_fn]],
+        layernorm_embedding=cfg.layernorm_embedding,
+    )
+    _stack(spec, spec.embeddings[0], model.encoder, weights, "encoder")
+    for block in blocks_of(inventory, "encoder"):
+        layer = spec.layer[block.layer]
+        layer.self_attention = _self_attention(padded_block(weights, block, heads))
+        _norm(layer.self_attention.layer_norm, weights, f"{block.module}_layer_norm")
+    return spec
+
+
+def _decoder(model, weights: Weights, inventory: Inventory, heads: int) -> TransformerDecoderSpec:
+    cfg = model.cfg
+    spec = TransformerDecoderSpec(
+        cfg.decoder.layers,
+        heads,
+        pre_norm=cfg.decoder.normalize_before,
+        no_final_norm=cfg.no_decoder_final_norm,
+        activation=Activation[ACTIVATIONS[cfg.activation_fn]],
+        layernorm_embedding=cfg.layernorm_embedding,
+        project_in_out=model.decoder.project_out_dim is not None,
+    )
+    _stack(spec, spec.embeddings, model.decoder, weights, "decoder")
+    _linear(spec.projection, weights, "decoder.output_projection")
+    if model.decoder.project_out_dim is not None:
+        del spec.project_in  # the embeddings have the decoder's width
+        _linear(spec.project_out, weights, "decoder.project_out_dim")
+    for block in blocks_of(inventory, "decoder"):
+        layer, padded = spec.layer[block.layer], padded_block(weights, block, heads)
+        if block.kind == "decoder.self":
+            layer.self_attention = _self_attention(padded)
+            _norm(layer.self_attention.layer_norm, weights, f"{block.module}_layer_norm")
+        else:
+            layer.attention = _cross_attention(padded)
+            _norm(layer.attention.layer_norm, weights, f"{block.module}_layer_norm")
+    return spec
+
+
+def _stack(spec, embeddings, module, weights: Weights, name: str) -> None:
+    """What encoder and decoder have alike: all but attention."""
+    embeddings.weight = _array(weights[f"{name}.embed_tokens.weight"])
+    spec.scale_embeddings = float(module.embed_scale)
+    spec.position_encodings.encodings = _positions(module, embeddings.weight.shape[1])
+    for norm in ("layer_norm", "layernorm_embedding"):
+        if f"{name}.{norm}.weight" in weights:
+            _norm(getattr(spec, norm), weights, f"{name}.{norm}")
+    for number, layer in enumerate(spec.layer):
+        prefix = f"{name}.layers.{number}"
+        _linear(layer.ffn.linear_0, weights, f"{prefix}.fc1")
+        _linear(layer.ffn.linear_1, weights, f"{prefix}.fc2")
+        _norm(layer.ffn.layer_norm, weights, f"{prefix}.final_layer_norm")
+
+
+def _positions(module, width: int) -> np.ndarray:
+    """Vectors of the positions from the first on, [positions, D]; zeros where the model has none."""
+    table = module.embed_positions
+    if table is None:
+        return np.zeros((module.max_positions(), width), dtype=np.float32)
+    rows = table.weight if isinstance(table, torch.nn.Embedding) else table.weights
+    return _array(rows[table.padding_idx + 1 :])
+
+
+def _self_attention(block: PaddedBlock) -> MultiHeadAttentionSpec:
+    spec = _attention(block, self_attention=True)
+    _fused(spec.linear[0], [block.query, block.key, block.value])
+    return spec
+
+
+def _cross_attention(block: PaddedBlock) -> MultiHeadAttentionSpec:
+    spec = _attention(block, self_attention=False)
+    _fused(spec.linear[0], [block.query])
+    _fused(spec.linear[1], [block.key, block.value])
+    return spec
+
+
+def _attention(block: PaddedBlock, self_attention: bool) -> MultiHeadAttentionSpec:
+    """The output projection and the two numbers that CTranslate2 would else guess from D and the heads."""
+    spec = MultiHeadAttentionSpec(self_attention=self_attention, head_dim=block.width)
+    spec.queries_scale = block.scale
+    _fused(spec.linear[-1], [block.output])
+    return spec
+
+
+def _fused(spec, projections: List[Mapping[str, Tensor]]) -> None:
+    """Projections of the same input as one: m times [n*d, D] -> [m*n*d, D]"""
+    spec.weight = _array(torch.cat([projection["weight"] for projection in projections]))
+    spec.bias = _array(torch.cat([projection["bias"] for projection in projections]))
+
+
+def _linear(spec, weights: Weights, name: str) -> None:
+    spec.weight = _array(weights[f"{name}.weight"])
+    bias: Optional[Tensor] = weights.get(f"{name}.bias")
+    if bias is not None:
+        spec.bias = _array(bias)
+
+
+def _norm(spec, weights: Weights, name: str) -> None:
+    spec.gamma, spec.beta = _array(weights[f"{name}.weight"]), _array(weights[f"{name}.bias"])
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """A copy: quantising works in place, and the weights belong to the model."""
+    return tensor.detach().clone().numpy()
+
+
+def _named_for_ctranslate2(words: List[str]) -> List[str]:
+    return [BLANK if word == "<pad>" else word for word in words]

@@ -1,0 +1,144 @@
+"""The heads of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original head."""
+
+from typing import Dict, List, NamedTuple
+
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from . import pictures
+from .inventory import KINDS
+from .report import BlockHeads, Report
+
+COLOURS = "viridis"  # the same order of lightness for every eye, and in grey
+DARK, LIGHT, QUIET = "#202020", "#ffffff", "#808080"
+SAMPLE = "#2c728e"  # of the legend: from the middle of the scale
+
+# inches
+CELL = 0.45
+LEFT, TOP, BOTTOM, RIGHT = 0.75, 0.95, 1.1, 1.7  # around the panels; the colour scale is at the right
+GAP = 1.15  # between panels, for what is written there
+WIDEST = 30  # columns side by side; a model with more has its panels one below another
+LEAST = 1.9  # width of a panel with its title
+LEAST_SCALE = 1.3  # height of the colour scale
+
+
+class Box(NamedTuple):
+    """A rectangle, in inches from the top left of the figure."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def draw(report: Report):
+    """The matplotlib figure of a report."""
+    panels = {kind: [found for found in report.blocks if found.block.kind == kind] for kind in KINDS}
+    boxes = _boxes(list(panels.values()))
+    right = max(max(box.left + max(box.width, LEAST) for box in boxes), 5.6)
+    bottom = max(max(box.top + box.height for box in boxes), TOP + LEAST_SCALE)
+    figure = pictures.new_figure(right + RIGHT, bottom + BOTTOM)
+    scale = _colour_scale(report.blocks)
+    for box, (kind, blocks) in zip(boxes, panels.items()):
+        _draw_panel(_axes(figure, box), kind, blocks, scale)
+    bar = Box(right + 0.65, TOP, 0.2, bottom - TOP)
+    figure.colorbar(scale, cax=_axes(figure, bar), label="importance logit")
+    _explain(figure, report.heads)
+    return figure
+
+
+def _boxes(panels: List[List[BlockHeads]]) -> List[Box]:
+    """Where the panels go: side by side, or one below another."""
+    stacked = sum(map(_columns, panels)) > WIDEST
+    left, top, boxes = LEFT, TOP, []
+    for blocks in panels:
+        box = Box(left, top, CELL * _columns(blocks), CELL * len(blocks))
+        boxes.append(box)
+        if stacked:
+            top += box.height + GAP
+        else:
+            left += max(box.width, LEAST) + GAP
+    return boxes
+
+
+def _columns(blocks: List[BlockHeads]) -> int:
+    return max(found.block.original_heads for found in blocks)
+
+
+def _axes(figure, box: Box):
+    width, height = figure.get_size_inches()
+    bottom = height - box.top - box.height
+    return figure.add_axes((box.left / width, bottom / height, box.width / width, box.height / height))
+
+
+def _colour_scale(blocks: List[BlockHeads]) -> ScalarMappable:
+    """From the lowest to the highest logit in the file."""
+    logits = [logit for found in blocks for logit in found.logits if logit is not None] or [0.0]
+    lowest, highest = min(logits), max(logits)
+    return ScalarMappable(Normalize(lowest, highest if highest > lowest else lowest + 1.0), COLOURS)
+
+
+def _draw_panel(panel, kind: str, blocks: List[BlockHeads], scale: ScalarMappable) -> None:
+    """Cells are squares of side 1; head 0 of layer 0 is centred at (0, 0), at the top left."""
+    for block, kept, _, logits in blocks:
+        for head, logit in enumerate(logits):
+            if logit is None:
+                _draw_gone(panel, head, block.layer)
+            else:
+                _draw_cell(panel, head, block.layer, scale.to_rgba(logit), masked=head not in kept)
+    panel.set(xlim=(-0.5, _columns(blocks) - 0.5), ylim=(len(blocks) - 0.5, -0.5))
+    panel.set(xlabel="head (original index)", ylabel="layer")
+    panel.set_xticks(range(_columns(blocks)))
+    panel.set_yticks(range(len(blocks)))
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
+    kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_heads) for b in blocks)))
+    panel.set_title(f"{kind}: {kept} of {heads}", fontsize="medium", loc="left")
+    _count_rows(panel, blocks)
+
+
+def _count_rows(panel, blocks: List[BlockHeads]) -> None:
+    """At the right of every row, how many heads its block keeps."""
+    counts = panel.secondary_yaxis("right")
+    labels = [f"{len(found.kept)}/{found.block.original_heads}" for found in blocks]
+    counts.set_yticks(range(len(blocks)), labels, color=QUIET)
+    counts.tick_params(length=0)
+    counts.spines[:].set_visible(False)
+
+
+def _draw_cell(panel, head: int, layer: int, colour, masked: bool) -> None:
+    panel.add_patch(Rectangle((head - 0.46, layer - 0.46), 0.92, 0.92, facecolor=colour, edgecolor="none"))
+    if masked:
+        for slope in (1, -1):
+            ys = [layer - 0.44 * slope, layer + 0.44 * slope]
+            panel.plot([head - 0.44, head + 0.44], ys, color=_readable_on(colour), linewidth=1.2)
+
+
+def _draw_gone(panel, head: int, layer: int) -> None:
+    corner = (head - 0.42, layer - 0.42)
+    panel.add_patch(Rectangle(corner, 0.84, 0.84, facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2))
+
+
+def _readable_on(colour) -> str:
+    """Dark or light, whichever is seen on this red, green and blue (Rec. 601 luma)."""
+    red, green, blue = colour[:3]
+    return DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.6 else LIGHT
+
+
+def _explain(figure, heads: Dict[str, int]) -> None:
+    """The title, and a legend under the panels, of the cells that there are."""
+    height = figure.get_size_inches()[1]
+    title = f"{heads['kept']} of {heads['original']} heads kept"
+    figure.suptitle(title, y=1 - 0.15 / height, va="top", fontsize="x-large", fontweight="bold")
+    square = Line2D([], [], color=SAMPLE, marker="s", markersize=13, linestyle="")
+    cross = Line2D([], [], color=LIGHT, marker="x", markersize=11, linestyle="")
+    frame = Patch(facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2)
+    entries = {
+        "kept": (square, "kept"),
+        "masked": ((square, cross), "masked: in the file, not computed"),
+        "gone": (frame, "no longer in the file"),
+    }
+    handles, labels = zip(*(entry for fate, entry in entries.items() if heads[fate]))
+    figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)

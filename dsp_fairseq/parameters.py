@@ -1,0 +1,84 @@
+"""How many numbers a model's state dict holds, part by part.
+
+What is on disk is counted: a tensor that has several names (shared embeddings) once, under its first.
+Gates are no parameters of the model, and neither are fairseq's version marks.
+"""
+
+from typing import Dict, Iterable, Iterator, List, Mapping, Tuple
+
+from torch import Tensor
+
+from .inventory import KINDS, Block, Inventory
+
+EMBEDDINGS, FEED_FORWARD, REST = "embeddings", "feed-forward", "norms and rest"
+PARTS = (EMBEDDINGS, *KINDS, FEED_FORWARD, REST)
+
+_NO_PARAMETER = (".version", "._float_tensor")
+# of a layer: its attention modules are found by the inventory
+_MODULES = {
+    "embed_tokens": EMBEDDINGS,
+    "embed_positions": EMBEDDINGS,
+    "output_projection": EMBEDDINGS,
+    "fc1": FEED_FORWARD,
+    "fc2": FEED_FORWARD,
+}
+
+
+def by_part(weights: Mapping[str, Tensor], inventory: Inventory) -> Dict[str, int]:
+    """Parameters of every part of ``PARTS``; their sum is :func:`total`.
+
+    ``embeddings`` are words, learned positions and an output projection of its own; attention blocks and
+    ``feed-forward`` come with all their biases.
+    """
+    counts = dict.fromkeys(PARTS, 0)
+    for name, tensor in _parameters(weights):
+        counts[_part(name, inventory.blocks)] += tensor.numel()
+    return counts
+
+
+def total(weights: Mapping[str, Tensor]) -> int:
+    """Parameters of the whole model."""
+    return sum(tensor.numel() for _, tensor in _parameters(weights))
+
+
+def of_masked_heads(weights: Mapping[str, Tensor], inventory: Inventory, per_block: Iterable[int]) -> int:
+    """Parameters that belong to heads which are in ``weights`` but not kept; kept heads ``per_block`` are given.
+
+    A head of size d owns d rows of query, key and value projection, with bias, and d columns of the output
+    projection; the output bias belongs to nobody.
+    """
+    masked = 0
+    for block, kept in zip(inventory.blocks, per_block):
+        owned = sum(
+            tensor.numel()
+            for name, tensor in weights.items()
+            if name.startswith(f"{block.module}.") and name != f"{block.module}.out_proj.bias"
+        )
+        masked += owned * (block.heads - kept) // max(block.heads, 1)
+    return masked
+
+
+def bytes_on_disk(weights: Mapping[str, Tensor]) -> int:
+    """Bytes that the state dict takes in its file: every storage once, gates and marks included."""
+    storages = [tensor.untyped_storage() for tensor in weights.values()]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def _parameters(weights: Mapping[str, Tensor]) -> Iterator[Tuple[str, Tensor]]:
+    """Names and tensors, each tensor once."""
+    seen = set()
+    for name, tensor in weights.items():
+        if name.startswith("gates.") or name.endswith(_NO_PARAMETER) or not tensor.numel():
+            continue
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if place not in seen:
+            seen.add(place)
+            yield name, tensor
+
+
+def _part(name: str, blocks: Iterable[Block]) -> str:
+    for block in blocks:
+        if name.startswith(f"{block.module}."):
+            return block.kind
+    modules: List[str] = name.split(".")
+    return next((part for module, part in _MODULES.items() if module in modules), REST)

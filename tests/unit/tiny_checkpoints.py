@@ -1,0 +1,36 @@
+"""Small checkpoints that unit tests share, of the models in ``tiny_models.py``; in memory, as fairseq loads them."""
+
+from argparse import Namespace
+
+import torch
+from tiny_models import HEADS, SHAPE, VARIANTS, build
+
+from dsp_fairseq.checkpoint import kept_heads_of
+from dsp_fairseq.models.gated_transformer import GatedTransformerModel
+from dsp_fairseq.surgery import remove_heads
+
+# flat over 2 blocks of 3 heads, then 6 of 4: 17 are kept, two blocks are empty
+MASK = [1, 0, 1] + [0, 0, 0] + [1, 1, 0, 1] * 3 + [0, 0, 0, 0] + [0, 1, 1, 1] * 2
+REST = {"optimizer_history": [{"num_updates": 1}], "extra_state": {}, "task_state": {}}
+
+
+def checkpoint_of(model, **options):
+    arguments = Namespace(**{**SHAPE, "arch": "gated_transformer", "pruning_method": "uniform", **options})
+    return {"cfg": {"model": arguments}, "model": model.state_dict(), **REST}
+
+
+def masked_checkpoint(variant="post-norm"):
+    """Head i has the logit i when it is kept and i - 100 when it is masked."""
+    model = build(GatedTransformerModel, variant, pruning_method="uniform", heads_to_keep=sum(MASK))
+    kept = torch.tensor(MASK, dtype=torch.float64)
+    model.gates.logits.data.copy_(torch.arange(HEADS) - 100 * (1 - kept))
+    return checkpoint_of(model, heads_to_keep=sum(MASK), **VARIANTS[variant])
+
+
+def without_removed_heads(state):
+    """The checkpoint as ``dsp-fairseq prune`` leaves it."""
+    kept = kept_heads_of(state)
+    after = kept.inventory.keeping(kept.mask.tolist())
+    options = Namespace(**{**vars(state["cfg"]["model"]), "heads_to_keep": None, "kept_heads": after.indices()})
+    options.pruning_method = "none"
+    return {"cfg": {"model": options}, "model": remove_heads(state["model"], kept.inventory, after), **REST}
