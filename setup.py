@@ -101,6 +101,7 @@ setup(
         "sentencepiece",
         "subword-nmt",
         "tabulate",
+        "tqdm",
     ],
     extras_require={
         "test": ["pytest", "hypothesis"],

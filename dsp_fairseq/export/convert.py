@@ -1,7 +1,6 @@
 """From a checkpoint to a folder that CTranslate2 translates with."""
 
 import os
-from argparse import Namespace
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
@@ -110,7 +109,7 @@ def export(
         lambda: refuse(option_problems(model_options(state))),
         lambda: refuse(folder_problems(out, force, FILES)),
     )
-    model = _model_of(source)
+    model = (build_model if source.gated else build_stock_model)(source.state)
     pairs = random_pairs(model, words)
     expected = fairseq_scores(model, pairs)
     quantised_difference = None
@@ -171,14 +170,6 @@ def _source_of(state: Dict[str, Any], heads_to_keep: Optional[str]) -> Source:
         )
     inventory = inventory_of(model_options(state))
     return Source(state, False, inventory, inventory)
-
-
-def _model_of(source: Source):
-    # words that a training began with are in the checkpoint; the file they came from may be gone
-    no_files = {"encoder_embed_path": None, "decoder_embed_path": None}
-    options = Namespace(**{**vars(model_options(source.state)), **no_files})
-    state = {**source.state, "cfg": {**(source.state.get("cfg") or {}), "model": options}}
-    return (build_model if source.gated else build_stock_model)(state)
 
 
 def _save(source: Source, model, words: Dictionaries, quantization: Optional[str], folder: str) -> None:

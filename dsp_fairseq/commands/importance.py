@@ -1,0 +1,94 @@
+"""``dsp-fairseq importance CKPT [DATA] OUT``"""
+
+from ..importance import GRADIENT, NORMALISATIONS, SCORES
+from ..importance.settings import DEFAULTS
+
+HELP = "mask the least important heads of a trained model, without training"
+
+DESCRIPTION = (
+    f"{HELP}: those whose gates change the loss of a sentence least (Michel et al., 2019). OUT has the same "
+    "weights, decodes with exactly K heads, and keeps the order of importance: prune OUT with a smaller K takes the "
+    "best of them."
+)
+
+
+def add_arguments(parser) -> None:
+    parser.description = DESCRIPTION
+    # argparse gives an optional DATA away when options stand between it and CKPT or OUT
+    parser.usage = "dsp-fairseq importance CKPT [DATA] OUT --heads-to-keep K [options]"
+    parser.add_argument("checkpoint", metavar="CKPT", help="of a gated_transformer or of the stock transformer")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help=f"folder of fairseq-preprocess; only --score {GRADIENT} needs it"
+    )
+    parser.add_argument("out", metavar="OUT", help="the checkpoint to write")
+    _add_choice(parser.add_argument_group("how many"))
+    _add_score(parser.add_argument_group("importance"))
+    _add_sentences(parser.add_argument_group(f"sentences, of --score {GRADIENT}"))
+    group = parser.add_argument_group("files")
+    group.add_argument("--json", metavar="FILE", help="also write the importance of every head")
+    group.add_argument("--force", action="store_true", help="overwrite OUT and this file")
+
+
+def _add_choice(group) -> None:
+    group.add_argument(
+        "--heads-to-keep",
+        metavar="K",
+        required=True,
+        help="heads of the whole model, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10",
+    )
+    for bound, most in (("min", "least"), ("max", "most")):
+        group.add_argument(
+            f"--{bound}-heads-per-block",
+            type=int,
+            metavar="N",
+            help=f"a block keeps at {most} N heads (default: as the checkpoint was trained)",
+        )
+    group.add_argument(
+        "--step",
+        type=int,
+        metavar="N",
+        help="remove N heads at a time, and find the importance of the others anew (default: all at once)",
+    )
+
+
+def _add_score(group) -> None:
+    group.add_argument(
+        "--score",
+        choices=SCORES,
+        default=GRADIENT,
+        help="what makes a head important: how the loss of a sentence changes with its gate, the norm of its weights, "
+        "or chance (default: %(default)s)",
+    )
+    group.add_argument(
+        "--normalise",
+        choices=NORMALISATIONS,
+        help=f"divide by the L2 norm of the block's importances, or not (default: {DEFAULTS['normalise']})",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"of chance, and of the order of --sentences (default: {DEFAULTS['seed']})",
+    )
+
+
+def _add_sentences(group) -> None:
+    group.add_argument("--subset", metavar="NAME", help=f"such as train (default: {DEFAULTS['subset']})")
+    group.add_argument("--sentences", type=int, metavar="N", help="at most N of them, in a random order (default: all)")
+    group.add_argument(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        help=f"of a batch, padding counted; the result is the same (default: {DEFAULTS['max_tokens']})",
+    )
+
+
+def run(arguments) -> None:
+    import logging
+
+    from ..importance.run import rank
+    from ..importance.settings import Settings
+
+    logging.getLogger("fairseq").setLevel(logging.WARNING)  # what is read is told at the end
+    settings = Settings(**{name: getattr(arguments, name) for name in Settings._fields})
+    print(rank(arguments.checkpoint, arguments.out, settings, arguments.json, arguments.force))

@@ -1,0 +1,90 @@
+"""The checkpoint that heads are removed from, and the one that is written."""
+
+from argparse import Namespace
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator
+
+import torch
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY
+from torch import Tensor
+
+from ..atomic import writing
+from ..checkpoint import build_model, load, model_options, showing
+from ..config import NO_PRUNING, inventory_of
+from ..errors import BadInput, Failed
+
+GATED = "gated_transformer"
+
+
+def load_with_gates(path: str) -> Dict[str, Any]:
+    """A checkpoint of ``gated_transformer``, or one of the stock ``transformer`` as if it were.
+
+    Raises BadInput when it is of another model.
+    """
+    state = load(path)
+    if state.get("cfg") is None:
+        raise BadInput(
+            f"checkpoint {path}: was written by fairseq 0.9 or older; train it on for one update with fairseq-train "
+            "--restore-file, and give what that writes"
+        )
+    if "gates.logits" in state["model"]:
+        return state
+    name = getattr(model_options(state), "arch", None)
+    if ARCH_MODEL_NAME_REGISTRY.get(name) != "transformer":
+        raise BadInput(
+            f"checkpoint {path}: is of {name or 'another model'}; give one of a {GATED} or of the stock transformer"
+        )
+    return with_gates(state)
+
+
+def with_gates(state: Dict[str, Any]) -> Dict[str, Any]:
+    """A stock checkpoint as one of the gated architecture of that name, all heads open."""
+    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING})
+    name = f"gated_{options.arch}"  # all options are in the checkpoint: the name is a name only
+    options.arch = options._name = name if name in ARCH_MODEL_NAME_REGISTRY else GATED
+    logits = torch.zeros(inventory_of(options).heads, dtype=torch.float64)
+    weights = {**state["model"], "gates.logits": logits}
+    return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
+
+
+def model_of(state: Dict[str, Any]):
+    """The model of a checkpoint with gates, in evaluation mode, to compute importances with."""
+    # what is computed anew in the backward pass could not be differentiated by a gate
+    computed_once = {"checkpoint_activations": False, "offload_activations": False}
+    options = Namespace(**{**vars(model_options(state)), **computed_once})
+    return build_model({**state, "cfg": {**state["cfg"], "model": options}, "model": dict(state["model"])})
+
+
+def decoding(state: Dict[str, Any], model, mask: Tensor, logits: Tensor) -> Dict[str, Any]:
+    """The same weights, decoding with the heads of ``mask`` [H], as if no training had begun.
+
+    ``logits`` [H] are the new importance logits; the heads of the mask have the largest. Names that ``model``
+    does not know are left out: the stock encoder's second copy of its weights.
+    """
+    names = [name for name in model.state_dict() if name in state["model"] and not name.startswith("gates.")]
+    weights = {name: state["model"][name] for name in names}
+    return {
+        "args": None,
+        "cfg": showing(state, mask)["cfg"],
+        "model": {**weights, "gates.logits": logits},
+        "criterion": state.get("criterion"),
+        "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
+        "task_state": state.get("task_state", {}),
+        "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},
+    }
+
+
+@contextmanager
+def writing_checkpoint(state: Dict[str, Any], path: str, mask: Tensor, force: bool) -> Iterator[None]:
+    """Write a checkpoint, which is at ``path`` when the block is left.
+
+    Raises Failed when what was written, read again, does not decode with ``mask`` [H].
+    """
+    with writing(path, force) as beside:
+        try:
+            torch.save(state, beside)
+        except RuntimeError as error:  # torch's writer says no more than that
+            raise Failed(f"{path}: could not be written, probably because the disk is full") from error
+        if not torch.equal(model_of(load(beside)).gates.mask(), mask):
+            raise Failed(f"{path}: does not decode with the heads that were chosen; please report this")
+        yield

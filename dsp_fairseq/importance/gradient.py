@@ -1,0 +1,88 @@
+"""Gradient importance: by how much the loss of a sentence changes when a head is turned down a little."""
+
+from contextlib import ExitStack, contextmanager
+from typing import Any, Callable, Dict, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..modules import GatedMultiheadAttention
+from .sentences import Sentences
+
+
+class GradientImportance:
+    """I_h = mean over sentences x of |dL(x)/dg_h| at g = 1 (Michel, Levy, Neubig, NeurIPS 2019, section 4).
+
+    L(x) is the negative log-likelihood of the reference of one sentence, summed over its tokens (nats), without
+    label smoothing and without dropout; g_h is the gate of head h. Absolute values are taken of sentences, so
+    the gradient of every sentence is needed by itself: see :func:`sentence_gradients`.
+
+    The model is in evaluation mode; its weights are frozen, for good.
+    """
+
+    def __init__(self, model, sentences: Sentences, tell: Callable[[int], Any] = lambda count: None):
+        """``tell`` is called after every batch with its number of sentences."""
+        self._model = model.requires_grad_(False)
+        self._sentences, self._tell = sentences, tell
+
+    def __call__(self, mask: Tensor) -> Tensor:
+        """Importance [H], float64, when the heads of ``mask`` (bool [H]) are there; 0 for the others."""
+        keep_heads(self._model, mask)
+        importance = torch.zeros(mask.numel(), dtype=torch.float64)
+        if not mask.any():
+            return importance
+        for sample in self._sentences:
+            gradients = sentence_gradients(self._model, sample)  # [batch, open heads]
+            importance[mask] += gradients.abs().double().sum(dim=0)
+            self._tell(len(gradients))
+        return importance / len(self._sentences)
+
+
+def keep_heads(model, mask: Tensor) -> None:
+    """Let the model compute the heads of ``mask`` (bool [H]) and no others."""
+    for attention, piece in zip(model.attention, mask.split(model.gates.inventory.sizes)):
+        attention.keep(torch.nonzero(piece).flatten())
+
+
+def sentence_gradients(model, sample: Dict[str, Any]) -> Tensor:
+    """dL(x)/dg_h of every sentence x of a batch and every open head h: [batch, open heads], flat order.
+
+    One backward pass: every sentence has gates of its own, and nothing else joins the sentences of a batch.
+    """
+    sizes = [attention.open_heads for attention in model.attention]
+    gates = torch.ones(len(sample["target"]), sum(sizes), requires_grad=True)
+    with ExitStack() as gated:
+        for attention, own in zip(model.attention, gates.split(sizes, dim=1)):
+            gated.enter_context(sentence_gates(attention, own))
+        loss = negative_log_likelihood(model, sample)
+    [gradients] = torch.autograd.grad(loss, gates)
+    return gradients
+
+
+@contextmanager
+def sentence_gates(attention: GatedMultiheadAttention, gates: Tensor) -> Iterator[None]:
+    """While it lasts, head h of sentence b is multiplied by ``gates[b, h]``; [batch, open heads of the block].
+
+    The gate is put on the values: a head's context softmax(q k) v is linear in them.
+    """
+    keys_and_values = attention._keys_and_values
+
+    def with_gated_values(*args):
+        keys, values, padding = keys_and_values(*args)
+        # [batch, heads] -> [batch, heads, 1, 1], for values [batch, heads, source, d]
+        return keys, values * gates[:, :, None, None], padding
+
+    attention._keys_and_values = with_gated_values  # of this object, in front of its class's
+    try:
+        yield
+    finally:
+        del attention._keys_and_values
+
+
+def negative_log_likelihood(model, sample: Dict[str, Any]) -> Tensor:
+    """Of all tokens of the references of a batch, summed; nats."""
+    logits, _ = model(**sample["net_input"])
+    # [batch, target, types] -> [batch*target, types] and [batch, target] -> [batch*target]
+    logits, target = logits.flatten(0, 1), sample["target"].flatten()
+    return F.cross_entropy(logits, target, ignore_index=model.decoder.padding_idx, reduction="sum")

@@ -1,0 +1,94 @@
+"""What a removal came to, as text and as JSON."""
+
+import json
+import math
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from tabulate import tabulate
+from torch import Tensor
+
+from ..checkpoint import KeptHeads
+from ..inventory import Inventory
+from .ranking import Ranking
+from .sentences import Sentences
+from .settings import Settings
+
+
+class Result(NamedTuple):
+    """Printed, a table."""
+
+    checkpoint: str
+    settings: Settings
+    before: KeptHeads
+    ranking: Ranking
+    sentences: Optional[Sentences]
+
+    @property
+    def after(self) -> Inventory:
+        return self.before.inventory.keeping(self.ranking.mask.tolist())
+
+    @property
+    def steps(self) -> int:
+        return max(1, int(self.ranking.removed_in.max()))
+
+    def __str__(self) -> str:
+        start, after = self.before.inventory.keeping(self.before.mask.tolist()), self.after
+        rows = [
+            [old.name, f"{old.heads} => {new.heads}", " ".join(map(str, new.indices)) or "none"]
+            for old, new in zip(start.blocks, after.blocks)
+        ]
+        table = tabulate(rows, ["block", "heads", "kept (original index)"], tablefmt="github", disable_numparse=True)
+        return "\n".join(
+            [
+                table,
+                f"heads: {start.heads} => {after.heads} of {after.original_heads}",
+                f"importance: {self._basis()}; {_plural(self.steps, 'step')}",
+                f"checked: reloaded, decodes with {after.heads} of {after.original_heads} heads",
+            ]
+        )
+
+    def _basis(self) -> str:
+        if self.sentences is None:
+            return self.settings.score
+        read = f"{self.settings.score}, mean of {_plural(len(self.sentences), 'sentence')}"
+        left_out = f" ({self.sentences.too_long} too long for the model)" if self.sentences.too_long else ""
+        return f"{read} of {self.settings.read['subset']}{left_out}"
+
+    def as_json(self) -> str:
+        """One object; lists by the name of a block run over its original heads.
+
+        ``importance`` is null for a head that was not open at the start; after several steps it is that of the
+        step in which the head went, or of the last, so it compares heads of one step. ``removed_in_step`` is
+        null for a head that did not go.
+        """
+        steps = [number or None for number in self.ranking.removed_in.tolist()]
+        return json.dumps(
+            {
+                "checkpoint": self.checkpoint,
+                "score": self.settings.score,
+                **self.settings.read,
+                "sentences": None if self.sentences is None else len(self.sentences),
+                "heads_to_keep": self.after.heads,
+                "heads": self.after.original_heads,
+                "kept": self.after.indices(),
+                "importance": self._by_block(_finite(self.ranking.importance)),
+                "removed_in_step": self._by_block(steps),
+            }
+        )
+
+    def _by_block(self, flat: List[Any]) -> Dict[str, List[Any]]:
+        """A list [H] as lists over the original heads of every block, null for those that the file lacks."""
+        inventory = self.before.inventory
+        lists = {}
+        for block, piece in zip(inventory.blocks, inventory.split(flat)):
+            there = dict(zip(block.indices, piece))
+            lists[block.name] = [there.get(head) for head in range(block.original_heads)]
+        return lists
+
+
+def _finite(numbers: Tensor) -> List[Optional[float]]:
+    return [None if math.isnan(number) else number for number in numbers.tolist()]
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,149 @@
+"""The whole job: importances, removal, and a checkpoint that decodes with exactly the heads that are left."""
+
+import os
+from argparse import Namespace
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from torch import Tensor
+from tqdm import tqdm
+
+from ..atomic import check_target, writing
+from ..checkpoint import KeptHeads, kept_heads_of, showing
+from ..config import choice_of
+from ..errors import BadInput, refuse
+from ..gates.choice import Choice
+from ..inventory import Inventory
+from . import GRADIENT, NONE, RANDOM
+from .checkpoints import decoding, load_with_gates, model_of, writing_checkpoint
+from .gradient import GradientImportance
+from .ranking import Ranking, normalised, ranks, remove_heads
+from .result import Result
+from .sentences import Sentences, check_folder, load_sentences
+from .settings import Settings
+from .weights import magnitude_importance, random_importance
+
+
+class Job(NamedTuple):
+    """What was found to be in order."""
+
+    state: Dict[str, Any]  # of the checkpoint, with gates
+    model: Any
+    kept: KeptHeads  # before anything is removed
+    choose: Callable[[Inventory], Choice]
+    sentences: Optional[Sentences]
+
+
+def rank(
+    checkpoint: str, out: str, settings: Settings, json_file: Optional[str] = None, force: bool = False
+) -> Result:
+    """Write ``out``: ``checkpoint`` with its least important heads masked, weights as they are.
+
+    Its importance logits are ranks (see :func:`ranks`): ``prune`` of it with a smaller K takes the heads that
+    were the most important when K was reached, with a larger one those that went last besides. Limits per
+    block and budgets per kind were kept to for K itself; an upper limit then holds for all smaller ones.
+
+    Args:
+        json_file: where the importances go.
+        force: overwrite both files.
+
+    Raises:
+        BadInput: all that is wrong with the settings, the checkpoint and the data, a line each.
+        Failed: an importance is not finite, or ``out`` could not be written.
+    """
+    job = _prepare(checkpoint, settings, [out, json_file] if json_file else [out], force)
+    ranking = _remove(job, settings)
+    result = Result(checkpoint, settings, job.kept, ranking, job.sentences)
+    ranked = decoding(job.state, job.model, ranking.mask, ranks(ranking, job.kept.logits))
+    with writing_checkpoint(ranked, out, ranking.mask, force):
+        if json_file:
+            with writing(json_file, force) as beside, open(beside, "w", encoding="utf-8") as file:
+                file.write(result.as_json() + "\n")
+    return result
+
+
+def _prepare(checkpoint: str, settings: Settings, files: List[str], force: bool) -> Job:
+    problems: List[str] = settings.problems()
+    state = model = kept = choose = sentences = None
+    for path, option in zip(files, ("", "--json ")):
+        with _noting(problems, option):
+            check_target(path, force)
+    if len({os.path.abspath(path) for path in files}) < len(files):
+        problems.append(f"--json {files[-1]}: is OUT; choose another name")
+    with _noting(problems):
+        state = load_with_gates(checkpoint)
+        kept = kept_heads_of(state)
+        model = model_of(showing(state, kept.mask))
+    if model is not None:
+        with _noting(problems):
+            choose = _choice(kept, settings)
+    if settings.data is not None:
+        with _noting(problems):
+            check_folder(settings.data)
+            if settings.score == GRADIENT and model is not None:
+                sentences = _sentences(state, settings)
+    refuse(problems)
+    return Job(state, model, kept, choose, sentences)
+
+
+def _sentences(state: Dict[str, Any], settings: Settings) -> Sentences:
+    read = settings.read
+    return load_sentences(state, settings.data, read["subset"], read["sentences"], read["max_tokens"], read["seed"])
+
+
+@contextmanager
+def _noting(problems: List[str], prefix: str = "") -> Iterator[None]:
+    """Add wrong use to the problems instead of raising it."""
+    try:
+        yield
+    except (BadInput, BadCheckpoint) as problem:
+        problems += [prefix + line for line in str(problem).splitlines()]
+
+
+def _choice(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice]:
+    """Budgets and limits for a model with some of the heads; limits that are not given are those of the training.
+
+    Raises BadInput when the heads that are open now do not allow them.
+    """
+    names = ("min_heads_per_block", "max_heads_per_block")
+    said = {name: settings.given[name] for name in names if settings.given.get(name, -1) >= 0}  # settings refuse less
+    trained = {name: getattr(kept.options, name, None) for name in (*names, "prunable")}
+    choose = partial(choice_of, Namespace(**{**trained, **said}), heads_to_keep=settings.heads_to_keep)
+    open_now = kept.inventory.keeping(kept.mask.tolist())
+    try:
+        choose(open_now)
+    except BadInput as problem:
+        if open_now.heads == open_now.original_heads:
+            raise
+        note = f" (the checkpoint decodes with {open_now.heads} of {open_now.original_heads})"
+        raise BadInput("\n".join(line + note for line in str(problem).splitlines())) from problem
+    return choose
+
+
+def _remove(job: Job, settings: Settings) -> Ranking:
+    sentences = len(job.sentences) if job.sentences is not None else 0
+    with tqdm(unit=" sentences", disable=None if sentences else True) as bar:
+
+        def begin(number: int, steps: int) -> None:
+            bar.total = steps * sentences
+            bar.set_description_str(f"step {number} of {steps}")
+
+        importance_of = _importance(job, settings, bar.update)
+        return remove_heads(job.kept.inventory, job.kept.mask, job.choose, settings.step, importance_of, begin)
+
+
+def _importance(job: Job, settings: Settings, tell: Callable[[int], Any]) -> Callable[[Tensor], Tensor]:
+    """From the open heads, bool [H], to importances [H], 0 for the others."""
+    if settings.score == RANDOM:
+        numbers = random_importance(job.kept.inventory.heads, settings.read["seed"])
+        return lambda mask: numbers * mask
+    if settings.score == GRADIENT:
+        found: Callable[[Tensor], Tensor] = GradientImportance(job.model, job.sentences, tell)
+    else:
+        norms = magnitude_importance(job.model)
+        found = lambda mask: norms * mask  # noqa: E731
+    if settings.read["normalise"] == NONE:
+        return found
+    return lambda mask: normalised(found(mask), job.kept.inventory.sizes)

@@ -1,0 +1,61 @@
+"""What a ranking of heads is asked for, and what is wrong with it."""
+
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ..config import flag
+from . import BLOCK, GRADIENT, MAGNITUDE, RANDOM
+
+DEFAULTS = {"normalise": BLOCK, "max_tokens": 4096, "subset": "valid", "seed": 1}
+# the options that a score reads; the others would change nothing
+_READS = {
+    GRADIENT: {"step", "normalise", "sentences", "max_tokens", "subset", "seed"},
+    MAGNITUDE: {"step", "normalise"},
+    RANDOM: {"seed"},
+}
+_LEAST = {"step": 1, "sentences": 1, "min_heads_per_block": 0, "max_heads_per_block": 0}
+
+
+class Settings(NamedTuple):
+    """The options of ``dsp-fairseq importance``; None: not given."""
+
+    heads_to_keep: str
+    score: str = GRADIENT
+    data: Optional[str] = None
+    step: Optional[int] = None
+    normalise: Optional[str] = None
+    sentences: Optional[int] = None
+    max_tokens: Optional[int] = None
+    subset: Optional[str] = None
+    seed: Optional[int] = None
+    min_heads_per_block: Optional[int] = None
+    max_heads_per_block: Optional[int] = None
+
+    @property
+    def given(self) -> Dict[str, Any]:
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    @property
+    def read(self) -> Dict[str, Any]:
+        """What the score reads, defaults filled in; None where there is none."""
+        return {name: {**DEFAULTS, **self.given}.get(name) for name in sorted(_READS[self.score])}
+
+    def problems(self) -> List[str]:
+        """One line each; what depends on the checkpoint is not among them."""
+        found = [
+            f"{flag(name)} {value}: must be {_LEAST[name]} or more"
+            for name, value in self.given.items()
+            if name in _LEAST and value < _LEAST[name]
+        ]
+        unread = set.union(*_READS.values()) - _READS[self.score]
+        found += [
+            f"{flag(name)} {value}: --score {self.score} does not read it; leave it out"
+            for name, value in self.given.items()
+            if name in unread
+        ]
+        if self.score == GRADIENT and self.data is None:
+            found.append(
+                f"DATA is missing: --score {GRADIENT} reads sentences; give the folder that fairseq-preprocess wrote"
+            )
+        if self.score == GRADIENT and self.seed is not None and self.sentences is None:
+            found.append(f"--seed {self.seed}: draws nothing, because all sentences are read; give --sentences too")
+        return found
