@@ -13,6 +13,7 @@ from .checkpoint import build_model, build_stock_model, kept_heads_of, load, loa
 from .config import NO_PRUNING
 from .errors import Failed
 from .inventory import Inventory
+from .parameters import total
 from .surgery import fill_with_zeros, remove_heads
 
 TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
@@ -91,7 +92,7 @@ def prune(
     return Pruned(
         before,
         after,
-        (parameter_count(state["model"]), parameter_count(small["model"])),
+        (total(state["model"]), total(small["model"])),
         (os.path.getsize(checkpoint), os.path.getsize(out)),
         difference,
     )
@@ -102,12 +103,6 @@ def _save(state: Dict[str, Any], beside: str, out: str) -> None:
         torch.save(state, beside)
     except RuntimeError as error:  # torch's writer says no more than that
         raise Failed(f"{out}: could not be written, probably because the disk is full; nothing is left of it") from error
-
-
-def parameter_count(weights: Dict[str, Tensor]) -> int:
-    """Numbers in a model's state dict; what is shared counts once, what is no weight does not count."""
-    tensors = {_identity(t): t.numel() for name, t in weights.items() if not _is_no_weight(name)}
-    return sum(tensors.values())
 
 
 def _is_no_weight(name: str) -> bool:

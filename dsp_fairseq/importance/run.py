@@ -78,7 +78,7 @@ def _prepare(checkpoint: str, settings: Settings, files: List[str], force: bool)
         model = model_of(showing(state, kept.mask))
     if model is not None:
         with _noting(problems):
-            choose = _choice(kept, settings)
+            choose = chooser(kept, settings)
     if settings.data is not None:
         with _noting(problems):
             check_folder(settings.data)
@@ -102,7 +102,7 @@ def _noting(problems: List[str], prefix: str = "") -> Iterator[None]:
         problems += [prefix + line for line in str(problem).splitlines()]
 
 
-def _choice(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice]:
+def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice]:
     """Budgets and limits for a model with some of the heads; limits that are not given are those of the training.
 
     Raises BadInput when the heads that are open now do not allow them.

@@ -22,7 +22,7 @@ from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.importance.checkpoints import decoding, model_of, with_gates, writing_checkpoint
 from dsp_fairseq.importance.gradient import GradientImportance, sentence_gradients
 from dsp_fairseq.importance.ranking import head_counts, normalised, ranks, remove_heads, survivors
-from dsp_fairseq.importance.run import _choice as choice_of_settings
+from dsp_fairseq.importance.run import chooser
 from dsp_fairseq.importance.sentences import Sentences
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.importance.weights import magnitude_importance, random_importance
@@ -96,7 +96,8 @@ class TestGradient:
         assert told == [3, 1]
         assert not any(p.requires_grad or p.grad is not None for p in gated.parameters())
         assert all(torch.equal(tensor, before[name]) for name, tensor in gated.state_dict().items())
-        assert torch.equal(gated(**batch())[0], expected)
+        after = gated(**batch())[0]
+        assert torch.equal(after, expected) and not after.requires_grad
 
     def test_no_dropout(self):
         _, gated = pair("post-norm")
@@ -361,13 +362,13 @@ def test_limits_of_the_training_hold_unless_others_are_said():
     kept = KeptHeads(MODEL, mask, torch.zeros(14), options)
 
     def limits(**said):
-        [share] = choice_of_settings(kept, Settings("9", **said))(MODEL).shares
+        [share] = chooser(kept, Settings("9", **said))(MODEL).shares
         return share.keep, share.limits.cap, share.limits.floor, share.limits.fixed[-1]
 
     assert limits() == (9, 2, 1, True)
     assert limits(max_heads_per_block=3, min_heads_per_block=0) == (9, 3, 0, True)
     with pytest.raises(BadInput, match=r"13: must be 0 to 12.*\(the checkpoint decodes with 12 of 14\)"):
-        choice_of_settings(kept, Settings("13"))
+        chooser(kept, Settings("13"))
 
 
 class TestCheckpoints:
