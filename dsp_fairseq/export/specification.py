@@ -1,4 +1,4 @@
-"""A fairseq Transformer as a CTranslate2 specification (seen to be exact with CTranslate2 4.4 to 4.8)."""
+"""A fairseq Transformer as a CTranslate2 specification (seen to be exact with CTranslate2 4.4.0 and 4.8.5)."""
 
 from typing import List, Mapping, Optional
 
