@@ -63,7 +63,7 @@ def _bench(checkpoints: List[str], states: List[Dict[str, Any]], settings: Setti
         found.origin,
         agreement,
         results,
-        [*notes, f"memory: {memory.HOW[settings.decoding.device]}"],
+        [*notes, f"memory: {memory.HOW[settings.decoding.device] if settings.memory else 'not measured'}"],
     )
 
 
@@ -95,7 +95,9 @@ def _loaded(checkpoints: List[str], settings: Settings, problems: List[str]) -> 
 
 
 def _peaks(recipes: List[Recipe], settings: Settings, batch: List[Sentence]) -> list:
-    """Peak memory of every variant, bytes."""
+    """Peak memory of every variant, bytes; None where it is not measured."""
+    if not settings.memory:
+        return [None] * len(recipes)
     progress = tqdm(recipes, desc="memory", mininterval=1, leave=False)
     return [memory.peak_bytes(recipe.make, recipe.arguments, settings.decoding, batch) for recipe in progress]
 

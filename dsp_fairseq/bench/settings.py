@@ -33,6 +33,7 @@ class Settings:
     text: Optional[str] = None  # file with a sentence per line, in BPE
     variants: Optional[Tuple[str, ...]] = None  # None: all that are possible
     heads_to_keep: Optional[str] = None  # as the option of training; None: those that decode now
+    memory: bool = True  # measure it, in a process for each variant
 
     def problems(self) -> List[str]:
         """Everything that is wrong whatever the checkpoints are, one line each."""

@@ -58,6 +58,9 @@ def _add_measuring(group) -> None:
         "among them (default: all; exported only where CTranslate2 and the dictionaries are there)",
     )
     group.add_argument("--rounds", type=int, default=5, metavar="N", help="(default: %(default)s)")
+    group.add_argument(
+        "--no-memory", action="store_true", help="leave out peak memory, which takes a process for each variant"
+    )
     group.add_argument("--json", metavar="FILE", help="also write all numbers, every round included")
     group.add_argument("--plot", metavar="FILE.png", help="also draw them")
     group.add_argument("--force", action="store_true", help="overwrite these files")
@@ -99,6 +102,7 @@ def _settings(arguments):
         arguments.text,
         arguments.variants and tuple(arguments.variants),
         arguments.heads_to_keep,
+        not arguments.no_memory,
     )
 
 

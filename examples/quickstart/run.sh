@@ -77,7 +77,8 @@ decode_removed() {
 speed() {
     local checkpoints=() model
     for model in $models; do checkpoints+=("$out/models/$model/checkpoint_last.pt"); done
-    dsp-fairseq bench "${checkpoints[@]}" --with stock masked removed --sentences 32 --rounds 3 --json "$1"
+    dsp-fairseq bench "${checkpoints[@]}" --with stock masked removed --no-memory --sentences 32 --rounds 3 \
+        --json "$1"
 }
 
 bleu() { sacrebleu "$out/corpus/test.en" -i "$out/decoded/$model/hypotheses.en" -m bleu -w 2 >"$1"; }

@@ -56,10 +56,11 @@ def test_every_variant_is_measured(run, corpus, checkpoint, tmp_path):
 def test_pruned_beside_masked_with_another_k_on_a_text(run, corpus, checkpoint, tmp_path):
     assert run("dsp-fairseq", "prune", checkpoint, tmp_path / "small.pt").returncode == 0
     text = ["--text", corpus.bpe / "valid.de", "--data", corpus.data_bin]
-    options = ["--heads-to-keep", 5, "--with", "removed", "--json", tmp_path / "out.json"]
+    options = ["--heads-to-keep", 5, "--no-memory", "--with", "removed", "--json", tmp_path / "out.json"]
     done = bench(run, checkpoint, tmp_path / "small.pt", *QUICK, *text, *options)
     masked, pruned = json.loads((tmp_path / "out.json").read_text())["results"]
     assert masked["heads"] == pruned["heads"] == 5
+    assert masked["memory_bytes"] is pruned["memory_bytes"] is None and "memory: not measured" in done.stdout
     assert masked["parameters"] == pruned["parameters"]
     # each is compared with the first variant of its own
     assert pruned["sentences_per_second"]["times_as_fast"] == {"median": 1, "lowest": 1, "highest": 1}
