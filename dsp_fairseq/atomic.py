@@ -21,11 +21,10 @@ def writing(path: str, force: bool = False) -> Iterator[str]:
     os.close(handle)
     try:
         yield beside
-        with open(beside, "rb") as written:
-            os.fsync(written.fileno())
+        sync(beside)
         os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, path)
-        _sync_folder(folder)
+        sync(folder)
     except BaseException:
         if os.path.exists(beside):
             os.remove(beside)
@@ -49,8 +48,9 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: str) -> None:
+    """To the disk: a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

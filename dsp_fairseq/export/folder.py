@@ -6,6 +6,8 @@ import shutil
 from contextlib import contextmanager
 from typing import Collection, Iterator, List
 
+from ..atomic import sync
+
 
 @contextmanager
 def writing_folder(path: str) -> Iterator[str]:
@@ -23,7 +25,7 @@ def writing_folder(path: str) -> Iterator[str]:
         if os.path.exists(path):
             os.rename(path, replaced)
         os.rename(beside, path)
-        _sync_entry(os.path.dirname(path))
+        sync(os.path.dirname(path))
     finally:
         if os.path.exists(replaced) and not os.path.exists(path):
             os.rename(replaced, path)
@@ -62,13 +64,5 @@ def _beside(path: str) -> str:
 def _sync(folder: str) -> None:
     """To the disk: every file of the folder, then their names."""
     for name in os.listdir(folder):
-        _sync_entry(os.path.join(folder, name))
-    _sync_entry(folder)
-
-
-def _sync_entry(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(os.path.join(folder, name))
+    sync(folder)
