@@ -62,7 +62,8 @@ def _add_score(group) -> None:
     group.add_argument(
         "--normalise",
         choices=NORMALISATIONS,
-        help=f"divide by the L2 norm of the block's importances, or not (default: {DEFAULTS['normalise']})",
+        help="divide by the L2 norm of the block's importances, which with --step protects the last head of a block, or "
+        f"not (default: {DEFAULTS['normalise']})",
     )
     group.add_argument(
         "--seed",

@@ -104,7 +104,8 @@ def survivors(importance: Tensor, choice: Choice, counts: Sequence[int]) -> Tens
 def normalised(importance: Tensor, sizes: Sequence[int]) -> Tensor:
     """Importances [H] divided by the L2 norm of those of their block (Molchanov et al., ICLR 2017).
 
-    A block in which all are zero stays so.
+    A block in which all are zero stays so. A block's only head has 1, the most there is: removed step by step,
+    heads of other blocks go before it.
     """
     return torch.cat([piece / (piece.norm() or 1.0) for piece in importance.split(list(sizes))])
 
