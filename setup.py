@@ -104,7 +104,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["pytest", "hypothesis"],
+        "test": ["pytest", "pytest-xdist", "hypothesis"],
         "plot": ["matplotlib"],
         "ctranslate2": ["ctranslate2"],
     },

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up if needed, then runs all tests. Arguments go to pytest: bash scripts/test.sh -k startup -x
-# The environment variable DSP_VENV names another virtual environment than .venv.
+# The environment variable DSP_VENV names another virtual environment than .venv, DSP_TEST_JOBS the number of
+# processes that share the test files (default 2; 0: no further process, as pdb wants it).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,4 +16,4 @@ done
 # the models of the tests are tiny: more threads would only wait for one another
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export PATH=$venv/bin:$PATH
-exec "$venv/bin/python" -m pytest --durations=15 "${folders[@]}" "$@"
+exec "$venv/bin/python" -m pytest -n "${DSP_TEST_JOBS:-2}" --dist loadfile --durations=15 "${folders[@]}" "$@"
