@@ -53,6 +53,7 @@ class HeadGates(nn.Module):
         self.register_buffer("search", torch.zeros((), dtype=torch.float64))
         self._planned_search = 0
         self._sample_size = 0.0
+        self._drawn: Optional[Tuple[Tensor, Tensor]] = None  # the sample of this update, and its leaf
         if self.method.search_updates:
             self.plan(self.method.search_updates)
 
@@ -70,10 +71,12 @@ class HeadGates(nn.Module):
     def _end_search_at(self, search: float) -> None:
         if self.method.searches:
             self.search.fill_(search)
-            self.methods = tuple(method.planned(int(search)) for method in self._unplanned)
+            # rounded: the mean of several checkpoints may be a hair off
+            self.methods = tuple(method.planned(round(search)) for method in self._unplanned)
 
     def _load_from_state_dict(self, *args, **kwargs):
         super()._load_from_state_dict(*args, **kwargs)
+        self._drawn = None
         if self.search:
             self._end_search_at(float(self.search))
 
@@ -88,6 +91,8 @@ class HeadGates(nn.Module):
 
     def set_num_updates(self, update: int) -> None:
         """fairseq's update counter: schedules and noise depend on it alone, so they resume."""
+        if update != self.update:
+            self._drawn = None
         self.update = update
         if update == 0:  # a training begins, from a checkpoint perhaps: its search is a new one
             self.adam.restart()
@@ -150,6 +155,35 @@ class HeadGates(nn.Module):
             [method.gates(logits, self.update, own, share.limits) for method, share, logits, own in pieces]
         )
 
+    def of_update(self, device: torch.device) -> Optional[Tensor]:
+        """Gates [H], float32, on ``device``, that every batch of this update uses; None: all are open.
+
+        The sample cut off from the logits: :meth:`step` passes on the gradient that has gathered
+        here, once an update, however many batches and backward passes it had (activation checkpointing
+        has one for every layer).
+        """
+        if self._drawn is None:
+            sample = self.sample()
+            if sample is None:
+                return None
+            leaf = sample.detach().to(device, torch.float32).requires_grad_(sample.requires_grad)
+            self._drawn = (sample, leaf)
+        return self._drawn[1]
+
+    def gradient(self) -> Optional[Tensor]:
+        """Of the losses of this update so far, summed, with respect to the logits: [H]; None: there is none."""
+        if self._drawn is not None and self._drawn[1].grad is not None:
+            (sample, leaf), self._drawn = self._drawn, None
+            if leaf.grad.isfinite().all():
+                sample.backward(leaf.grad.to(sample))
+            else:  # an overflow: the step sees it and is left out, by all processes
+                self.logits.grad = torch.full_like(self.logits, float("inf"))
+        return self.logits.grad
+
+    def __getstate__(self):
+        # a copy (fairseq's EMA) draws its own
+        return {**self.__dict__, "_drawn": None}
+
     def penalty(self) -> Optional[Tensor]:
         """What the loss pays for open heads, per unit of sample size, with gradient; None: nothing."""
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits))
@@ -167,7 +201,7 @@ class HeadGates(nn.Module):
 
     def begin_update(self) -> None:
         """Forget gradients left from an update that was given up (fp16 overflow)."""
-        self.logits.grad = None
+        self.logits.grad = self._drawn = None
         self._sample_size = 0.0
 
     def add_sample_size(self, sample_size: float) -> None:
@@ -176,10 +210,12 @@ class HeadGates(nn.Module):
 
     def step(self, loss_scale: float = 1.0, all_reduce=None) -> None:
         """One step of the logits; ``all_reduce`` sums a tensor over processes in place."""
-        if self.logits.grad is None:
+        gradient = self.gradient()
+        if gradient is None:
+            self.begin_update()
             return
         # [H] and [1] -> [H + 1]
-        total = torch.cat([self.logits.grad, self.logits.new_tensor([self._sample_size])])
+        total = torch.cat([gradient, self.logits.new_tensor([self._sample_size])])
         if all_reduce is not None:
             total = all_reduce(total)
         if not total.isfinite().all():  # an overflow, which mixed precision lives with

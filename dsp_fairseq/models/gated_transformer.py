@@ -132,7 +132,7 @@ class GatedTransformerModel(TransformerModel):
             self._keep_mask()
             return
         self._mask_in_place = None
-        gates = self.gates.mask_of_update() if self.gates.settled else self.gates.sample()
+        gates = self.gates.mask_of_update() if self.gates.settled else self.gates.of_update(self._device)
         if gates is None and self.unused is None:
             for attention in self.attention:
                 attention.open_all()

@@ -167,9 +167,57 @@ def test_gradient_is_per_unit_of_loss_and_free_of_the_loss_scale():
     assert torch.allclose(moved[0], moved[1]) and torch.allclose(moved[0], moved[2])
 
 
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste", "l0"])
+def test_batches_of_an_update_share_one_sample_and_their_gradients_add_up(method):
+    moved = []
+    slopes = torch.randn(3, HEADS, dtype=torch.float64)
+    for shared in (True, False):
+        gates = gates_of(method)
+        gates.adam.eps = 1.0  # so that the size of the gradient shows
+        before = gates.logits.clone()
+        gates.set_num_updates(60)
+        gates.begin_update()
+        for slope in slopes:
+            sample = gates.of_update(CPU) if shared else gates.sample()
+            (sample * slope).sum().backward()
+            gates.add_sample_size(1)
+        if shared:
+            assert gates.of_update(CPU) is gates.of_update(CPU) and gates.logits.grad is None
+        gates.step()
+        moved.append(before - gates.logits)
+    assert moved[0].abs().sum() > 0 and torch.allclose(moved[0], moved[1], rtol=1e-4, atol=1e-9)
+
+
+def test_a_new_update_and_moved_logits_draw_anew():
+    gates = gates_of("dsp-published")
+    first = gates.of_update(CPU)
+    gates.set_num_updates(1)
+    second = gates.of_update(CPU)
+    assert not torch.equal(first, second)
+    second.sum().backward()
+    gates.add_sample_size(1)
+    gates.step()
+    third = gates.of_update(CPU)
+    assert third is not second and torch.equal(third.double(), gates.sample().float().double())
+    gates.load_state_dict(gates_of("dsp-published", seed=2).state_dict())
+    assert not torch.equal(third, gates.of_update(CPU))
+
+
+def test_gates_of_a_gradient_that_overflows_give_up_the_step():
+    gates = gates_of("dsp-published")
+    before = gates.logits.clone()
+    (gates.of_update(CPU) * float("inf")).sum().backward()
+    gates.add_sample_size(1)
+    gates.step()
+    assert torch.equal(before, gates.logits) and gates.adam.steps == 0 and gates.logits.grad is None
+
+
 def test_gradients_of_an_abandoned_update_are_forgotten():
     gates = gates_of("ste")
-    (gates.sample() * float("inf")).sum().backward()
+    (gates.of_update(CPU) * float("inf")).sum().backward()
     gates.begin_update()
     before = gates.logits.clone()
     gates.step()
