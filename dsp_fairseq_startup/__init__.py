@@ -19,6 +19,7 @@ MENDS_BY_MODULE = {
     "fairseq.data.language_pair_dataset": "numpy_names",
     "fairseq.data.token_block_dataset": "numpy_names",
     "fairseq.distributed.utils": "distributed",
+    "fairseq.file_io": "whole_copies",
     "fairseq.modules.dynamic_crf_layer": "numpy_names",
     "fairseq.modules.transformer_layer": "encoder_fast_path",
     "_pytest.assertion.rewrite": "pytest_rewriting",

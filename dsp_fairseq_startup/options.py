@@ -7,6 +7,11 @@ looks the task up (the model's own task comes from the checkpoint afterwards). W
 
 Where: `fairseq.options.parse_args_and_arch` parses twice, first to learn what was chosen, then with the
 flags of the choice added; `--help` ends the first. When: always.
+
+`AttributeError: 'NoneType' object has no attribute 'xla_device'` with `--bf16`
+
+Where: `fairseq.options.parse_args_and_arch` takes `--bf16` for a TPU, which GPUs and CPUs with that type are not.
+When: always; `--tpu` still asks for one.
 """
 
 import functools
@@ -18,7 +23,8 @@ ARCH_FLAGS = ("-a", "--arch")
 
 def mend(options):
     options.get_validation_parser.__defaults__ = ("translation",)
-    options.parse_args_and_arch = with_help_of_the_choice(options.parse_args_and_arch)
+    parse = with_bf16_for_all_devices(options.parse_args_and_arch)
+    options.parse_args_and_arch = with_help_of_the_choice(parse)
 
 
 def with_help_of_the_choice(parse_args_and_arch):
@@ -36,6 +42,18 @@ def with_help_of_the_choice(parse_args_and_arch):
                 modify_parser(parser)
 
         return parse_args_and_arch(parser, input_args, *args, modify_parser=modify, **kwargs)
+
+    return wrapper
+
+
+def with_bf16_for_all_devices(parse_args_and_arch):
+    @functools.wraps(parse_args_and_arch)
+    def wrapper(parser, input_args=None, *args, **kwargs):
+        parsed = parse_args_and_arch(parser, input_args, *args, **kwargs)
+        options = parsed[0] if isinstance(parsed, tuple) else parsed
+        if getattr(options, "bf16", False):
+            options.tpu = "--tpu" in (sys.argv[1:] if input_args is None else input_args)
+        return parsed
 
     return wrapper
 

@@ -1,0 +1,158 @@
+"""What a training may rely on: it resumes bit for bit, in any precision, averaged, stopped early."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import PROJECT
+from test_methods import heads_of_generate
+from test_train_and_decode import TRAIN, logged, train
+
+from dsp_fairseq.checkpoint import kept_heads, load
+
+UNSET = "embed_positions._float_tensor"  # fairseq's buffer of one number that nobody sets or reads
+HERE = Path(__file__).parent
+# the budget falls from update 4 to 12, so that a training may be cut in the middle of the search
+SEARCH = ["--heads-to-keep", 10, "--search-updates", 12, "--search-warmup-updates", 4, "--max-update", 16]
+SAVES = ["--save-interval-updates", 3, "--keep-interval-updates", 1, "--dropout", 0.1, "--log-interval", 1]
+
+
+def flat(state, name=""):
+    """Every number of a nested state, by its path."""
+    if isinstance(state, dict):
+        pairs = [(key, value) for key, value in state.items() if not str(key).endswith(UNSET)]
+    elif isinstance(state, (list, tuple)):
+        pairs = enumerate(state)
+    else:
+        return {name: state}
+    return {key: value for part, inner in pairs for key, value in flat(inner, f"{name}/{part}").items()}
+
+
+def assert_same_state(one, other):
+    """Weights, logits and the moments of both optimisers, bit for bit."""
+    for part in ("model", "last_optimizer_state", "optimizer_history"):
+        # a restart adds to the history, whose last entry is now
+        ones, others = (flat(state[part][-1] if part == "optimizer_history" else state[part]) for state in (one, other))
+        assert ones.keys() == others.keys()
+        different = [name for name, value in ones.items() if not _equal(value, others[name])]
+        assert different == []
+
+
+def _equal(one, other):
+    return torch.equal(one, other) if torch.is_tensor(one) else one == other
+
+
+def losses(done):
+    lines = logged(done, "train_inner")
+    return {line["num_updates"]: (line["loss"], line["gnorm"], line["temperature"], line["heads_kept"]) for line in lines}
+
+
+def killed(corpus, folder, part, number):
+    flags = [*TRAIN, *SEARCH, *SAVES, "--save-dir", folder]
+    command = [sys.executable, HERE / "killed_training.py", part, number, corpus.data_bin, *flags]
+    done = subprocess.run([str(word) for word in command], cwd=PROJECT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == -9, done.stderr[-2000:]
+
+
+def test_killed_in_the_middle_of_saves_it_goes_on_bit_for_bit(run, corpus, tmp_path):
+    whole = train(run, corpus, tmp_path / "whole", *SEARCH, *SAVES)
+    folder = tmp_path / "killed"
+    killed(corpus, folder, "write", 2)  # at update 6, with the checkpoint of update 3 in place
+    assert load(str(folder / "checkpoint_last.pt"))["optimizer_history"][-1]["num_updates"] == 3
+    killed(corpus, folder, "copy", 2)  # at update 6 again: written, not yet copied to every name
+    assert load(str(folder / "checkpoint_last.pt"))["optimizer_history"][-1]["num_updates"] in (3, 6)
+    killed(corpus, folder, "write", 3)
+    rest = train(run, corpus, folder, *SEARCH, *SAVES)
+    first, last = (load(str(tmp_path / name / "checkpoint_last.pt")) for name in ("whole", "killed"))
+    assert_same_state(first, last)
+    seen, expected = losses(rest), losses(whole)
+    assert 3 <= len(seen) < len(expected) == 16
+    assert seen == {update: expected[update] for update in seen}
+    assert not list(folder.glob("*.tmp"))
+
+
+PRECISIONS = {
+    "memory-efficient-fp16": ["--memory-efficient-fp16"],
+    "fp16": ["--fp16", "--fp16-no-flatten-grads"],
+    "memory-efficient-bf16": ["--memory-efficient-bf16"],
+    "bf16": ["--bf16", "--fp16-no-flatten-grads"],
+    "amp": ["--amp"],
+}
+# without a prior the logits start at 0: where they are is how far they went
+CHOICE = [
+    *("--heads-to-keep", 10, "--search-updates", 7, "--search-warmup-updates", 0, "--max-update", 7),
+    *("--uniform-prior", 0, "--pruning-lr", 0.2, "--max-tokens", 200, "--fp16-init-scale", 4),
+]
+
+
+@pytest.fixture(scope="module")
+def in_full_precision(run, corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fp32")
+    train(run, corpus, folder, *CHOICE)
+    return load(str(folder / "checkpoint_last.pt"))["model"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_half_precision_chooses_in_64_bit_at_its_own_rate(run, corpus, tmp_path, in_full_precision, precision):
+    train(run, corpus, tmp_path, *CHOICE, *PRECISIONS[precision])
+    model = load(str(tmp_path / "checkpoint_last.pt"))["model"]
+    assert model["gates.logits"].dtype == model["gates.adam.mean"].dtype == torch.float64
+    assert float(model["gates.adam.steps"]) == 6
+    weight = model["encoder.layers.0.fc1.weight"]  # fairseq saves float32, whatever it trained in
+    kind = {"amp": torch.float32, "bf16": torch.bfloat16, "memory-efficient-bf16": torch.bfloat16}.get(precision, torch.half)
+    assert torch.equal(weight, weight.to(kind).float())
+    # noise and schedule are the same, so the logits are too, up to the rounding of gradients
+    expected = in_full_precision["gates.logits"]
+    assert expected.abs().max() > 0.5
+    assert torch.allclose(model["gates.logits"], expected, atol=0.05), (model["gates.logits"] - expected).abs().max()
+    assert heads_of_generate(run, corpus, tmp_path / "checkpoint_last.pt") == 10
+
+
+def test_clipping_sees_the_gradient_of_the_weights_alone(run, corpus, tmp_path):
+    found = []
+    for norm in (0.0, 1e-3):
+        options = ["--pruning-method", "ste", "--heads-to-keep", 10, "--max-update", 1, "--clip-norm", norm]
+        done = train(run, corpus, tmp_path / str(norm), *options, "--log-interval", 1)
+        state = load(str(tmp_path / str(norm) / "checkpoint_last.pt"))["model"]
+        found.append((logged(done, "train_inner")[0]["gnorm"], state["gates.logits"].tolist()))
+    assert found[0] == found[1]
+    assert float(found[0][0]) > 1e-3
+
+
+def test_the_moving_average_of_the_weights_decodes_exactly_k(run, corpus, tmp_path):
+    train(run, corpus, tmp_path, *SEARCH, "--store-ema", "--ema-decay", 0.5)
+    program = "from fairseq.checkpoint_utils import save_ema_as_checkpoint as s; import sys; s(*sys.argv[1:])"
+    done = run("python", "-c", program, tmp_path / "checkpoint_last.pt", tmp_path / "ema.pt")
+    assert done.returncode == 0, done.stderr
+    last, mean = (load(str(tmp_path / name))["model"] for name in ("checkpoint_last.pt", "ema.pt"))
+    assert not torch.equal(last["encoder.layers.0.fc1.weight"], mean["encoder.layers.0.fc1.weight"])
+    assert heads_of_generate(run, corpus, tmp_path / "ema.pt") == 10
+
+
+def test_a_training_that_loses_patience_in_the_search_still_decodes_exactly_k(run, corpus, tmp_path):
+    options = ["--patience", 2, "--validate-interval-updates", 1, "--lr", 1e-30, "--warmup-updates", 1]
+    done = train(run, corpus, tmp_path, *SEARCH, *options)
+    assert "early stop" in done.stdout + done.stderr
+    state = load(str(tmp_path / "checkpoint_last.pt"))
+    assert state["optimizer_history"][-1]["num_updates"] < 12
+    assert kept_heads(str(tmp_path / "checkpoint_last.pt")).mask.sum() == 10
+
+
+def test_two_processes_do_what_one_does_with_twice_the_batches(run, corpus, tmp_path):
+    options = [*SEARCH, "--max-tokens", 400, "--log-interval", 1]
+    train(run, corpus, tmp_path / "one", *options, "--update-freq", 2)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", HERE / "ranked_training.py"]
+    ranks = tmp_path / "ranks"
+    ranks.mkdir()
+    options += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--cpu"]
+    done = run("python", *launcher, ranks, corpus.data_bin, *TRAIN, *options, "--save-dir", tmp_path / "two")
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (torch.load(ranks / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    one, two = (load(str(tmp_path / name / "checkpoint_last.pt"))["model"] for name in ("one", "two"))
+    assert all(torch.equal(first[name], two[f"gates.{name}"]) for name in first)
+    assert one.keys() == two.keys()
+    for name in flat(one):
+        assert torch.allclose(flat(one)[name], flat(two)[name], rtol=1e-3, atol=1e-4), name
