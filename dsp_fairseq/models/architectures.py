@@ -2,8 +2,11 @@
 
 from fairseq.models import register_model_architecture
 from fairseq.models.transformer import transformer_legacy as stock
+from omegaconf import OmegaConf
 
 from ..preflight import check_training
+from .gated_transformer import GatedTransformerModel
+from .yaml_options import complete
 
 _STOCK = {
     "gated_transformer": stock.base_architecture,
@@ -29,9 +32,12 @@ def tiny(args):
 def _register(name, shape):
     @register_model_architecture("gated_transformer", name)
     def architecture(args):
-        shape(args)
         # fairseq calls this once the command line is parsed and before anything is written
-        check_training(args)
+        if OmegaConf.is_config(args):
+            complete(args, GatedTransformerModel.add_args, shape, check_training)
+        else:
+            shape(args)
+            check_training(args)
 
 
 for _name, _shape in {**_STOCK, "gated_transformer_tiny": tiny}.items():

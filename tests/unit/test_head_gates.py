@@ -222,6 +222,13 @@ def test_gradients_of_an_abandoned_update_are_forgotten():
     before = gates.logits.clone()
     gates.step()
     assert torch.equal(before, gates.logits)
+    (gates.of_update(CPU) * float("inf")).sum().backward()
+    gates.begin_update()
+    gates.of_update(CPU).sum().backward()
+    gates.add_sample_size(1)
+    assert torch.equal(gates.gradient().clone(), gates.gradient())
+    gates.step()
+    assert not torch.equal(before, gates.logits)
 
 
 def test_processes_add_gradients_and_sample_sizes():
