@@ -5,11 +5,12 @@ import zipfile
 from argparse import Namespace
 from typing import Any, Dict, List, NamedTuple
 
+import torch
 from dsp_fairseq_startup.checkpoints import load_checkpoint
 from fairseq.data import Dictionary
 from torch import Tensor
 
-from .errors import BadInput
+from .errors import BadInput, Failed
 from .inventory import Inventory
 
 
@@ -23,6 +24,14 @@ def load(path: str) -> Dict[str, Any]:
         raise BadInput(f"checkpoint {path}: does not exist")
     # torch before 1.6 wrote another format, which cannot be mapped
     return load_checkpoint(path, map_location="cpu", mmap=zipfile.is_zipfile(path))
+
+
+def save(state: Dict[str, Any], beside: str, out: str) -> None:
+    """Write a checkpoint to ``beside``, which will be renamed to ``out``; raises Failed."""
+    try:
+        torch.save(state, beside)
+    except RuntimeError as error:  # torch's writer says no more than that
+        raise Failed(f"{out}: could not be written, probably because the disk is full; nothing is left of it") from error
 
 
 def model_options(state: Dict[str, Any]) -> Namespace:

@@ -7,12 +7,13 @@ from typing import List, Optional
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from . import __version__
-from .commands import bench, export, importance, prune, report, user_dir
+from .commands import average, bench, export, importance, prune, report, user_dir
 from .errors import BadInput, Failed
 
 COMMANDS = {
     "user-dir": user_dir,
     "prune": prune,
+    "average": average,
     "importance": importance,
     "export": export,
     "report": report,

@@ -4,7 +4,7 @@ What is on disk is counted: a tensor that has several names (shared embeddings) 
 Gates are no parameters of the model, and neither are fairseq's version marks.
 """
 
-from typing import Dict, Iterable, Iterator, List, Mapping, Tuple
+from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Mapping, Tuple
 
 from torch import Tensor
 
@@ -64,15 +64,31 @@ def bytes_on_disk(weights: Mapping[str, Tensor]) -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
+def once_per_tensor(
+    weights: Mapping[str, Tensor], change: Callable[[str, Tensor], Tensor]
+) -> Dict[str, Tensor]:
+    """The state dict after ``change(name, tensor)``: what is one tensor under several names stays one."""
+    changed: Dict[Hashable, Tensor] = {}
+    for name, tensor in weights.items():
+        if _identity(tensor) not in changed:
+            changed[_identity(tensor)] = change(name, tensor)
+    return {name: changed[_identity(tensor)] for name, tensor in weights.items()}
+
+
+def _identity(tensor: Tensor) -> Hashable:
+    if not tensor.numel():
+        return id(tensor)
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
 def _parameters(weights: Mapping[str, Tensor]) -> Iterator[Tuple[str, Tensor]]:
     """Names and tensors, each tensor once."""
     seen = set()
     for name, tensor in weights.items():
         if name.startswith("gates.") or name.endswith(_NO_PARAMETER) or not tensor.numel():
             continue
-        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
-        if place not in seen:
-            seen.add(place)
+        if _identity(tensor) not in seen:
+            seen.add(_identity(tensor))
             yield name, tensor
 
 

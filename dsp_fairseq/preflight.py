@@ -5,6 +5,7 @@ import os
 from argparse import Namespace
 from typing import List, Optional
 
+import torch
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from .checkpoint import load, model_options
@@ -33,7 +34,7 @@ def check_training(args: Namespace) -> None:
         _adopt_kept_heads(args)
     problems = model_problems(args)
     if fresh:
-        problems += _driver_problems(args) + _data_problems(args)
+        problems += _driver_problems(args) + _precision_problems(args) + _data_problems(args)
         if not problems:
             problems += _checkpoint_problems(args)
     refuse(problems)
@@ -84,6 +85,18 @@ def _driver_problems(args: Namespace) -> List[str]:
         f"--{option} {needed}"
         for option, needed in (("task", TASK), ("criterion", CRITERION))
         if getattr(args, option) != needed
+    ]
+
+
+def _precision_problems(args: Namespace) -> List[str]:
+    """Without a GPU fairseq cannot make the one flat fp32 copy of the weights that these options ask for."""
+    on_gpu = torch.cuda.is_available() and not getattr(args, "cpu", False)
+    if on_gpu or getattr(args, "fp16_no_flatten_grads", False):
+        return []
+    return [
+        f"--{name}: without a GPU it also needs --fp16-no-flatten-grads; or say --memory-efficient-{name}, or leave it out"
+        for name in ("fp16", "bf16")
+        if getattr(args, name, False) and not getattr(args, f"memory_efficient_{name}", False)
     ]
 
 

@@ -9,11 +9,11 @@ from tabulate import tabulate
 from torch import Tensor
 
 from .atomic import check_target, writing
-from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, showing
+from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, save, showing
 from .config import NO_PRUNING
 from .errors import Failed
 from .inventory import Inventory
-from .parameters import total
+from .parameters import once_per_tensor, total
 from .surgery import fill_with_zeros, remove_heads
 
 TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
@@ -85,7 +85,7 @@ def prune(
         small = _stock_state(small, after)
     small["model"] = _own_storage(small["model"])
     with writing(out, force) as beside:
-        _save(small, beside, out)
+        save(small, beside, out)
         written = load(beside)
         model = build_stock_model(written) if dense else build_model(written)
         difference = _difference(expected, _logits_of(model))
@@ -96,13 +96,6 @@ def prune(
         (os.path.getsize(checkpoint), os.path.getsize(out)),
         difference,
     )
-
-
-def _save(state: Dict[str, Any], beside: str, out: str) -> None:
-    try:
-        torch.save(state, beside)
-    except RuntimeError as error:  # torch's writer says no more than that
-        raise Failed(f"{out}: could not be written, probably because the disk is full; nothing is left of it") from error
 
 
 def _is_no_weight(name: str) -> bool:
@@ -149,29 +142,14 @@ def _stock_state(small: Dict[str, Any], after: Inventory) -> Dict[str, Any]:
 
 
 def _halved(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    return _once_per_tensor(
+    return once_per_tensor(
         weights, lambda name, tensor: tensor if _is_no_weight(name) or tensor.dtype != torch.float32 else tensor.half()
     )
 
 
 def _own_storage(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     """Nothing but the weights on disk: no tensor that is a part of a larger one."""
-    return _once_per_tensor(weights, lambda name, tensor: tensor.detach().clone())
-
-
-def _once_per_tensor(weights: Dict[str, Tensor], change) -> Dict[str, Tensor]:
-    """What was one tensor under several names (shared embeddings) stays one."""
-    changed = {}
-    for name, tensor in weights.items():
-        if _identity(tensor) not in changed:
-            changed[_identity(tensor)] = change(name, tensor)
-    return {name: changed[_identity(tensor)] for name, tensor in weights.items()}
-
-
-def _identity(tensor: Tensor):
-    if not tensor.numel():
-        return id(tensor)
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+    return once_per_tensor(weights, lambda name, tensor: tensor.detach().clone())
 
 
 @torch.no_grad()

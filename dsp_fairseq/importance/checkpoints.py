@@ -9,7 +9,7 @@ from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from torch import Tensor
 
 from ..atomic import writing
-from ..checkpoint import build_model, load, model_options, showing
+from ..checkpoint import build_model, load, model_options, save, showing
 from ..config import NO_PRUNING, inventory_of
 from ..errors import BadInput, Failed
 
@@ -81,10 +81,7 @@ def writing_checkpoint(state: Dict[str, Any], path: str, mask: Tensor, force: bo
     Raises Failed when what was written, read again, does not decode with ``mask`` [H].
     """
     with writing(path, force) as beside:
-        try:
-            torch.save(state, beside)
-        except RuntimeError as error:  # torch's writer says no more than that
-            raise Failed(f"{path}: could not be written, probably because the disk is full") from error
+        save(state, beside, path)
         if not torch.equal(model_of(load(beside)).gates.mask(), mask):
             raise Failed(f"{path}: does not decode with the heads that were chosen; please report this")
         yield

@@ -22,6 +22,10 @@ CASES = {
         ["--final-temperature 0.3", "0.1"],
     ),
     "quantisation noise": (["--heads-to-keep", "3", "--quant-noise-pq", "0.1"], ["--quant-noise-pq 0.1"]),
+    "half precision without a GPU": (
+        ["--heads-to-keep", "3", "--fp16", "--cpu"],
+        ["--fp16:", "--fp16-no-flatten-grads", "--memory-efficient-fp16"],
+    ),
     "flag of another method": (
         ["--pruning-method", "ste", "--heads-to-keep", "3", "--cooldown-updates", "5"],
         ["--cooldown-updates 5", "ste"],

@@ -122,14 +122,19 @@ def test_clipping_sees_the_gradient_of_the_weights_alone(run, corpus, tmp_path):
     assert float(found[0][0]) > 1e-3
 
 
-def test_the_moving_average_of_the_weights_decodes_exactly_k(run, corpus, tmp_path):
-    train(run, corpus, tmp_path, *SEARCH, "--store-ema", "--ema-decay", 0.5)
+def test_means_of_weights_and_logits_decode_exactly_k(run, corpus, tmp_path):
+    train(run, corpus, tmp_path, *SEARCH, "--store-ema", "--ema-decay", 0.5, "--save-interval-updates", 6)
     program = "from fairseq.checkpoint_utils import save_ema_as_checkpoint as s; import sys; s(*sys.argv[1:])"
     done = run("python", "-c", program, tmp_path / "checkpoint_last.pt", tmp_path / "ema.pt")
     assert done.returncode == 0, done.stderr
     last, mean = (load(str(tmp_path / name))["model"] for name in ("checkpoint_last.pt", "ema.pt"))
     assert not torch.equal(last["encoder.layers.0.fc1.weight"], mean["encoder.layers.0.fc1.weight"])
     assert heads_of_generate(run, corpus, tmp_path / "ema.pt") == 10
+    saved = sorted(tmp_path.glob("checkpoint_1_*.pt"))
+    assert len(saved) == 2  # one from within the search, one from its end
+    done = run("dsp-fairseq", "average", *saved, "--out", tmp_path / "mean.pt")
+    assert done.returncode == 0 and "10 of 36 heads" in done.stdout, done.stderr
+    assert heads_of_generate(run, corpus, tmp_path / "mean.pt") == 10
 
 
 def test_a_training_that_loses_patience_in_the_search_still_decodes_exactly_k(run, corpus, tmp_path):

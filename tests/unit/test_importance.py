@@ -12,7 +12,7 @@ from fairseq.models.transformer import TransformerModel
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tiny_checkpoints import MASK, checkpoint_of, masked_checkpoint, without_removed_heads
-from tiny_models import HEADS, SHAPE, VARIANTS, Task, batch, build, pair, stock_attention
+from tiny_models import HEADS, VARIANTS, Task, batch, build, pair, stock_attention
 
 from dsp_fairseq.checkpoint import KeptHeads, build_model, kept_heads_of
 from dsp_fairseq.config import choice_of

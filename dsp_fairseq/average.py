@@ -1,0 +1,80 @@
+"""The mean of several checkpoints of one training, logits included."""
+
+from typing import Any, Dict, NamedTuple, Sequence
+
+import torch
+from torch import Tensor
+
+from .atomic import check_target, writing
+from .checkpoint import kept_heads_of, load_gated, model_options, save
+from .config import flag
+from .errors import BadInput, refuse
+from .parameters import once_per_tensor
+from .preflight import SAME_PRUNING
+
+
+class Averaged(NamedTuple):
+    """What :func:`average` did; printed, two lines."""
+
+    checkpoints: int
+    heads: int
+    total: int
+    agreed: int  # heads that are kept by every single checkpoint and by their mean
+
+    def __str__(self) -> str:
+        return (
+            f"mean of {self.checkpoints} checkpoints, decodes with {self.heads} of {self.total} heads\n"
+            f"{self.agreed} of these {self.heads} are kept by every one of the checkpoints"
+        )
+
+
+def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averaged:
+    """Write ``out``: weights and importance logits are means over the checkpoints, which share one training.
+
+    What ``scripts/average_checkpoints.py`` of fairseq's repository computes, which neither PyPI's fairseq has
+    nor torch >= 2.6 runs. The mask is that of the mean logits, exactly K heads, as always.
+
+    Raises BadInput: fewer than two checkpoints, one that cannot be read or differs from the first in
+    its pruning or in a shape, ``out`` exists.
+    """
+    if len(checkpoints) < 2:
+        raise BadInput(f"{len(checkpoints)} checkpoint given: a mean needs two or more")
+    check_target(out, force)
+    first = load_gated(checkpoints[0])
+    masks = [kept_heads_of(first).mask]
+    sums = {name: tensor.clone().double() for name, tensor in first["model"].items()}
+    for path in checkpoints[1:]:
+        state = load_gated(path)
+        refuse(_differences(checkpoints[0], first, path, state))
+        masks.append(kept_heads_of(state).mask)
+        for name, tensor in state["model"].items():
+            sums[name] += tensor
+    mean = once_per_tensor(first["model"], lambda name, tensor: _as(sums[name] / len(checkpoints), tensor))
+    state = {name: value for name, value in first.items() if name not in ("last_optimizer_state", "model")}
+    state["model"] = mean
+    kept = kept_heads_of(state)
+    with writing(out, force) as beside:
+        save(state, beside, out)
+    agreed = torch.stack([*masks, kept.mask]).all(dim=0)
+    return Averaged(len(checkpoints), int(kept.mask.sum()), kept.inventory.original_heads, int(agreed.sum()))
+
+
+def _as(mean: Tensor, like: Tensor) -> Tensor:
+    return mean.to(like.dtype) if like.is_floating_point() else like.clone()
+
+
+def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[str, Any]):
+    remedy = "average checkpoints of one training"
+    options, others = model_options(first), model_options(state)
+    for option in SAME_PRUNING:
+        one, other = (getattr(said, option, None) for said in (options, others))
+        if str(one) != str(other):
+            yield f"{path}: trained with {flag(option)} {other}, {first_path} with {one}; {remedy}"
+    shapes, theirs = ({name: tuple(t.shape) for name, t in s["model"].items()} for s in (first, state))
+    wrong = sorted(name for name in {*shapes, *theirs} if shapes.get(name) != theirs.get(name))
+    if wrong:
+        name = wrong[0]
+        yield (
+            f"{path}: {name} is {list(theirs.get(name, []))}, in {first_path} it is {list(shapes.get(name, []))} (and {len(wrong) - 1} "
+            f"more such differences); {remedy}"
+        )

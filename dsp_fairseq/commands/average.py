@@ -1,0 +1,15 @@
+"""``dsp-fairseq average CKPT CKPT... --out OUT``"""
+
+HELP = "write the mean of several checkpoints of one training"
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("checkpoints", metavar="CKPT", nargs="+")
+    parser.add_argument("--out", metavar="OUT", required=True, help="the file to write")
+    parser.add_argument("--force", action="store_true", help="overwrite OUT")
+
+
+def run(arguments) -> None:
+    from ..average import average
+
+    print(average(arguments.checkpoints, arguments.out, force=arguments.force))
