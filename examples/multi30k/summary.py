@@ -1,4 +1,4 @@
-"""Show a training of train.sh: one line per epoch while it runs, one row of a Markdown table afterwards.
+"""Show a run of train.sh or prune.sh: a line per epoch while it trains, one row of a Markdown table afterwards.
 
     python summary.py [--header] RUN...        rows from the folders RUN
     ... | python summary.py --follow LOG       copy the log on stdin to LOG, print a line per epoch
@@ -65,6 +65,14 @@ def read_log(log: Path) -> "tuple[str, str, str]":
     return valid[-1]["valid_num_updates"], valid[-1]["valid_nll_loss"], speed
 
 
+def read_validation(printed: Path) -> str:
+    """valid nll (base 2) as fairseq-validate prints it"""
+    found = re.findall(r"\| nll_loss ([\d.]+)", printed.read_text(encoding="utf-8"))
+    if not found:
+        raise ValueError(f"{printed}: no nll_loss in it: remove that file and run prune.sh again")
+    return found[-1]
+
+
 def read_bleu(generated: Path) -> str:
     """as fairseq-generate prints it: tokenised, lower case"""
     found = re.findall(r"BLEU4 = ([\d.]+)", generated.read_text(encoding="utf-8")) if generated.exists() else []
@@ -82,7 +90,10 @@ def read_checkpoint(path: Path) -> "tuple[str, str]":
 
 
 def row(run: Path) -> str:
-    updates, nll, speed = read_log(run / "train.log")
+    if (run / "train.log").exists():
+        updates, nll, speed = read_log(run / "train.log")
+    else:  # chosen without training
+        updates, nll, speed = "-", read_validation(run / "validate.txt"), "-"
     kept, minutes = read_checkpoint(run / "checkpoint_last.pt")
     return table_line([run.name, updates, nll, read_bleu(run / "generate.txt"), kept, speed, minutes])
 

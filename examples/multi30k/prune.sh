@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Choose heads of the trained, unpruned Multi30k model; optionally train on without the others; decode and score.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/runs.sh"
+
+usage() {
+    cat <<EOF
+usage: prune.sh K [--method M] [--seed N] [--tune E] [--out DIR] [--name NAME] [-- FLAGS]
+  K            heads of the whole model to keep, 0 to 36
+  --method M   how they are chosen, with the weights as they are:
+                 dsp (default), dsp-published, l0    gates learn for one epoch (--pruning-mode pipelined)
+                 michel, michel-iterative            gradient importance, at once or 3 heads at a time
+                 magnitude, random                   norm of the weights, or chance
+  --seed N     of the choice, and of the unpruned model that it starts from: runs/all-seedN, made by
+               train.sh all --seed N (default 1)
+  --tune E     remove the other heads, and train what is left on for E epochs
+  --out DIR    the folder given to prepare.sh (default: examples/multi30k/work)
+  --name NAME  folder of this run under DIR/runs (default: from method, K and seed)
+  FLAGS        of fairseq-train, or of dsp-fairseq importance, for the choice
+What is finished is skipped.
+EOF
+}
+
+out=$here/work keep="" method=dsp seed=1 name="" tune="" extra=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --method) method=$(value_of "$@"); shift 2 ;;
+        --seed) seed=$(value_of "$@"); shift 2 ;;
+        --tune) tune=$(value_of "$@"); shift 2 ;;
+        --out) out=$(value_of "$@"); shift 2 ;;
+        --name) name=$(value_of "$@"); shift 2 ;;
+        --) shift; extra=("$@"); break ;;
+        -h|--help) usage; exit ;;
+        -*) misuse "unknown option $1: known are --method, --seed, --tune, --out, --name; further flags come after --" ;;
+        *) [ -z "$keep" ] || misuse "one K is needed, not two ($keep and $1)"; keep=$1; shift ;;
+    esac
+done
+check_number_of_heads
+check_seed_and_name
+[[ $tune =~ ^([1-9][0-9]*)?$ ]] || misuse "--tune $tune: must be a number of epochs, 1 or more"
+
+case $method in
+    dsp) choice=(--pruning-method dsp) ;;
+    dsp-published) choice=(--pruning-method dsp-published --cooldown-updates 250) ;;
+    l0) choice=(--pruning-method l0 --l0-penalty 0.02) ;;
+    michel) choice=(--score gradient) ;;
+    michel-iterative) choice=(--score gradient --step 3) ;;
+    magnitude | random) choice=(--score "$method" --seed "$seed") ;;
+    *) misuse "--method $method: must be dsp, dsp-published, l0, michel, michel-iterative, magnitude or random" ;;
+esac
+choice+=(--heads-to-keep "$keep" ${extra[@]+"${extra[@]}"})
+
+use_data
+unpruned=$data/runs/all-seed$seed/checkpoint_last.pt
+[ -e "$data/runs/all-seed$seed/trained" ] || misuse "$unpruned is not there or not finished: run train.sh all --seed $seed --out $out first"
+setting
+
+# learn FLAG...: fairseq-train with those of `setting`
+learn() { train "${setting[@]}" "$@" --no-epoch-checkpoints --log-format json; }
+
+rank() {
+    dsp-fairseq importance "$unpruned" "$data/data-bin" "$1" --json "$run/importance.json" --force "${choice[@]}"
+}
+
+validate() {
+    fairseq-validate "$data/data-bin" --user-dir "$project/dsp_fairseq" --path "$run/checkpoint_last.pt" \
+        --valid-subset valid --max-tokens 2048 >"$1" 2>&1
+}
+
+choose() {
+    claim_run "$1" "${choice[@]}"
+    if [ "${choice[0]}" = --score ]; then
+        local out=$run                               # where stage keeps its logs
+        stage choose rank "$run/checkpoint_last.pt"
+        stage validate validate "$run/validate.txt"
+    else
+        learn --pruning-mode pipelined --finetune-from-model "$unpruned" --max-epoch 1 "${choice[@]}"
+    fi
+}
+
+# without the heads that were not chosen: a step of a fifth of the first training's, for the weights have converged
+tune() {
+    local chosen=$run/checkpoint_last.pt small=$run/small.pt
+    [ -e "$small" ] || dsp-fairseq prune "$chosen" "$small"
+    claim_run "$1" tune "$small" "$tune"
+    learn --finetune-from-model "$small" --pruning-method none --lr 1e-3 --warmup-updates 100 --max-epoch "$tune"
+}
+
+activate python fairseq-train fairseq-generate fairseq-validate dsp-fairseq sacrebleu
+choose "${name:-$method-after-$keep-seed$seed}"
+if [ -n "$tune" ]; then
+    tune "$(basename "$run")-tuned$tune"
+fi
+evaluate

@@ -1,0 +1,185 @@
+"""Collect the runs of train.sh and prune.sh, and show them: scores.csv, results.md, bleu.png.
+
+    python results.py [--out DIR] [--results DIR]
+
+Scores of runs that are no longer there stay in scores.csv; table and picture are made from it alone. A run
+is told by its folder's name: METHOD-K-seedN from scratch, METHOD-after-K-seedN from the unpruned model,
+with -tunedE trained on for E epochs.
+"""
+
+import argparse
+import csv
+import re
+import statistics
+import sys
+from pathlib import Path
+
+import summary
+
+sys.path.insert(0, str(summary.PROJECT))
+
+from dsp_fairseq import pictures  # noqa: E402
+from dsp_fairseq.atomic import writing  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+NAME = re.compile(r"(?P<method>all|[a-z][a-z0-9-]*?)(?P<after>-after)?(?:-(?P<heads>\d+))?-seed(?P<seed>\d+)(?:-tuned(?P<tuned>\d+))?")
+COLUMNS = ("run", "valid_nll", "bleu", "encoder_self", "decoder_self", "decoder_cross")
+HEADS = 36
+# what a run is called in table and picture, in this order; and its colour (Okabe and Ito's)
+SERIES = {
+    ("dsp", "scratch"): ("dsp", "#0072B2"),
+    ("uniform", "scratch"): ("uniform", "#000000"),
+    ("ste", "scratch"): ("ste", "#009E73"),
+    ("dsp-published", "scratch"): ("dsp-published", "#E69F00"),
+    ("dsp", "after"): ("dsp, pipelined", "#0072B2"),
+    ("dsp-published", "after"): ("dsp-published, pipelined", "#E69F00"),
+    ("l0", "after"): ("l0, pipelined", "#CC79A7"),
+    ("michel", "after"): ("gradient importance, at once", "#D55E00"),
+    ("michel-iterative", "after"): ("gradient importance, iterative", "#56B4E9"),
+    ("magnitude", "after"): ("magnitude", "#808080"),
+    ("random", "after"): ("random", "#C0C0C0"),
+}
+ALL = ("all", "scratch")
+
+
+class Run:
+    """One line of scores.csv."""
+
+    def __init__(self, fields: dict):
+        self.fields = fields
+        parts = NAME.fullmatch(fields["run"])
+        self.seed = int(parts["seed"])
+        self.heads = int(parts["heads"] or HEADS)
+        self.epochs = int(parts["tuned"] or 0)
+        self.series = (parts["method"], "after" if parts["after"] else "scratch")
+        self.nll, self.bleu = float(fields["valid_nll"]), float(fields["bleu"])
+
+    @property
+    def label(self) -> str:
+        name = "all heads" if self.series == ALL else SERIES[self.series][0]
+        return f"{name}, tuned {self.epochs} epochs" if self.epochs else name
+
+    @property
+    def order(self):
+        return bool(self.epochs), list(SERIES).index(self.series) if self.series in SERIES else -1
+
+
+def score(folder: Path) -> dict:
+    """The line of a finished run."""
+    run, _, nll, bleu, kept, _, _ = (cell.strip() for cell in summary.row(folder).strip("|").split("|"))
+    return dict(zip(COLUMNS, (run, nll, bleu, *kept.split(" / "))))
+
+
+def is_known(name: str) -> bool:
+    parts = NAME.fullmatch(name)
+    if parts is None:
+        return False
+    series = (parts["method"], "after" if parts["after"] else "scratch")
+    return parts["heads"] is None if series == ALL else series in SERIES and parts["heads"] is not None
+
+
+def collect(runs: Path, scores: Path) -> "list[Run]":
+    """What scores.csv holds and what the finished runs add, sorted; scores.csv is written anew."""
+    lines = {}
+    if scores.exists():
+        with scores.open(encoding="utf-8", newline="") as file:
+            lines = {line["run"]: line for line in csv.DictReader(file)}
+    found = [path for path in sorted(runs.glob("*")) if is_known(path.name) and (path / "sacrebleu.txt").exists()]
+    lines.update((path.name, score(path)) for path in found)
+    if not lines:
+        raise ValueError(f"{runs}: no finished run of train.sh or prune.sh in it, and no {scores}")
+    kept = sorted((Run(line) for line in lines.values()), key=lambda run: (run.order, -run.heads, run.seed))
+    with writing(str(scores), force=True) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(run.fields for run in kept)
+    return kept
+
+
+def cells(runs: "list[Run]") -> "dict[tuple[str, int], list[Run]]":
+    """Runs that differ in nothing but their seed."""
+    found: dict = {}
+    for run in runs:
+        found.setdefault((run.label, run.heads), []).append(run)
+    return found
+
+
+def spread(values: "list[float]", digits: int) -> str:
+    """Mean and range."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f}, {len(values)} seeds)"
+
+
+def markdown(runs: "list[Run]") -> str:
+    found = cells(runs)
+    labels = list(dict.fromkeys(label for label, _ in found if label != "all heads"))
+    counts = sorted({heads for label, heads in found if label != "all heads"}, reverse=True)
+    head = ["| method |" + "".join(f" K = {count} |" for count in counts), "|---|" + "---|" * len(counts)]
+    text = ["# Multi30k, German to English: quality against heads kept of 36", ""]
+    text += ["Made by `examples/multi30k/results.py` from `scores.csv`; the setting is in `examples/multi30k/README.md`.", ""]
+    for title, name, digits in (("BLEU, test_2016_flickr", "bleu", 2), ("Validation nll, base 2 (lower is better)", "nll", 3)):
+        text += [f"## {title}", ""]
+        if ("all heads", HEADS) in found:
+            text += [f"Unpruned: {spread([getattr(run, name) for run in found['all heads', HEADS]], digits)}", ""]
+        text += head
+        for label in labels:
+            values = [[getattr(run, name) for run in found.get((label, count), [])] for count in counts]
+            text.append(f"| {label} |" + "".join(f" {spread(v, digits) if v else ''} |" for v in values))
+        text.append("")
+    return "\n".join(text)
+
+
+def draw(runs: "list[Run]"):
+    """BLEU against heads: the mean over seeds, with a bar from the lowest to the highest; left without, right with tuning."""
+    figure = pictures.new_figure(12.5, 5.5, layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    unpruned = [run.bleu for run in runs if run.series == ALL]
+    for panel, tuned, title in zip(panels, (False, True), ("as chosen", "trained on without the other heads")):
+        if unpruned:
+            panel.axhspan(min(unpruned), max(unpruned), color="#D0D0D0", label="all 36 heads, lowest to highest")
+        _draw_series(panel, [run for run in runs if run.series != ALL and bool(run.epochs) == tuned])
+        panel.set(xlabel="heads kept of 36", title=title, xscale="log")
+        counts = sorted({run.heads for run in runs if run.series != ALL})
+        panel.set_xticks(counts, [str(count) for count in counts], minor=False)
+        panel.set_xticks([], minor=True)
+        panel.grid(axis="y", color="#E8E8E8")
+        panel.spines[["top", "right"]].set_visible(False)
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(fontsize=8, frameon=False, loc="lower right")
+    panels[0].set_ylabel("BLEU, test_2016_flickr")
+    return figure
+
+
+def _draw_series(panel, runs: "list[Run]") -> None:
+    for label in dict.fromkeys(run.label for run in runs):
+        of_label = {heads: found for (name, heads), found in cells(runs).items() if name == label}
+        heads = sorted(of_label)
+        values = [[run.bleu for run in of_label[count]] for count in heads]
+        means = [statistics.mean(v) for v in values]
+        bars = [[m - min(v) for m, v in zip(means, values)], [max(v) - m for m, v in zip(means, values)]]
+        series = of_label[heads[0]][0].series
+        style = "-" if series[1] == "scratch" else "--"
+        panel.errorbar(heads, means, bars, label=label, color=SERIES[series][1], linestyle=style, marker="o", capsize=3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=HERE / "work", help="the folder given to prepare.sh")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="where the three files go")
+    options = parser.parse_args()
+    options.results.mkdir(parents=True, exist_ok=True)
+    runs = collect(options.out / "runs", options.results / "scores.csv")
+    with writing(str(options.results / "results.md"), force=True) as beside:
+        Path(beside).write_text(markdown(runs), encoding="utf-8")
+    pictures.save(draw(runs), str(options.results / "bleu.png"), force=True)
+    print(f"{len(runs)} runs: {options.results}/scores.csv, results.md, bleu.png")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        print(f"results.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,90 @@
+# Sourced by train.sh and prune.sh: the setting of the published figures, and what every run goes through.
+# They set `out` (the folder given to prepare.sh), `seed`, and then `run` (the folder of the run).
+
+source "$here/../common.sh"
+
+# what all trainings share: model, batches, optimiser
+setting() {
+    setting=(
+        --user-dir "$project/dsp_fairseq" --task translation_pruning
+        --criterion dsp_label_smoothed_cross_entropy --label-smoothing 0.1
+        --arch gated_transformer_iwslt_de_en --encoder-layers 3 --decoder-layers 3
+        --encoder-embed-dim 128 --decoder-embed-dim 128 --encoder-ffn-embed-dim 256 --decoder-ffn-embed-dim 256
+        --encoder-attention-heads 4 --decoder-attention-heads 4 --share-all-embeddings
+        --optimizer adam --adam-betas "(0.9, 0.98)" --lr 5e-3 --lr-scheduler inverse_sqrt --warmup-updates 400
+        --dropout 0.1 --weight-decay 1e-4 --max-tokens 2048 --max-epoch 9 --seed "$seed"
+    )
+}
+
+check_number_of_heads() {
+    [ -n "$keep" ] || misuse "the number of heads to keep is missing: say K${1:-}"
+    [[ $keep =~ ^([0-9]+${2:-})$ ]] || misuse "K is $keep: must be a number of heads${1:-}"
+}
+
+check_seed_and_name() {
+    [[ $seed =~ ^[0-9]+$ ]] || misuse "--seed $seed: must be a whole number"
+    [[ $name != */* ]] || misuse "--name $name: must be a plain folder name; --out says where it goes"
+}
+
+# use_data: sets `data`
+use_data() {
+    [ -e "$out/data-bin" ] || misuse "$out/data-bin does not exist: run prepare.sh --out $out first"
+    data=$(cd "$out" && pwd)
+}
+
+# claim_run NAME WORD...: sets `run`. A run folder belongs to one command: other flags must not continue, or pass
+# for, what is there.
+claim_run() {
+    local command
+    run=$data/runs/$1
+    shift
+    lock "$run"
+    command=$(printf '%q ' "$@")
+    if [ -e "$run/checkpoint_last.pt" ]; then
+        [ "$(cat "$run/flags")" = "$command" ] ||
+            misuse "$run was made with other flags (see $run/flags): give this run another --name, or remove that folder"
+    else
+        rm -f "$run/train.log" "$run/train.out"
+        printf '%s\n' "$command" >"$run/flags.partial"
+        mv "$run/flags.partial" "$run/flags"
+    fi
+}
+
+# train FLAG...: an interrupted training goes on from its last epoch
+train() {
+    local started=$SECONDS status=0
+    if [ -e "$run/trained" ]; then
+        say "train: done before, skipped"
+        return
+    fi
+    say "train: $run"
+    fairseq-train "$data/data-bin" --save-dir "$run" --log-file "$run/train.log" "$@" 2>&1 |
+        python "$here/summary.py" --follow "$run/train.out" || status=$?
+    if [ "$status" -ne 0 ]; then
+        [ "$status" -ne 2 ] || { grep -v ' | ' "$run/train.out" | tail -n 1 >&2; exit 2; }   # wrong use, told in one line
+        fail "training failed: $(tail -n 1 "$run/train.out") (all of it: $run/train.out)"
+    fi
+    touch "$run/trained"
+    say "train: $((SECONDS - started)) s"
+}
+
+decode() {
+    fairseq-generate "$data/data-bin" --user-dir "$project/dsp_fairseq" --path "$run/checkpoint_last.pt" \
+        --gen-subset test --beam 5 --batch-size 32 --remove-bpe >"$1"
+}
+
+# hypotheses in the order of the test set, against its tokenised, lower-cased text
+score() {
+    grep '^H-' "$run/generate.txt" | sort -V | cut -f3 >"$run/test.hyp"
+    sacrebleu --tokenize none --force -f text "$data/tok/test_2016_flickr.en" <"$run/test.hyp" >"$1"
+}
+
+# decode, score, and one row of the table
+evaluate() {
+    local out=$run                                   # where stage keeps its logs
+    stage decode decode "$run/generate.txt"
+    stage score score "$run/sacrebleu.txt"
+    tail -n 1 "$run/generate.txt"
+    cat "$run/sacrebleu.txt"
+    python "$here/summary.py" --header "$run"
+}

@@ -1,0 +1,83 @@
+"""The table and picture of the Multi30k runs say what the runs' files say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_checkpoints import masked_checkpoint
+
+from dsp_fairseq import checkpoint
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRIPT = PROJECT / "examples" / "multi30k" / "results.py"
+
+
+def make_run(out, name, nll, bleu):
+    folder = out / "runs" / name
+    folder.mkdir(parents=True)
+    path = str(folder / "checkpoint_last.pt")
+    checkpoint.save(masked_checkpoint(), path, path)
+    (folder / "validate.txt").write_text(f"x | INFO | valid | valid on 'valid' subset | loss 4.1 | nll_loss {nll} | ppl 7\n")
+    (folder / "generate.txt").write_text(f"Generate test with beam=5: BLEU4 = {bleu}, 70.0/50.0/30.0/20.0\n")
+    (folder / "sacrebleu.txt").write_text("BLEU|tok:none = 1.0\n")
+
+
+def results(out, folder):
+    command = [sys.executable, str(SCRIPT), "--out", str(out), "--results", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("multi30k")
+    runs = {
+        "all-seed1": (2.6, 38.0),
+        "dsp-12-seed1": (2.61, 37.5),
+        "dsp-12-seed2": (2.57, 39.0),
+        "dsp-6-seed1": (2.7, 36.0),
+        "michel-after-12-seed1": (2.9, 33.0),
+        "michel-after-12-seed1-tuned3": (2.65, 37.25),
+        "dsp-12-slow": (9.0, 1.0),  # a name of its own: not in the table
+    }
+    for name, (nll, bleu) in runs.items():
+        make_run(out, name, nll, bleu)
+    (out / "runs" / "uniform-12-seed1").mkdir()  # not finished
+    done = results(out, out / "results")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_scores_are_those_of_the_runs(made):
+    lines = (made / "results" / "scores.csv").read_text().splitlines()
+    assert lines[0] == "run,valid_nll,bleu,encoder_self,decoder_self,decoder_cross"
+    assert lines[1:4] == ["all-seed1,2.6,38.0,2,9,6", "dsp-12-seed1,2.61,37.5,2,9,6", "dsp-12-seed2,2.57,39.0,2,9,6"]
+    assert len(lines) == 7
+
+
+def test_table_has_mean_and_range_of_the_seeds(made):
+    text = (made / "results" / "results.md").read_text()
+    assert "| dsp | 38.25 (37.50 to 39.00, 2 seeds) | 36.00 |" in text
+    assert "| dsp | 2.590 (2.570 to 2.610, 2 seeds) | 2.700 |" in text
+    assert "| gradient importance, at once | 33.00 |  |" in text
+    assert "| gradient importance, at once, tuned 3 epochs | 37.25 |  |" in text
+    assert "Unpruned: 38.00" in text and "slow" not in text and "uniform" not in text
+
+
+def test_picture_is_a_png(made):
+    assert (made / "results" / "bleu.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_scores_stay_when_their_runs_are_gone_and_new_ones_replace_them(made, tmp_path):
+    make_run(tmp_path, "dsp-12-seed2", 2.5, 40.0)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "scores.csv").write_bytes((made / "results" / "scores.csv").read_bytes())
+    assert results(tmp_path, folder).returncode == 0
+    text = (folder / "scores.csv").read_text()
+    assert "dsp-12-seed1,2.61,37.5" in text and "dsp-12-seed2,2.5,40.0" in text and "39.0" not in text
+
+
+def test_nothing_to_show_is_one_line(tmp_path):
+    done = results(tmp_path, tmp_path / "results")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "no finished run" in done.stderr
