@@ -12,6 +12,8 @@ usage: prune.sh K [--method M] [--seed N] [--tune E] [--out DIR] [--name NAME] [
                  dsp (default), dsp-published, l0    gates learn for one epoch (--pruning-mode pipelined)
                  michel, michel-iterative            gradient importance, at once or 3 heads at a time
                  magnitude, random                   norm of the weights, or chance
+               or, from runs/dsp-3to24-seedN, made by train.sh 3:24 --seed N:
+                 any-k                               the first K of that training
   --seed N     of the choice, and of the unpruned model that it starts from: runs/all-seedN, made by
                train.sh all --seed N (default 1)
   --tune E     remove the other heads, and train what is left on for E epochs
@@ -47,36 +49,47 @@ case $method in
     michel) choice=(--score gradient) ;;
     michel-iterative) choice=(--score gradient --step 3) ;;
     magnitude | random) choice=(--score "$method" --seed "$seed") ;;
-    *) misuse "--method $method: must be dsp, dsp-published, l0, michel, michel-iterative, magnitude or random" ;;
+    any-k) choice=() ;;
+    *) misuse "--method $method: must be dsp, dsp-published, l0, michel, michel-iterative, magnitude, random or any-k" ;;
 esac
 choice+=(--heads-to-keep "$keep" ${extra[@]+"${extra[@]}"})
 
 use_data
-unpruned=$data/runs/all-seed$seed/checkpoint_last.pt
-[ -e "$data/runs/all-seed$seed/trained" ] || misuse "$unpruned is not there or not finished: run train.sh all --seed $seed --out $out first"
+start=all folder=all
+[ "$method" != any-k ] || start=3:24 folder=dsp-3to24
+folder=$data/runs/$folder-seed$seed
+[ -e "$folder/trained" ] || misuse "$folder is not there or not finished: run train.sh $start --seed $seed --out $out first"
+trained=$folder/checkpoint_last.pt
 setting
 
 # learn FLAG...: fairseq-train with those of `setting`
 learn() { train "${setting[@]}" "$@" --no-epoch-checkpoints --log-format json; }
 
 rank() {
-    dsp-fairseq importance "$unpruned" "$data/data-bin" "$1" --json "$run/importance.json" --force "${choice[@]}"
+    dsp-fairseq importance "$trained" "$data/data-bin" "$1" --json "$run/importance.json" --force "${choice[@]}"
 }
+
+take() { dsp-fairseq prune "$trained" "$1" --force "${choice[@]}"; }
 
 validate() {
     fairseq-validate "$data/data-bin" --user-dir "$project/dsp_fairseq" --path "$run/checkpoint_last.pt" \
         --valid-subset valid --max-tokens 2048 >"$1" 2>&1
 }
 
+# without_training FUNCTION: a function that writes a checkpoint
+without_training() {
+    local out=$run                                   # where stage keeps its logs
+    stage choose "$1" "$run/checkpoint_last.pt"
+    stage validate validate "$run/validate.txt"
+}
+
 choose() {
     claim_run "$1" "${choice[@]}"
-    if [ "${choice[0]}" = --score ]; then
-        local out=$run                               # where stage keeps its logs
-        stage choose rank "$run/checkpoint_last.pt"
-        stage validate validate "$run/validate.txt"
-    else
-        learn --pruning-mode pipelined --finetune-from-model "$unpruned" --max-epoch 1 "${choice[@]}"
-    fi
+    case ${choice[0]} in
+        --pruning-method) learn --pruning-mode pipelined --finetune-from-model "$trained" --max-epoch 1 "${choice[@]}" ;;
+        --score) without_training rank ;;
+        *) without_training take ;;
+    esac
 }
 
 # without the heads that were not chosen: a step of a fifth of the first training's, for the weights have converged

@@ -31,6 +31,7 @@ SERIES = {
     ("uniform", "scratch"): ("uniform", "#000000"),
     ("ste", "scratch"): ("ste", "#009E73"),
     ("dsp-published", "scratch"): ("dsp-published", "#E69F00"),
+    ("any-k", "after"): ("dsp, any K of 3 to 24 from one training", "#F0E442"),
     ("dsp", "after"): ("dsp, pipelined", "#0072B2"),
     ("dsp-published", "after"): ("dsp-published, pipelined", "#E69F00"),
     ("l0", "after"): ("l0, pipelined", "#CC79A7"),

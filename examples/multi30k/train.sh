@@ -6,8 +6,9 @@ source "$here/runs.sh"
 
 usage() {
     cat <<EOF
-usage: train.sh K|all [--method M] [--seed N] [--out DIR] [--name NAME] [-- FLAGS OF fairseq-train]
-  K            heads of the whole model to keep, 0 to 36; all: the unpruned model
+usage: train.sh K|LO:HI|all [--method M] [--seed N] [--out DIR] [--name NAME] [-- FLAGS OF fairseq-train]
+  K            heads of the whole model to keep, 0 to 36; all: the unpruned model; LO:HI: every update draws its
+               own K, and prune.sh --method any-k takes any of them from this one training
   --method M   dsp (default), dsp-published, ste or uniform
   --seed N     default 1
   --out DIR    the folder given to prepare.sh (default: examples/multi30k/work)
@@ -30,13 +31,14 @@ while [ $# -gt 0 ]; do
         *) [ -z "$keep" ] || misuse "one K is needed, not two ($keep and $1)"; keep=$1; shift ;;
     esac
 done
-check_number_of_heads ", or all for the unpruned model" "|all"
+check_number_of_heads ", a range LO:HI, or all for the unpruned model" "|[0-9]+:[0-9]+|all"
 check_seed_and_name
 
 pruning=(--pruning-method "$method" --heads-to-keep "$keep")
+[[ $keep != *:* ]] || pruning=(--pruning-method "$method" --heads-to-keep-range "$keep")
 [ "$method" != dsp-published ] ||
     pruning+=(--initial-temperature 0.1 --final-temperature 1e-8 --cooldown-updates 1070 --pruning-lr 0.2)
-default_name=$method-$keep-seed$seed
+default_name=$method-${keep/:/to}-seed$seed
 if [ "$keep" = all ]; then
     [ "$method" = dsp ] || misuse "--method $method: does not go with all, which prunes nothing; give a number of heads"
     pruning=(--pruning-method none)
