@@ -38,8 +38,11 @@ HEADS = {"multi30k": 36, "iwslt": 72}
 WARM_UP = 3  # updates of each variant that are not counted
 
 
-def variants(heads: int, updates: int) -> "dict[str, list[str]]":
-    """Flags of each variant; K is a third of the heads; ``updates`` are those of all runs together."""
+def variants(heads: int, updates: int, trained: str) -> "dict[str, list[str]]":
+    """Flags of each variant; K is a third of the heads.
+
+    ``updates`` are those of all runs together; ``trained`` is a checkpoint of the stock model.
+    """
     stock = ["--arch", "transformer_iwslt_de_en", "--criterion", "label_smoothed_cross_entropy"]
     gated = ["--user-dir", str(PROJECT / "dsp_fairseq"), "--arch", "gated_transformer_iwslt_de_en"]
     gated += ["--task", "translation_pruning", "--criterion", "dsp_label_smoothed_cross_entropy"]
@@ -52,6 +55,12 @@ def variants(heads: int, updates: int) -> "dict[str, list[str]]":
         "dsp, settled": [*third, "--search-updates", "1"],
         "dsp-published": [*third, "--pruning-method", "dsp-published"],
         "ste": [*third, "--pruning-method", "ste"],
+        "l0": [*third, "--pruning-method", "l0", "--l0-penalty", "0.01"],
+        "dsp, any K": [*gated, "--heads-to-keep-range", f"{heads // 9}:{heads // 3}", "--search-updates", "1"],
+        "dsp, pipelined": [
+            *(*third, "--search-updates", str(updates)),
+            *("--pruning-mode", "pipelined", "--finetune-from-model", trained),
+        ],
         "uniform": [*third, "--pruning-method", "uniform"],
     }
 
@@ -89,14 +98,16 @@ def main() -> None:
     torch.set_num_threads(1)
     metrics.reset()
     total = WARM_UP + given.runs * given.updates
+    shape = [*SHAPES[given.shape], "--max-tokens", given.max_tokens, "--max-update", str(total + 1)]
+    trainers = {}
     with tempfile.TemporaryDirectory() as folder:
-        trainers = {
-            name: trainer_of(
-                given.data, [*SHAPES[given.shape], "--max-tokens", given.max_tokens, *flags], folder
-            )
-            for name, flags in variants(HEADS[given.shape], total).items()
-            if name == "stock" or not given.only or name in given.only
-        }
+        trained = f"{folder}/stock.pt"
+        for name, flags in variants(HEADS[given.shape], total, trained).items():
+            if name == "stock" or not given.only or name in given.only:
+                trainers[name] = trainer_of(given.data, [*shape, *flags], folder)
+            if name == "stock":
+                trainers[name].consolidate_optimizer()
+                trainers[name].save_checkpoint(trained, {"train_iterator": {"epoch": 1}})
     batches = batches_of(trainers["stock"], WARM_UP + given.updates)
     for trainer in trainers.values():
         for batch in batches[:WARM_UP]:
