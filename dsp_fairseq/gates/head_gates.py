@@ -47,6 +47,7 @@ class HeadGates(nn.Module):
         self.seed = seed
         self.update = 0
         self.register_buffer("logits", self.method.initial_logits(inventory))
+        self._initial_logits = self.logits.clone()
         self.logits.requires_grad_(self.method.learns)
         self.adam = LogitAdam(inventory.heads, rate, self.method.pooled)
         # update at which the choice is final; 0 while unknown
@@ -94,7 +95,8 @@ class HeadGates(nn.Module):
         if update != self.update:
             self._drawn = None
         self.update = update
-        if update == 0:  # a training begins, from a checkpoint perhaps: its search is a new one
+        if update == 0:  # a training begins, from a checkpoint perhaps: its choice is a new one
+            self.logits.data.copy_(self._initial_logits)
             self.adam.restart()
             if self._planned_search:
                 self._end_search_at(self._planned_search)

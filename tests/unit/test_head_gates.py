@@ -132,6 +132,22 @@ def test_a_restarted_search_forgets_the_old_one():
     gates.set_num_updates(0)
     assert gates.adam.steps == 0 and not gates.settled
     assert gates.method.search_updates == 50
+    assert torch.equal(gates.logits, gates_of(search_updates=50).logits)
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_a_training_from_a_checkpoint_chooses_anew(method):
+    """Its logits ranked the heads of another training; after the first update they are this one's."""
+    gates = gates_of(method)
+    expected = gates.logits.detach().clone()
+    state = gates.state_dict()
+    state["logits"] = torch.randn(HEADS, dtype=torch.float64)
+    gates.load_state_dict(state)
+    gates.set_num_updates(0)
+    assert torch.equal(gates.logits.detach(), expected) and gates.logits.requires_grad == RECIPES[method].learns
+    gates.set_num_updates(7)
+    gates.load_state_dict(state)
+    assert torch.equal(gates.logits.detach(), state["logits"])
 
 
 def test_an_overflow_leaves_no_trace():
@@ -275,7 +291,7 @@ def test_uniform_prior_makes_the_start_uniform():
 
 
 def test_a_search_is_not_taken_from_a_model_that_had_none_nor_from_an_older_training():
-    """Fine-tuning: weights and logits are the checkpoint's, the schedule is the new training's."""
+    """Fine-tuning: the weights are the checkpoint's, choice and schedule are the new training's."""
     for begun in (gates_of("none", HEADS), gates_of("dsp", 5, search_updates=None)):
         begun.plan(3)
         tuned = gates_of("dsp", 5, search_updates=None)
