@@ -90,7 +90,7 @@ class PruningConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "constant learning rate of the importance logits, whatever --lr-scheduler does "
-            "(default: 0.05 with dsp; 0.2 with dsp-published and ste)"
+            "(default: 0.05 with dsp and l0; 0.2 with dsp-published, ste, and dsp with --pruning-mode pipelined)"
         },
     )
     search_updates: Optional[int] = field(
@@ -112,7 +112,7 @@ class PruningConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "dsp: by how much the first logit of a block exceeds the second, and so on, at "
-            "the start; 0 starts without a preference (default: 4.0)"
+            "the start; 0 starts without a preference (default: 4.0; 0 with --pruning-mode pipelined)"
         },
     )
     initial_temperature: Optional[float] = field(
@@ -142,11 +142,9 @@ class PruningConfig(FairseqDataclass):
             }
         )
         recipe = RECIPES.get(config.pruning_method)
-        for name, value in (recipe.defaults if recipe else {}).items():
+        for name, value in (recipe.defaults_of(config.pruning_mode) if recipe else {}).items():
             if getattr(config, name) is None:
                 setattr(config, name, value)
-        if config.pruning_mode == "pipelined" and "search_warmup_updates" in (recipe.defaults if recipe else {}):
-            config.search_warmup_updates = config.search_warmup_updates or 0  # no weights to warm up
         return config
 
     @property
@@ -168,8 +166,12 @@ class Recipe(NamedTuple):
     """How a method is built, the options that it reads and their defaults."""
 
     build: Callable[[PruningConfig, int, int], Method]
-    defaults: dict
+    defaults: Dict[str, Any]
     learns: bool = True
+    pipelined: Dict[str, Any] = {}  # where that mode has other defaults
+
+    def defaults_of(self, mode: str) -> Dict[str, Any]:
+        return {**self.defaults, **self.pipelined} if mode == "pipelined" else self.defaults
 
 
 RECIPES = {
@@ -193,6 +195,8 @@ RECIPES = {
             "final_temperature": 0.2,
             "cooldown_updates": None,
         },
+        # trained heads of a block differ, their weights need no warm-up, and there is little time
+        pipelined={"pruning_lr": 0.2, "search_warmup_updates": 0, "uniform_prior": 0.0},
     ),
     "dsp-published": Recipe(
         lambda o, heads, keep: PublishedDsp(

@@ -113,5 +113,11 @@ def test_defaults_depend_on_the_method():
         for method in ("dsp-published", "ste", "uniform")
     }
     assert rate == {"dsp-published": 0.2, "ste": 0.2, "uniform": 0.0}
+    later = PruningConfig.from_args(Namespace(pruning_method="dsp", pruning_mode="pipelined"))
+    first = PruningConfig.from_args(Namespace(pruning_method="dsp"))
+    assert (first.rate, first.uniform_prior, first.search_warmup_updates) == (0.05, 4.0, None)
+    assert (later.rate, later.uniform_prior, later.search_warmup_updates) == (0.2, 0.0, 0)
+    said = PruningConfig.from_args(Namespace(pruning_method="dsp", pruning_mode="pipelined", uniform_prior=1.0))
+    assert said.uniform_prior == 1.0
     given = PruningConfig.from_args(Namespace(pruning_method="ste", pruning_lr=0.7))
     assert given.rate == 0.7
