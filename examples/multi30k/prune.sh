@@ -42,12 +42,14 @@ check_number_of_heads
 check_seed_and_name
 [[ $tune =~ ^([1-9][0-9]*)?$ ]] || misuse "--tune $tune: must be a number of epochs, 1 or more"
 
+gradient=(--score gradient --normalise none --subset train --sentences 1000)
 case $method in
     dsp) choice=(--pruning-method dsp) ;;
     dsp-published) choice=(--pruning-method dsp-published --cooldown-updates 250) ;;
     l0) choice=(--pruning-method l0 --l0-penalty 0.02) ;;
-    michel) choice=(--score gradient) ;;
-    michel-iterative) choice=(--score gradient --step 3) ;;
+    # not the validation set: the table scores on it
+    michel) choice=("${gradient[@]}") ;;
+    michel-iterative) choice=("${gradient[@]}" --step 3) ;;
     magnitude | random) choice=(--score "$method" --seed "$seed") ;;
     any-k) choice=() ;;
     *) misuse "--method $method: must be dsp, dsp-published, l0, michel, michel-iterative, magnitude, random or any-k" ;;
