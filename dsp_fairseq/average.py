@@ -75,6 +75,6 @@ def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[
     if wrong:
         name = wrong[0]
         yield (
-            f"{path}: {name} is {list(theirs.get(name, []))}, in {first_path} it is {list(shapes.get(name, []))} (and {len(wrong) - 1} "
-            f"more such differences); {remedy}"
+            f"{path}: {name} is {list(theirs.get(name, []))}, in {first_path} it is {list(shapes.get(name, []))} "
+            f"(and {len(wrong) - 1} more such differences); {remedy}"
         )

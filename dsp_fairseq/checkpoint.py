@@ -31,7 +31,8 @@ def save(state: Dict[str, Any], beside: str, out: str) -> None:
     try:
         torch.save(state, beside)
     except RuntimeError as error:  # torch's writer says no more than that
-        raise Failed(f"{out}: could not be written, probably because the disk is full; nothing is left of it") from error
+        problem = f"{out}: could not be written, probably because the disk is full; nothing is left of it"
+        raise Failed(problem) from error
 
 
 def model_options(state: Dict[str, Any]) -> Namespace:

@@ -94,7 +94,8 @@ def _precision_problems(args: Namespace) -> List[str]:
     if on_gpu or getattr(args, "fp16_no_flatten_grads", False):
         return []
     return [
-        f"--{name}: without a GPU it also needs --fp16-no-flatten-grads; or say --memory-efficient-{name}, or leave it out"
+        f"--{name}: without a GPU it also needs --fp16-no-flatten-grads; or say --memory-efficient-{name}, or leave "
+        "it out"
         for name in ("fp16", "bf16")
         if getattr(args, name, False) and not getattr(args, f"memory_efficient_{name}", False)
     ]

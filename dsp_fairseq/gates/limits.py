@@ -15,9 +15,10 @@ _AHEAD = 1e6  # what a head is raised by that must be chosen; far above any logi
 class Limits:
     """At least ``floor`` and at most ``cap`` heads in every block; a block smaller than that keeps all.
 
-    Blocks that are ``fixed`` keep all their heads. All this is said to the choice of k heads as numbers added to their scores: minus infinity rules a
-    head out (those of a block beyond its first ``cap``), a large number makes sure of it (the first
-    ``floor`` of a block). The k largest are then the k heads of largest sum that the limits allow.
+    Blocks that are ``fixed`` keep all their heads. All this is said to the choice of k heads as numbers
+    added to their scores: minus infinity rules a head out (those of a block beyond its first ``cap``), a
+    large number makes sure of it (the first ``floor`` of a block). The k largest are then the k heads of
+    largest sum that the limits allow.
     """
 
     sizes: Tuple[int, ...]  # heads per block, in flat order

@@ -27,7 +27,8 @@ def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callab
     said["arch"] = said.pop("_name")
     known = _defaults(add_args)
     unknown = sorted(set(said) - {"arch", *known["names"]})
-    refuse(f"model.{name}: unknown option of {said['arch']}; see fairseq-train --arch {said['arch']} --help" for name in unknown)
+    remedy = f"see fairseq-train --arch {said['arch']} --help"
+    refuse(f"model.{name}: unknown option of {said['arch']}; {remedy}" for name in unknown)
     options = Namespace(**{**known["values"], **said})
     shape(options)
     everything = Namespace(**{**_of_the_training(cfg), **vars(options)})

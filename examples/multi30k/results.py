@@ -22,9 +22,12 @@ from dsp_fairseq import pictures  # noqa: E402
 from dsp_fairseq.atomic import writing  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-NAME = re.compile(r"(?P<method>all|[a-z][a-z0-9-]*?)(?P<after>-after)?(?:-(?P<heads>\d+))?-seed(?P<seed>\d+)(?:-tuned(?P<tuned>\d+))?")
+NAME = re.compile(
+    r"(?P<method>all|[a-z][a-z0-9-]*?)(?P<after>-after)?(?:-(?P<heads>\d+))?-seed(?P<seed>\d+)(?:-tuned(?P<tuned>\d+))?"
+)
 COLUMNS = ("run", "valid_nll", "bleu", "encoder_self", "decoder_self", "decoder_cross")
 HEADS = 36
+TABLES = (("BLEU, test_2016_flickr", "bleu", 2), ("Validation nll, base 2 (lower is better)", "nll", 3))
 # what a run is called in table and picture, in this order; and its colour (Okabe and Ito's)
 SERIES = {
     ("dsp", "scratch"): ("dsp", "#0072B2"),
@@ -119,8 +122,8 @@ def markdown(runs: "list[Run]") -> str:
     counts = sorted({heads for label, heads in found if label != "all heads"}, reverse=True)
     head = ["| method |" + "".join(f" K = {count} |" for count in counts), "|---|" + "---|" * len(counts)]
     text = ["# Multi30k, German to English: quality against heads kept of 36", ""]
-    text += ["Made by `examples/multi30k/results.py` from `scores.csv`; the setting is in `examples/multi30k/README.md`.", ""]
-    for title, name, digits in (("BLEU, test_2016_flickr", "bleu", 2), ("Validation nll, base 2 (lower is better)", "nll", 3)):
+    text += ["Made by `results.py` from `scores.csv`; the setting is in the README of `examples/multi30k`.", ""]
+    for title, name, digits in TABLES:
         text += [f"## {title}", ""]
         if ("all heads", HEADS) in found:
             text += [f"Unpruned: {spread([getattr(run, name) for run in found['all heads', HEADS]], digits)}", ""]
@@ -133,7 +136,7 @@ def markdown(runs: "list[Run]") -> str:
 
 
 def draw(runs: "list[Run]"):
-    """BLEU against heads: the mean over seeds, with a bar from the lowest to the highest; left without, right with tuning."""
+    """BLEU against heads: means over seeds, bars from lowest to highest; left as chosen, right trained on."""
     figure = pictures.new_figure(12.5, 5.5, layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     unpruned = [run.bleu for run in runs if run.series == ALL]

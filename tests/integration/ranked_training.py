@@ -1,4 +1,4 @@
-"""`fairseq-train` as one of several processes, which leaves the state of its gates: ranked_training.py FOLDER FLAGS..."""
+"""`fairseq-train` as one of several processes, which leaves its gates in FOLDER: ranked_training.py FOLDER FLAGS..."""
 
 import os
 import sys

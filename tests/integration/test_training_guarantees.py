@@ -35,7 +35,7 @@ def assert_same_state(one, other):
     assert one.keys() == other.keys()
     for part in {"model", "last_optimizer_state", "optimizer_history"} & one.keys():
         # a restart adds to the history, whose last entry is now
-        ones, others = (flat(state[part][-1] if part == "optimizer_history" else state[part]) for state in (one, other))
+        ones, others = (flat(s[part][-1] if part == "optimizer_history" else s[part]) for s in (one, other))
         assert ones.keys() == others.keys()
         different = [name for name, value in ones.items() if not _equal(value, others[name])]
         assert different == []
@@ -47,7 +47,8 @@ def _equal(one, other):
 
 def losses(done):
     lines = logged(done, "train_inner")
-    return {line["num_updates"]: (line["loss"], line["gnorm"], line["temperature"], line["heads_kept"]) for line in lines}
+    shown = ("loss", "gnorm", "temperature", "heads_kept")
+    return {line["num_updates"]: [line[name] for name in shown] for line in lines}
 
 
 def killed(corpus, folder, part, number):
@@ -102,8 +103,8 @@ def test_half_precision_chooses_in_64_bit_at_its_own_rate(run, corpus, tmp_path,
     assert model["gates.logits"].dtype == model["gates.adam.mean"].dtype == torch.float64
     assert float(model["gates.adam.steps"]) == 6
     weight = model["encoder.layers.0.fc1.weight"]  # fairseq saves float32, whatever it trained in
-    kind = {"amp": torch.float32, "bf16": torch.bfloat16, "memory-efficient-bf16": torch.bfloat16}.get(precision, torch.half)
-    assert torch.equal(weight, weight.to(kind).float())
+    kinds = {"amp": torch.float32, "bf16": torch.bfloat16, "memory-efficient-bf16": torch.bfloat16}
+    assert torch.equal(weight, weight.to(kinds.get(precision, torch.half)).float())
     # noise and schedule are the same, so the logits are too, up to the rounding of gradients
     expected = in_full_precision["gates.logits"]
     assert expected.abs().max() > 0.5
