@@ -7,7 +7,7 @@ from typing import List, Optional
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from . import __version__
-from .commands import average, bench, export, importance, prune, report, user_dir
+from .commands import average, bench, export, importance, prune, report, sweep, user_dir
 from .errors import BadInput, Failed
 
 COMMANDS = {
@@ -18,6 +18,7 @@ COMMANDS = {
     "export": export,
     "report": report,
     "bench": bench,
+    "sweep": sweep,
 }
 
 

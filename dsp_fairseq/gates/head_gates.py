@@ -47,7 +47,8 @@ class HeadGates(nn.Module):
         self.seed = seed
         self.update = 0
         self.register_buffer("logits", self.method.initial_logits(inventory))
-        self._initial_logits = self.logits.clone()
+        # some methods start at random; those that do not learn always start, and stay, at the same logits
+        self._start = self.logits.clone() if self.method.learns else None
         self.logits.requires_grad_(self.method.learns)
         self.adam = LogitAdam(inventory.heads, rate, self.method.pooled)
         # update at which the choice is final; 0 while unknown
@@ -96,7 +97,8 @@ class HeadGates(nn.Module):
             self._drawn = None
         self.update = update
         if update == 0:  # a training begins, from a checkpoint perhaps: its choice is a new one
-            self.logits.data.copy_(self._initial_logits)
+            start = self.method.initial_logits(self.inventory) if self._start is None else self._start
+            self.logits.data.copy_(start)
             self.adam.restart()
             if self._planned_search:
                 self._end_search_at(self._planned_search)

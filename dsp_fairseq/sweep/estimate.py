@@ -1,0 +1,141 @@
+"""How long a sweep takes: from its finished cells, and before there are any from the size of the trainings."""
+
+import glob
+import math
+import os
+import statistics
+import struct
+import time
+from argparse import Namespace
+from functools import lru_cache
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from . import logs, records
+from .plan import Cell
+
+# times the time of the products of matrices alone, and seconds on top for each update: what the quick start's model
+# took on one busy core; of larger models the first counts, of small ones the second
+_OVERHEAD, _PER_UPDATE = 1.2, 0.08
+_START = 8.0  # seconds until the two commands of a cell have loaded everything
+_FILLED = 0.8  # of --max-tokens, on both sides of a batch
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8}  # of fairseq's codes for types of whole numbers
+
+
+class Estimate(NamedTuple):
+    """Seconds of the whole sweep, None when nothing tells; and what they are told from."""
+
+    seconds: Optional[float]
+    basis: str
+
+
+def estimate(cells: List[Cell], arguments: Dict[str, Namespace], jobs: int) -> Estimate:
+    """Of what is left to do; ``arguments`` are those of the cells that are not decoded yet, by name."""
+    found = {cell.name: records.read(cell) for cell in cells}
+    left = [cell for cell in cells if not found[cell.name].decoded]
+    if not left:
+        return Estimate(0.0, "all cells are done")
+    done = [record for record in found.values() if record.decoded and record.trained]
+    if done:
+        train = statistics.mean(record.train_seconds for record in done)
+        generate = statistics.mean(record.generate_seconds for record in done)
+        times = [_left(cell, found[cell.name], train) + generate for cell in left]
+        return Estimate(_side_by_side(times, jobs), f"from {len(done)} of {len(cells)} cells, which are done")
+    try:
+        times = [
+            _START + (0.0 if found[name].trained else _left(cell, found[name], training_seconds(arguments[name])))
+            for name, cell in ((cell.name, cell) for cell in left)
+        ]
+    except (LookupError, OSError, struct.error, TypeError) as error:
+        return Estimate(None, f"unknown until the first cell is done ({error or type(error).__name__})")
+    basis = "a guess from the trainings' size and this machine's speed, within a factor of 3; decoding comes on top"
+    return Estimate(_side_by_side(times, jobs), basis)
+
+
+def _left(cell: Cell, record: records.Record, seconds: float) -> float:
+    return 0.0 if record.trained else seconds * (1 - logs.progress(cell).share)
+
+
+def _side_by_side(times: List[float], jobs: int) -> float:
+    """Each job takes the next cell as soon as it is free."""
+    ends = [0.0] * jobs
+    for seconds in times:
+        ends[ends.index(min(ends))] += seconds
+    return max(ends)
+
+
+def training_seconds(arguments: Namespace) -> float:
+    """Of one training on one core, or on the GPU; raises LookupError when its length cannot be known."""
+    batch = _batch_tokens(arguments) * arguments.update_freq[0]
+    updates = [arguments.max_update] if arguments.max_update else []
+    if arguments.max_epoch:
+        updates.append(arguments.max_epoch * math.ceil(_corpus(arguments)[1] / batch))
+    if not updates:
+        raise LookupError("without --max-update and --max-epoch nobody knows when a training ends")
+    # forward and backward take 6 operations for each weight and word
+    operations = 6 * batch * _weights(arguments)
+    shape = arguments.encoder_embed_dim, arguments.encoder_ffn_embed_dim
+    return min(updates) * (_OVERHEAD * operations / _operations_per_second(*shape, arguments.cpu) + _PER_UPDATE)
+
+
+def _batch_tokens(arguments: Namespace) -> float:
+    if arguments.max_tokens:
+        return _FILLED * arguments.max_tokens
+    sentences, tokens = _corpus(arguments)
+    return arguments.batch_size * tokens / sentences
+
+
+def _weights(arguments: Namespace) -> float:
+    """That multiply every word: both stacks and the output."""
+    total = 0
+    for side, attentions in (("encoder", 1), ("decoder", 2)):
+        width, inner = (getattr(arguments, f"{side}_{part}") for part in ("embed_dim", "ffn_embed_dim"))
+        total += getattr(arguments, f"{side}_layers") * (4 * attentions * width**2 + 2 * width * inner)
+    return total + arguments.decoder_embed_dim * _vocabulary(arguments)
+
+
+def _vocabulary(arguments: Namespace) -> int:
+    """Lines of the largest dictionary."""
+    paths = glob.glob(os.path.join(glob.escape(_data(arguments)), "dict.*.txt"))
+    counts = []
+    for path in paths:
+        with open(path, "rb") as file:
+            counts.append(sum(1 for _ in file))
+    return max(counts)
+
+
+def _corpus(arguments: Namespace) -> Tuple[int, float]:
+    """Sentences of the training set, and words of its longer side."""
+    pattern = os.path.join(glob.escape(_data(arguments)), f"{arguments.train_subset}.*.idx")
+    sentences, words = 0, []
+    for path in glob.glob(pattern):
+        with open(path, "rb") as file:
+            head = file.read(26)  # fairseq's MMapIndexedDataset: magic (9), version (8), type (1), sentences (8)
+        kind, sentences = struct.unpack("<BQ", head[17:])
+        words.append(os.path.getsize(f"{path[:-4]}.bin") / _BYTES[kind])
+    if not words:
+        raise LookupError(f"no {pattern}")
+    return sentences, max(words)
+
+
+def _data(arguments: Namespace) -> str:
+    return arguments.data.split(os.pathsep)[0]
+
+
+@lru_cache(maxsize=None)
+def _operations_per_second(width: int, inner: int, cpu: bool, seconds: float = 0.2) -> float:
+    """Of products of matrices of the size of a feed-forward layer."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() and not cpu else "cpu"
+    threads, words = torch.get_num_threads(), 1024
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))  # as the children
+    left, right = torch.rand(words, width, device=device), torch.rand(width, inner, device=device)
+    try:
+        (left @ right)[0, 0].item()  # waits for a GPU
+        start, count = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            (left @ right)[0, 0].item()
+            count += 1
+        return 2 * words * width * inner * count / (time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)

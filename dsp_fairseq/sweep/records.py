@@ -1,0 +1,103 @@
+"""What is done of a cell: the file cell.json in its folder."""
+
+import json
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ..atomic import writing
+from ..errors import BadInput
+from .plan import Cell
+
+
+class Record(NamedTuple):
+    """Everything but the flags; None: not yet known."""
+
+    train_seconds: Optional[float] = None  # of the finished training, restarts included
+    generate_seconds: Optional[float] = None
+    jobs: Optional[int] = None  # cells at a time while it was decoded
+    kept: Optional[Dict[str, List[int]]] = None  # head indices by block
+    heads: Optional[Dict[str, int]] = None  # of each block before anything was pruned
+
+    @property
+    def trained(self) -> bool:
+        return self.train_seconds is not None
+
+    @property
+    def decoded(self) -> bool:
+        return self.generate_seconds is not None
+
+
+def read(cell: Cell) -> Record:
+    """What was recorded, as far as the files that it speaks of are still there."""
+    stored = _stored(cell)
+    record = Record(**{name: stored[name] for name in Record._fields if name in stored})
+    if record.decoded and not os.path.isfile(cell.translations):
+        record = record._replace(generate_seconds=None)
+    if record.trained and not record.decoded and not os.path.isfile(cell.checkpoint):
+        record = record._replace(train_seconds=None)
+    return record
+
+
+def write(cell: Cell, record: Record) -> None:
+    content = {"flags": cell.flags, **record._asdict()}
+    with writing(cell.file("cell.json"), force=True) as beside, open(beside, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+
+
+def problems(cells: List[Cell]) -> List[str]:
+    """Folders that hold something else than these cells, a line each."""
+    found = []
+    for cell in cells:
+        if not os.path.isdir(cell.folder):
+            continue
+        try:
+            stored = _stored(cell)
+        except BadInput as problem:
+            found.append(str(problem))
+            continue
+        if stored:
+            found += _differences(cell, stored.get("flags", {}))
+        elif os.listdir(cell.folder):
+            found.append(f"{cell.folder}: holds something else than a cell of a sweep; {_REMEDY}")
+    return found
+
+
+_REMEDY = "remove this folder, or choose another one with --out"
+
+
+def _differences(cell: Cell, made: Dict[str, Any]) -> List[str]:
+    """One line about the first way in which the flags are others."""
+    if made == cell.flags:
+        return []
+    for key, now in cell.flags.items():
+        then = made.get(key)
+        if then != now:
+            break
+    if isinstance(now, list) and isinstance(then, list):
+        then, now = (" ".join(w) for w in (_only(then, now), _only(now, then)))
+    return [f"{cell.folder}: was made with other flags ({key}: {then or 'nothing'}, now {now or 'nothing'}); {_REMEDY}"]
+
+
+def _only(words: List[str], others: List[str]) -> List[str]:
+    """The words without what both have at their beginning and at their end; a value brings its flag."""
+    start = next((i for i, pair in enumerate(zip(words, others)) if pair[0] != pair[1]), min(len(words), len(others)))
+    if start < len(words) and start > 0 and not words[start].startswith("--"):
+        start -= 1
+    rest, other = words[start:], others[start:]
+    while rest and other and rest[-1] == other[-1]:
+        rest, other = rest[:-1], other[:-1]
+    return rest
+
+
+def _stored(cell: Cell) -> Dict[str, Any]:
+    path = cell.file("cell.json")
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            stored = json.load(file)
+        if not isinstance(stored, dict):
+            raise ValueError
+    except ValueError as error:
+        raise BadInput(f"{path}: is damaged; {_REMEDY}") from error
+    return stored

@@ -1,0 +1,141 @@
+"""The figures of every finished cell."""
+
+import csv
+import io
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ..errors import BadInput, Failed
+from ..inventory import KINDS
+from . import logs, records
+from .config import UNPRUNED, Config
+from .plan import Cell
+from .records import Record
+
+
+class Row(NamedTuple):
+    """One line of results.csv, and which heads the cell keeps."""
+
+    cell: Cell
+    record: Record
+    bleu: float
+    speed: logs.Speed
+    valid_nll: Optional[float]
+
+    @property
+    def heads(self) -> int:
+        return sum(map(len, self.record.kept.values()))
+
+    @property
+    def original_heads(self) -> int:
+        return sum(self.record.heads.values())
+
+    @property
+    def per_kind(self) -> Dict[str, int]:
+        return {
+            kind: sum(len(kept) for block, kept in self.record.kept.items() if block.rpartition(".")[0] == kind)
+            for kind in KINDS
+        }
+
+
+class Results(NamedTuple):
+    """All that the table and the pictures are made from."""
+
+    rows: List[Row]
+    signature: str  # of BLEU
+
+    @property
+    def unpruned(self) -> List[Row]:
+        return [row for row in self.rows if row.cell.method == UNPRUNED]
+
+    @property
+    def methods(self) -> List[str]:
+        return list(dict.fromkeys(row.cell.method for row in self.rows if row.cell.method != UNPRUNED))
+
+    def of(self, method: str) -> Dict[str, List[Row]]:
+        """The rows of a method by what --heads-to-keep says, from many heads to few: one row a seed."""
+        rows = sorted((row for row in self.rows if row.cell.method == method), key=lambda row: -row.heads)
+        found: Dict[str, List[Row]] = {}
+        for row in rows:
+            found.setdefault(row.cell.heads_to_keep, []).append(row)
+        return found
+
+
+def collect(cells: List[Cell], config: Config) -> Tuple[Results, List[str]]:
+    """The results of what is done, and a line for each cell whose files do not tell them."""
+    score = _Score(config)
+    rows, problems = [], []
+    for cell in cells:
+        record = records.read(cell)
+        if not record.decoded:
+            continue
+        try:
+            record = _with_heads(cell, record)
+            rows.append(Row(cell, record, score.of(cell), logs.speed(cell), logs.valid_nll(cell)))
+        except (Failed, BadInput) as problem:
+            problems += str(problem).splitlines()
+    return Results(rows, score.signature), problems
+
+
+def _with_heads(cell: Cell, record: Record) -> Record:
+    """Read once: the checkpoint may be removed afterwards."""
+    if record.kept is not None:
+        return record
+    from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+
+    from ..checkpoint import kept_heads
+
+    try:
+        found = kept_heads(cell.checkpoint)
+    except BadCheckpoint as problem:
+        raise Failed(f"{cell.name}: {problem}") from problem
+    heads = {block.name: block.original_heads for block in found.inventory.blocks}
+    record = record._replace(kept=found.inventory.keeping(found.mask.tolist()).indices(), heads=heads)
+    records.write(cell, record)
+    return record
+
+
+class _Score:
+    """BLEU of a cell, and how it was counted."""
+
+    def __init__(self, config: Config):
+        if config.reference is None:
+            import fairseq
+
+            self.signature = f"BLEU4 of fairseq-generate {fairseq.__version__}, of the words as they are in the data"
+            self.of = logs.bleu4
+            return
+        from sacrebleu.metrics import BLEU
+
+        with open(config.reference, encoding="utf-8") as file:
+            self.reference = file.read().splitlines()
+        self.path, self.metric, self.of = config.reference, BLEU(), self._sacrebleu
+        self.metric.corpus_score(self.reference, [self.reference])  # only then has it a signature
+        self.signature = f"sacreBLEU {self.metric.get_signature()}"
+
+    def _sacrebleu(self, cell: Cell) -> float:
+        texts = logs.hypotheses(cell)
+        if len(texts) != len(self.reference):
+            raise Failed(
+                f"{cell.name}: {cell.translations} has {len(texts)} translations, score.sacrebleu {self.path} "
+                f"{len(self.reference)} lines; name the reference of what fairseq-generate translates"
+            )
+        return self.metric.corpus_score(texts, [self.reference]).score
+
+
+def as_csv(results: Results) -> str:
+    """A line per cell, kept heads by kind."""
+    text = io.StringIO()
+    kinds = [kind.replace(".", "_") for kind in KINDS]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["cell", "method", "heads_to_keep", "seed", "heads", "bleu", "valid_nll", "sentences_per_second"]
+        + ["tokens_per_second", "train_seconds", "generate_seconds", "jobs", *kinds]
+    )
+    for row in results.rows:
+        cell, record = row.cell, row.record
+        writer.writerow(
+            [cell.name, cell.method, cell.heads_to_keep or "", cell.seed, row.heads, f"{row.bleu:.2f}", row.valid_nll]
+            + [row.speed.sentences_per_second, row.speed.tokens_per_second, record.train_seconds]
+            + [record.generate_seconds, record.jobs, *row.per_kind.values()]
+        )
+    return text.getvalue()

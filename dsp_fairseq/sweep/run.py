@@ -1,0 +1,157 @@
+"""Runs the commands of all cells that are not done, a few at a time."""
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import Iterator, List, Optional, Tuple
+
+from . import children, logs, records
+from .plan import Cell, Words
+from .progress import Display, clock
+
+_TRAINING = 0.9  # of a cell, in what the bar shows
+_PAUSE = 0.25  # seconds between two looks at the children
+
+
+def run_cells(cells: List[Cell], jobs: int, lock: int) -> List[str]:
+    """Every cell to its end; returns a line for each that failed.
+
+    On any exception, KeyboardInterrupt and SIGTERM included, the children are stopped first. What was saved
+    by then is where the next sweep goes on.
+    """
+    left = [cell for cell in cells if not records.read(cell).decoded]
+    running: List[_Run] = []
+    failures: List[str] = []
+    done = len(cells) - len(left)
+    waiting = {cell.name: _share(cell) for cell in left}
+    with _interruptible(), Display(len(cells), done + sum(waiting.values())) as display:
+        if done:
+            display.tell(f"{done} of {len(cells)} cells were done before")
+        try:
+            while left or running:
+                while left and len(running) < jobs:
+                    running.append(_Run(left.pop(0), jobs, lock, display))
+                    del waiting[running[-1].cell.name]
+                for run in [run for run in running if run.is_over()]:
+                    running.remove(run)
+                    failures += run.failures
+                    done += 1
+                shares = done + sum(_share(run.cell) for run in running) + sum(waiting.values())
+                display.show(shares, {run.cell.name: run.state() for run in running})
+                time.sleep(_PAUSE)
+        finally:
+            children.stop(run.child for run in running)
+    return failures
+
+
+def _share(cell: Cell) -> float:
+    return _TRAINING * (1.0 if records.read(cell).trained else logs.progress(cell).share)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the sweep like Ctrl-C."""
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    # what is ignored stays so: nohup keeps a sweep alive when its terminal is closed
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Run:
+    """A cell that is being trained or decoded."""
+
+    def __init__(self, cell: Cell, jobs: int, lock: int, display: Display):
+        self.cell, self.jobs, self.lock, self.display = cell, jobs, lock, display
+        self.failures: List[str] = []
+        self.record = records.read(cell)
+        self.child: subprocess.Popen
+        self._next()
+
+    def state(self) -> str:
+        """A few words for the display."""
+        if self.record.trained:
+            return "decoding"
+        seen = logs.progress(self.cell)
+        return f"update {seen.updates}" + (f", {seen.heads} heads" if seen.heads else "")
+
+    def is_over(self) -> bool:
+        """Whether nothing is left to do for the cell; goes on to its next command when one ended."""
+        status = self.child.poll()
+        if status is None:
+            return False
+        seconds = time.monotonic() - self.started
+        if status:
+            self._failed(status)
+            return True
+        if not self.record.trained:
+            self._trained(seconds)
+            return False
+        self._decoded(seconds)
+        return True
+
+    def _next(self) -> None:
+        self.started = time.monotonic()
+        if self.record.trained:
+            words, paths = self.cell.generate, (self._unfinished, self.cell.generate_log)
+        else:
+            words, paths = self.cell.train, (self.cell.train_output, None)
+            self.display.tell(f"{self.cell.name}: training {self._beginning()}")
+        self.child = self._start(words, *paths)
+
+    def _beginning(self) -> str:
+        """In a word; the log of a training that saved nothing is removed: it starts anew."""
+        if os.path.isfile(self.cell.checkpoint):
+            return f"goes on, {logs.progress(self.cell).updates} updates were logged"
+        if os.path.isfile(self.cell.train_log):
+            os.remove(self.cell.train_log)
+        return "starts"
+
+    def _start(self, words: Words, output: str, errors: Optional[str]) -> subprocess.Popen:
+        with open(output, "wb") as out:
+            if errors is None:
+                return children.start(words, out, out, self.lock)
+            with open(errors, "wb") as err:
+                return children.start(words, out, err, self.lock)
+
+    @property
+    def _unfinished(self) -> str:
+        return f"{self.cell.translations}.partial"
+
+    def _trained(self, seconds: float) -> None:
+        whole = logs.wall_seconds(self.cell) or 0.0
+        self.record = self.record._replace(train_seconds=round(max(seconds, whole), 1))
+        records.write(self.cell, self.record)
+        self.display.tell(f"{self.cell.name}: trained in {clock(self.record.train_seconds)}")
+        self._next()
+
+    def _decoded(self, seconds: float) -> None:
+        os.replace(self._unfinished, self.cell.translations)
+        # heads are read anew: an earlier decoding may have been of another checkpoint
+        changed = {"generate_seconds": round(seconds, 1), "jobs": self.jobs, "kept": None, "heads": None}
+        self.record = self.record._replace(**changed)
+        records.write(self.cell, self.record)
+        self.display.tell(f"{self.cell.name}: decoded in {clock(seconds)}")
+
+    def _failed(self, status: int) -> None:
+        command, paths = self._command_and_logs()
+        told = logs.last_error(*paths)
+        if status < 0:
+            told = f"killed by {signal.Signals(-status).name}, perhaps for want of memory; before that: {told}"
+        line = f"{self.cell.name}: {command} failed: {told} (all of it: {paths[0]})"
+        self.failures.append(line)
+        self.display.tell(line)
+
+    def _command_and_logs(self) -> Tuple[str, List[str]]:
+        if self.record.trained:
+            return self.cell.generate[0], [self.cell.generate_log, self._unfinished]
+        return self.cell.train[0], [self.cell.train_output]

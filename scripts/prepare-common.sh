@@ -1,0 +1,226 @@
+# Sourced by prepare-*.sh: options, archives, and the stages from raw text to what fairseq-train reads.
+# Before sourcing, a script sets `here`; before `prepare`, what differs between the corpora.
+
+source "$here/../examples/common.sh"                 # say, fail, misuse, value_of, lock, activate, stage
+
+export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} PREPARE_SCRIPT=$script
+[ ! -t 2 ] || { exec 3>&2; export PREPARE_TERMINAL=3; }              # progress bars; a stage's stderr is its log
+
+# what a script may change before it calls `prepare_options`
+out="" force=no source_language="" target_language="" merges="" units=bpe
+jobs=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || echo 1)    # nproc would obey them
+tokenise_options=() clean_before=no clean_options=() every="" dictionary_options=()
+
+common_usage() {
+    cat <<EOF
+  --source XX       language to translate from (default: $source_language)
+  --target XX       language to translate into (default: $target_language)
+  --subwords N      merges of the joint BPE, or pieces of SentencePiece (default: $merges)
+  --sentencepiece   SentencePiece on untokenised text instead of Moses tokens and BPE
+  --jobs N          processes (default: all cores, $jobs here)
+  --out DIR         where everything goes (default: $out); the result is DIR/data-bin
+  --force           make everything again; without it finished stages are skipped and nothing is overwritten
+  --help            this text
+environment:
+  DSP_VENV          virtual environment to use (default: dsp-fairseq on PATH, else scripts/setup.sh makes .venv)
+  CORPUS_MIRROR     address of a folder that has the archives under their usual names (default: the official ones)
+EOF
+}
+
+# prepare_options ARGUMENTS...: the common flags; any other goes to the script's own `own_option FLAG`, which fails
+# for a flag that it does not know
+prepare_options() {
+    local help
+    help=$(usage)                                    # now, while the variables hold the defaults
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --source) source_language=$(value_of "$@"); shift 2 ;;
+            --target) target_language=$(value_of "$@"); shift 2 ;;
+            --subwords) merges=$(value_of "$@"); shift 2 ;;
+            --jobs) jobs=$(value_of "$@"); shift 2 ;;
+            --out) out=$(value_of "$@"); shift 2 ;;
+            --sentencepiece) units=sentencepiece; shift ;;
+            --force) force=yes; shift ;;
+            -h|--help) say "$help"; exit ;;
+            *) own_option "$1" || misuse "unknown option $1; see $script --help"; shift ;;
+        esac
+    done
+    [[ $merges =~ ^[1-9][0-9]*$ ]] || misuse "--subwords $merges: a whole number from 1 up is needed"
+    [[ $jobs =~ ^[1-9][0-9]*$ ]] || misuse "--jobs $jobs: a whole number from 1 up is needed"
+    local language
+    for language in "$source_language" "$target_language"; do
+        [[ $language =~ ^[a-z]{2}$ ]] || misuse "'$language' is no language: two small letters are, as in --source de"
+    done
+    [ "$source_language" != "$target_language" ] || misuse "--source and --target are both $source_language"
+    [ "$source_language" = en ] || [ "$target_language" = en ] ||
+        misuse "--source $source_language --target $target_language: one of the two must be en"
+}
+
+# a full disk is not a fault of the work: as all that the user has to mend, it ends with 2
+fail() {
+    if [ -n "${log:-}" ] && grep -qsE 'No space left on device|Errno 28|Disk quota exceeded' "$log"; then
+        misuse "disk full: make room, or choose another folder with --out, and run the same again (stage's log: $log)"
+    fi
+    printf '%s: %s\n' "$script" "$*" >&2
+    exit 1
+}
+
+corpus() { python -m "corpus.$1" "${@:2}"; }
+
+results="data-bin subwords codes split tok raw"
+
+# same_settings SETTINGS: results made with other flags are not mixed with these, nor taken for them; those of
+# something else are not even replaced
+same_settings() {
+    local before result found=no
+    for result in $results; do [ ! -e "$out/$result" ] || found=yes; done
+    [ "$found" = yes ] || return 0
+    [ -e "$out/settings" ] ||
+        misuse "$out holds results of something else (no file 'settings'): choose another folder with --out"
+    before=$(cat "$out/settings")
+    [ "$before" = "$1" ] || [ "$force" = yes ] || misuse \
+        "$out was made with other settings ($before; now $1): choose another folder with --out, or --force"
+}
+
+note_settings() {
+    printf '%s\n' "$1" >"$out/settings.partial" && mv "$out/settings.partial" "$out/settings" ||
+        misuse "cannot write $out/settings: disk full?"
+}
+
+# get_archive NAME LOCAL-COPY: adds the path of an archive to `archives`; without a copy of the user's it is downloaded
+get_archive() {
+    local name=$1 copy=$2
+    if [ -n "$copy" ]; then
+        corpus download "$name" "$copy" --local || exit 2
+        archives+=("$copy")
+        return
+    fi
+    mkdir -p "$out/orig"
+    fetch() { corpus download "$name" "$1" --keep "$out/orig/$name.part"; }
+    stage "download-$name" fetch "$out/orig/$name"
+    archives+=("$out/orig/$name")
+}
+
+# wmt_copy NAME: the user's copy of an archive in WMT_ORIG, if the variable names a folder
+wmt_copy() {
+    [ -n "${WMT_ORIG:-}" ] || return 0
+    [ -d "$WMT_ORIG" ] || misuse "WMT_ORIG=$WMT_ORIG is not a folder: name the one with the archives, or unset it"
+    printf '%s/%s' "$WMT_ORIG" "$1"
+}
+
+extract_raw() { corpus raw "$corpus_name" "$source_language" "$target_language" "$1" "${archives[@]}"; }
+
+# tok/train.* and so on from raw/
+tokenise() {
+    local options=("${tokenise_options[@]}")
+    [ "$units" = bpe ] || options+=(--no-tokens)
+    mkdir "$1"
+    corpus tokenise "$1" "$out"/raw/*.?? --jobs "$jobs" "${options[@]}"
+}
+
+# split/: train, valid and test as they are cut into subwords
+split() {
+    local language train=$out/tok/train
+    mkdir "$1"
+    if [ "$clean_before" = yes ]; then
+        corpus clean "$train" "$1/cleaned" "$source_language" "$target_language" "${clean_options[@]}"
+        train=$1/cleaned
+    fi
+    if [ -n "$every" ]; then
+        corpus split "$train" "$1" "$source_language" "$target_language" --every "$every"
+        rm -f "$1"/cleaned.*
+    fi
+    for language in "$source_language" "$target_language"; do
+        cp "$out/tok/test.$language" "$1/"
+        if [ -z "$every" ]; then
+            if [ "$clean_before" = yes ]; then mv "$train.$language" "$1/train.$language"
+            else cp "$train.$language" "$1/"; fi
+            cp "$out/tok/valid.$language" "$1/"
+        fi
+    done
+}
+
+learn_units() {
+    corpus subwords learn "$units" "$1" "$out/split/train.$source_language" "$out/split/train.$target_language" \
+        --size "$merges" --jobs "$jobs"
+}
+
+apply_units() {
+    local name language file
+    mkdir "$1"
+    for name in train valid test; do
+        for language in "$source_language" "$target_language"; do
+            corpus subwords apply "$units" "$out/codes" "$out/split/$name.$language" "$1/$name.$language" --jobs "$jobs"
+        done
+        if [ "$clean_before" = no ] && [ "$name" != test ]; then
+            corpus clean "$1/$name" "$1/cleaned" "$source_language" "$target_language" "${clean_options[@]}"
+            for language in "$source_language" "$target_language"; do
+                mv "$1/cleaned.$language" "$1/$name.$language"
+            done
+        fi
+    done
+}
+
+binarise() {
+    fairseq-preprocess --source-lang "$source_language" --target-lang "$target_language" --joined-dictionary \
+        --trainpref "$text/train" --validpref "$text/valid" --testpref "$text/test" \
+        --destdir "$1" --workers "$jobs" "${dictionary_options[@]}"
+}
+
+# rate STAGE: the throughput lines of a stage that ran now
+rate() { grep -h ' lines/s ' "$out/logs/$1.log" 2>/dev/null | sed 's/^/  /' || true; }
+
+told_stage() {
+    local there=no
+    [ ! -e "$3" ] || there=yes
+    stage "$@"
+    [ "$there" = yes ] || rate "$1"
+}
+
+# begin SETTINGS: the environment and the folder, before anything is fetched
+begin() {
+    activate python fairseq-preprocess
+    lock "$out"
+    out=$(cd "$out" && pwd)
+    settings="corpus=$corpus_name source=$source_language target=$target_language units=$units subwords=$merges $1"
+    same_settings "$settings"
+    archives=()
+}
+
+# make_raw GET: `GET` fills `archives`; old results go only when there is new text
+make_raw() {
+    if [ "$force" = yes ]; then
+        rm -rf "$out/raw.new"
+        "$1"
+        stage raw extract_raw "$out/raw.new"
+        for result in $results; do rm -rf "${out:?}/$result"; done
+        note_settings "$settings"
+        mv "$out/raw.new" "$out/raw"
+    elif [ -e "$out/raw" ]; then
+        stage raw extract_raw "$out/raw"             # says that it was done before
+    else
+        "$1"
+        note_settings "$settings"
+        stage raw extract_raw "$out/raw"
+    fi
+}
+
+# make_data: the stages after raw/. `text` says which folder is binarised
+make_data() {
+    told_stage tokenise tokenise "$out/tok"
+    stage split split "$out/split"
+    stage "learn-$units" learn_units "$out/codes"
+    told_stage "apply-$units" apply_units "$out/subwords"
+    text=$out/subwords
+    finish
+}
+
+finish() {
+    stage binarise binarise "$out/data-bin"
+    local pairs types
+    # fairseq adds four special symbols and pads the dictionary to a multiple of eight
+    pairs=$(wc -l <"$text/train.$source_language")
+    types=$(($(wc -l <"$out/data-bin/dict.$source_language.txt") + 4))
+    say "$pairs training pairs, $(wc -l <"$text/valid.$source_language") for validation," \
+        "$(wc -l <"$text/test.$source_language") for test, $types types: $out/data-bin"
+}

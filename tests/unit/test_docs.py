@@ -1,0 +1,37 @@
+"""The documentation says what the code says, and its links lead somewhere."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path for folder in (".", "docs", "docs/methods", "examples/*", "scripts") for path in PROJECT.glob(f"{folder}/*.md")
+)
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+def test_flags_are_those_of_the_code():
+    spec = importlib.util.spec_from_file_location("flags", PROJECT / "docs" / "flags.py")
+    flags = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(flags)
+    written = (PROJECT / "docs" / "flags.md").read_text(encoding="utf-8")
+    assert written == flags.page(), "run: python docs/flags.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_to_files(page):
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_flags_that_are_named_exist(page):
+    """Of ours: a word like `--heads-to-keep` in a page is a flag that something here takes."""
+    text = page.read_text(encoding="utf-8")
+    known = (PROJECT / "docs" / "flags.md").read_text(encoding="utf-8")
+    ours = r"--(?:pruning|heads|search|uniform|l0|prunable|frozen|cooldown|initial|final|min-heads|max-heads)[a-z0-9-]*"
+    assert {flag for flag in re.findall(ours, text) if f"`{flag}" not in known} == set()

@@ -1,0 +1,685 @@
+"""Sweeps: what the file may say, the plan, the runs with commands that only pretend, the figures that come out."""
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dsp_fairseq.cli import main
+from dsp_fairseq.errors import BadInput
+from dsp_fairseq.inventory import Inventory, uniform_order
+from dsp_fairseq.sweep import check, children, estimate, job, logs, plan, records
+from dsp_fairseq.sweep.config import read_config
+from dsp_fairseq.sweep.lock import locked
+from dsp_fairseq.sweep.results import Results, Row, as_csv, collect
+from dsp_fairseq.sweep.table import as_markdown, as_table
+
+TRAIN = "--arch gated_transformer_tiny --optimizer adam --max-tokens 800 --max-update 30"
+PROJECT = Path(__file__).resolve().parents[2]
+
+# `fairseq-train` and `fairseq-generate` that note how they were called; $FAKE says what else they do, by cell
+FAKE = """#!{python}
+import json, os, sys, time
+words = sys.argv[1:]
+command = os.path.basename(sys.argv[0])
+if "train" in command:
+    place = words[words.index("--save-dir") + 1]
+else:
+    place = os.path.dirname(words[words.index("--path") + 1])
+cell = os.path.basename(place)
+with open(os.environ["CALLS"], "a") as calls:
+    calls.write(json.dumps([command, cell, os.environ["OMP_NUM_THREADS"], os.getpid()]) + "\\n")
+what = json.loads(os.environ.get("FAKE", "{{}}")).get(cell + " " + command)
+if what == "fail":
+    print("loading")
+    sys.exit("RuntimeError: out of luck\\nbye")
+if what == "kill":
+    os.kill(os.getpid(), 9)
+if "train" in command:
+    last = os.path.join(place, "checkpoint_last.pt")
+    start = 20 if os.path.exists(last) else 0
+    for update in range(start + 10, 31, 10):
+        with open(os.path.join(place, "train.log"), "a") as log:
+            log.write(json.dumps({{"epoch": 1, "update": 0.5, "heads_kept": "12", "num_updates": str(update)}}) + "\\n")
+        with open(last, "w") as file:
+            file.write(str(start))
+        if what == "hang" and update == 20:
+            time.sleep(60)
+    with open(os.path.join(place, "train.log"), "a") as log:
+        log.write(json.dumps({{"valid_nll_loss": "2.5"}}) + "\\n" + json.dumps({{"train_wall": "77"}}) + "\\n")
+else:
+    print("D-1\\t-0.1\\tthe second sentence is here\\nD-0\\t-0.1\\tthis is the first one")
+    print("x | Translated 2 sentences (9 tokens) in 0.1s (20.50 sentences/s, 90.00 tokens/s)", file=sys.stderr)
+    print("Generate test with beam=5: BLEU4 = 31.25, 60.0/40.0/30.0/20.0 (BP=1.000, ratio=1.0, syslen=9, reflen=9)")
+"""
+
+
+def write_config(tmp_path, **changes):
+    data = tmp_path / "data"
+    data.mkdir(exist_ok=True)
+    content = {
+        "data": str(data),
+        "out": str(tmp_path / "out"),
+        "train": TRAIN,
+        "generate": "--beam 5 --remove-bpe",
+        "grid": {"method": ["dsp", "uniform"], "heads_to_keep": [12, 4], "seed": [1, 2]},
+        **changes,
+    }
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+    return str(path)
+
+
+def cells(tmp_path, **changes):
+    return plan.cells_of(read_config(write_config(tmp_path, **changes)))
+
+
+class TestConfig:
+    def test_flags_are_words_or_a_string_and_numbers_may_be_numbers(self, tmp_path):
+        listed = ["--arch", "x", "--adam-betas", "(0.9, 0.98)", "--lr", 0.003, "--max-update", 30]
+        config = read_config(write_config(tmp_path, train=listed))
+        text = '--arch x --adam-betas "(0.9, 0.98)" --lr 0.003 --max-update 30'
+        assert config.train == read_config(write_config(tmp_path, train=text)).train
+        assert config.train[3] == "(0.9, 0.98)" and config.train[-1] == "30"
+
+    def test_out_of_the_command_line_comes_first(self, tmp_path):
+        assert read_config(write_config(tmp_path, out=None), "there").out == "there"
+
+    def test_one_value_needs_no_list(self, tmp_path):
+        config = read_config(write_config(tmp_path, grid={"method": "ste", "heads_to_keep": 3, "seed": 7}))
+        assert (config.methods, config.heads_to_keep, config.seeds) == (("ste",), ("3",), (7,))
+
+    CASES = {
+        "unknown": ({"outt": "x"}, ["outt x: unknown key; known are data, out,"]),
+        "data": ({"data": "nowhere"}, ["data nowhere: is no folder"]),
+        "missing": (
+            dict.fromkeys(["data", "out", "train", "grid"]),
+            ["data is missing", "out is missing", "train is missing", "grid is missing"],
+        ),
+        "types": ({"out": 3, "unpruned": "maybe", "grid": [1]}, ["out 3:", "unpruned maybe: must be", "grid [1]:"]),
+        "no arch": ({"train": "--lr 1"}, ["train --lr 1: --arch is missing"]),
+        "one word": ({"train": ["--arch x"]}, ["train --arch x: is one word", "--arch is missing"]),
+        "no word": ({"train": ["--arch", "x", True]}, ["train true: must be a word"]),
+        "quotation": ({"generate": "--x 'a"}, ["generate --x 'a: no closing quotation"]),
+        "own flags": (
+            {"train": f"{TRAIN} --seed=3 --no-save-optimizer-state", "generate": "--path x --quiet"},
+            ["train --seed: the sweep sets", "--no-save-optimizer-state: an interrupted", "--path: the", "--quiet:"],
+        ),
+        "grid": (
+            {"grid": {"method": ["dspp", "none"], "heads_to_keep": ["x", -1, 12, 12, "encoder.self=1"], "sed": 1}},
+            [
+                "grid.sed 1: unknown key; known are method,",
+                "grid.method dspp: must be among dsp,",
+                "for the unpruned model say unpruned: true",
+                "grid.heads_to_keep x: must be a number",
+                "grid.heads_to_keep -1: must be",
+                "grid.heads_to_keep 12: stands 2 times",
+                "grid.heads_to_keep encoder.self=1: must be",
+                "grid.seed is missing",
+            ],
+        ),
+        "flags of no method": ({"method_flags": {"ste": "--x"}}, ["method_flags.ste --x: no cell has this method"]),
+        "flags of a method": ({"method_flags": {"dsp": "--save-dir x"}}, ["method_flags.dsp --save-dir: the sweep"]),
+        "score": ({"score": "sacre"}, ["score sacre: must be fairseq, or"]),
+        "reference": ({"score": {"sacrebleu": "no.en"}}, ["score.sacrebleu no.en: is no file"]),
+        "no BLEU4": ({"generate": "--sacrebleu"}, ["generate --sacrebleu: fairseq prints no BLEU4"]),
+    }
+
+    @pytest.mark.parametrize("changes, words", CASES.values(), ids=CASES.keys())
+    def test_problems_are_told_at_once_a_line_each(self, tmp_path, changes, words):
+        path = write_config(tmp_path, **changes)
+        with pytest.raises(BadInput) as raised:
+            read_config(path)
+        lines = str(raised.value).splitlines()
+        assert all(line.startswith(f"{path}: ") for line in lines)
+        for word in words:
+            assert sum(word in line for line in lines) == 1, lines
+        assert len(lines) == len(words)
+
+    @pytest.mark.parametrize(
+        "text, word",
+        [("a: [", "is not YAML"), ("a: 1\na: 2", "line 2: is not YAML: a stands twice"), ("- 1", "must hold")],
+    )
+    def test_a_file_that_holds_no_keys_and_values(self, tmp_path, text, word):
+        path = tmp_path / "sweep.yaml"
+        path.write_text(text)
+        with pytest.raises(BadInput, match=word):
+            read_config(str(path))
+
+    def test_the_quick_starts_file_is_right(self, monkeypatch, tmp_path):
+        content = yaml.safe_load((PROJECT / "examples" / "quickstart" / "sweep.yaml").read_text())
+        monkeypatch.chdir(tmp_path)
+        os.makedirs(content["data"])
+        Path(content["score"]["sacrebleu"]).parent.mkdir(parents=True)
+        Path(content["score"]["sacrebleu"]).write_text("a\n")
+        (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
+        found = plan.cells_of(read_config("sweep.yaml"))
+        assert {cell.method for cell in found} == {"none", "dsp", "uniform"}
+
+    def test_the_helps_example_is_right(self, tmp_path):
+        from dsp_fairseq.commands.sweep import EPILOG
+
+        text = EPILOG.partition("say:\n")[2].partition("\nthe sweep itself")[0]
+        content = yaml.safe_load(text)
+        reference = tmp_path / "test.en"
+        reference.write_text("a\n")
+        content["train"] = content["train"].replace(" ...", "")
+        content["grid"]["method"].append("dsp-published")
+        changes = {**content, "data": str(tmp_path), "score": {"sacrebleu": str(reference)}}
+        assert read_config(write_config(tmp_path, **changes)).unpruned
+
+
+class TestPlan:
+    def test_every_combination_once_and_the_unpruned_ones_first(self, tmp_path):
+        found = cells(tmp_path, unpruned=True)
+        assert [cell.name for cell in found] == [
+            "unpruned-seed1", "unpruned-seed2", "dsp-12-seed1", "dsp-12-seed2", "dsp-4-seed1", "dsp-4-seed2",
+            "uniform-12-seed1", "uniform-12-seed2", "uniform-4-seed1", "uniform-4-seed2",
+        ]  # fmt: skip
+
+    def test_commands(self, tmp_path):
+        cell = cells(tmp_path, method_flags={"uniform": "--min-heads-per-block 0"})[-1]
+        out = str(tmp_path / "out" / "uniform-4-seed2")
+        user_dir = str(PROJECT / "dsp_fairseq")
+        assert shlex.join(cell.train) == (
+            f"fairseq-train {tmp_path}/data --user-dir {user_dir} {TRAIN} --min-heads-per-block 0 --task "
+            "translation_pruning --criterion dsp_label_smoothed_cross_entropy --no-epoch-checkpoints --pruning-method "
+            f"uniform --heads-to-keep 4 --seed 2 --save-dir {out} --log-format json --log-file {out}/train.log"
+        )
+        assert shlex.join(cell.generate) == (
+            f"fairseq-generate {tmp_path}/data --user-dir {user_dir} --beam 5 --remove-bpe "
+            f"--path {out}/checkpoint_last.pt"
+        )
+
+    def test_what_is_given_is_not_given_again(self, tmp_path):
+        given = "--task translation --criterion=other --user-dir there --no-epoch-checkpoints"
+        words = cells(tmp_path, train=f"{TRAIN} {given}", unpruned=True)[0].train
+        for name in ("--task", "--criterion", "--user-dir", "--no-epoch-checkpoints"):
+            assert sum(word.partition("=")[0] == name for word in words) == 1
+        assert "--heads-to-keep" not in words and "none" in words
+
+    def test_what_fairseq_would_refuse_is_told_once(self, tmp_path):
+        for language in ("de", "en"):
+            (tmp_path / "data").mkdir(exist_ok=True)
+            (tmp_path / "data" / f"dict.{language}.txt").write_text("a 1\n")
+        right = cells(tmp_path)
+        parsed = check.parsed(right)
+        assert parsed["dsp-4-seed2"].heads_to_keep == "4" and parsed["dsp-4-seed2"].seed == 2
+        grid = {"method": ["dsp", "uniform"], "heads_to_keep": [37, 4], "seed": [1, 2]}
+        with pytest.raises(BadInput) as raised:
+            check.parsed(cells(tmp_path, grid=grid, generate="--beam 5 --fast"))
+        assert str(raised.value).splitlines() == [
+            "train: --heads-to-keep 37: must be 0 to 36, the heads of this model (dsp-37-seed1 and 3 more)",
+            "generate: unrecognized arguments: --fast (dsp-37-seed1)",
+        ]
+
+
+class TestFolders:
+    """A cell's folder belongs to its flags."""
+
+    def start(self, cell, **record):
+        os.makedirs(cell.folder)
+        records.write(cell, records.Record(**record))
+
+    def test_the_same_flags_are_no_problem_wherever_the_folder_lies(self, tmp_path):
+        [cell] = cells(tmp_path, grid={"method": "dsp", "heads_to_keep": 4, "seed": 1})
+        self.start(cell)
+        assert records.problems([cell]) == []
+        (tmp_path / "out").rename(tmp_path / "moved")
+        [moved] = cells(tmp_path, out=str(tmp_path / "moved"), grid={"method": "dsp", "heads_to_keep": 4, "seed": 1})
+        assert records.problems([moved]) == []
+
+    def test_other_flags_are_told_with_the_first_difference(self, tmp_path):
+        self.start(cells(tmp_path)[0])
+        changed = cells(tmp_path, train=TRAIN.replace("800", "900"))
+        [line] = records.problems(changed)
+        told = "was made with other flags (train: --max-tokens 800, now --max-tokens 900); remove"
+        assert line.startswith(f"{tmp_path / 'out' / 'dsp-12-seed1'}: {told}")
+        [line] = records.problems(cells(tmp_path, generate="--beam 5"))
+        assert "(generate: --remove-bpe, now nothing)" in line
+
+    def test_something_else_and_a_damaged_record(self, tmp_path):
+        first, second = cells(tmp_path)[:2]
+        for cell, name in ((first, "notes.txt"), (second, "cell.json")):
+            os.makedirs(cell.folder)
+            Path(cell.file(name)).write_text("hello")
+        one, two = records.problems([first, second])
+        assert "holds something else than a cell" in one and "cell.json: is damaged" in two
+
+    def test_files_that_went_are_made_again(self, tmp_path):
+        cell = cells(tmp_path)[0]
+        self.start(cell, train_seconds=1.0, generate_seconds=2.0)
+        Path(cell.translations).write_text("x")
+        assert records.read(cell).decoded  # the checkpoint may be removed afterwards
+        Path(cell.checkpoint).write_text("x")
+        os.remove(cell.translations)
+        assert records.read(cell).trained and not records.read(cell).decoded
+        os.remove(cell.checkpoint)
+        assert not records.read(cell).trained
+
+
+class TestLogs:
+    def test_progress_is_of_the_updates_or_the_epochs(self, tmp_path):
+        cell = cells(tmp_path, train=f"{TRAIN} --max-epoch=4")[0]
+        assert logs.progress(cell) == (0, 0.0, None)
+        os.makedirs(cell.folder)
+        lines = [{"epoch": 1, "update": 0.5, "num_updates": "3", "heads_kept": "36"}]
+        lines += [{"epoch": 3, "update": 3.0, "num_updates": "12", "heads_kept": "20.0"}]
+        Path(cell.train_log).write_text("\n".join(map(json.dumps, lines)) + '\n{"num_upd')
+        assert logs.progress(cell) == (12, 0.75, 20)
+
+    @pytest.mark.parametrize(
+        "text, told",
+        [
+            ("Traceback\n  x\nRuntimeError: no luck\nbye\n", "RuntimeError: no luck"),
+            ("fairseq-train: error: one\nfairseq-train: error: two", "fairseq-train: error: two"),
+            ("a\nb\n\n", "b"),
+            ("", "printed nothing"),
+        ],
+    )
+    def test_last_error(self, tmp_path, text, told):
+        (tmp_path / "log").write_text(text)
+        assert logs.last_error(str(tmp_path / "none"), str(tmp_path / "log")) == told
+
+    def test_hypotheses_are_in_order_and_the_best(self, tmp_path):
+        cell = cells(tmp_path)[0]
+        os.makedirs(cell.folder)
+        Path(cell.translations).write_text("D-10\t-1\tc\nH-0\t-1\tx\nD-0\t-1\ta\nD-0\t-2\tworse\nD-2\t-1\tb\u2028b\n")
+        assert logs.hypotheses(cell) == ["a", "b\u2028b", "c"]
+
+
+class TestEstimate:
+    def record(self, cell, **record):
+        os.makedirs(cell.folder)
+        records.write(cell, records.Record(**record))
+
+    def test_from_finished_cells(self, tmp_path):
+        found = cells(tmp_path)  # 8
+        for cell in found[:2]:
+            self.record(cell, train_seconds=100.0, generate_seconds=20.0)
+            Path(cell.translations).write_text("x")
+        self.record(found[2], train_seconds=90.0)
+        Path(found[2].checkpoint).write_text("x")
+        self.record(found[3])
+        Path(found[3].train_log).write_text('{"num_updates": "15"}')
+        seconds, basis = estimate.estimate(found, {}, 1)
+        assert seconds == pytest.approx(20 + (50 + 20) + 4 * 120) and "2 of 8" in basis
+        # one job takes 20 + 120 + 120, the other 70 + 120 + 120
+        assert estimate.estimate(found, {}, 2).seconds == pytest.approx(310)
+
+    def test_from_the_size_of_a_training(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(estimate, "_operations_per_second", lambda *_: 1e9)
+        (tmp_path / "dict.en.txt").write_text("a 1\n" * 100)
+        shape = {f"{side}_{part}": n for side in ("encoder", "decoder") for part, n in
+                 (("embed_dim", 10), ("ffn_embed_dim", 20), ("layers", 2))}  # fmt: skip
+        arguments = Namespace(
+            data=str(tmp_path), max_tokens=1000, update_freq=[2], max_update=50, max_epoch=0, cpu=True, **shape
+        )
+        weights = 2 * (400 + 400) + 2 * (800 + 400) + 10 * 100
+        product = 6 * 0.8 * 1000 * 2 * weights / 1e9
+        expected = 50 * (estimate._OVERHEAD * product + estimate._PER_UPDATE)
+        assert estimate.training_seconds(arguments) == pytest.approx(expected)
+        arguments.max_update = 0
+        with pytest.raises(LookupError, match="--max-update"):
+            estimate.training_seconds(arguments)
+
+    def test_nothing_to_tell_it_from(self, tmp_path):
+        found = cells(tmp_path)
+        parsed = {cell.name: Namespace(max_tokens=8, update_freq=[1], max_update=0, max_epoch=0) for cell in found}
+        seconds, basis = estimate.estimate(found, parsed, 1)
+        assert seconds is None and "--max-update" in basis
+
+
+@pytest.fixture
+def pretended(tmp_path, monkeypatch):
+    """Commands that pretend; returns the function that runs a sweep and one that tells which commands were called."""
+    calls = tmp_path / "calls"
+    calls.touch()
+    for name in (plan.TRAIN, plan.GENERATE):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(FAKE.format(python=sys.executable))
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(children, "executable", lambda name: str(tmp_path / "bin" / name))
+    monkeypatch.setattr(job, "parsed", lambda cells: {})
+    monkeypatch.setattr("dsp_fairseq.sweep.results._with_heads", lambda cell, record: with_heads(record, 12))
+    monkeypatch.setattr("dsp_fairseq.sweep.run._PAUSE", 0.02)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("CALLS", str(calls))
+
+    def run(path, *arguments, **what):
+        monkeypatch.setenv("FAKE", json.dumps({name.replace("_", "-"): told for name, told in what.items()}))
+        return main(["sweep", path, "--no-plots", *arguments])
+
+    def called():
+        lines = [json.loads(line) for line in calls.read_text().splitlines()]
+        calls.write_text("")
+        return lines
+
+    return run, called
+
+
+GRID = {"method": ["dsp"], "heads_to_keep": [12], "seed": [1, 2]}
+ONE, TWO = "dsp-12-seed1", "dsp-12-seed2"
+
+
+class TestRun:
+    def test_everything_once_then_nothing(self, tmp_path, pretended, capsys):
+        run, called = pretended
+        path = write_config(tmp_path, grid=GRID)
+        assert run(path) == 0
+        assert [line[:3] for line in called()] == [
+            ["fairseq-train", ONE, "1"], ["fairseq-generate", ONE, "1"],
+            ["fairseq-train", TWO, "1"], ["fairseq-generate", TWO, "1"],
+        ]  # fmt: skip
+        assert "| dsp      |     12 of 36 |       2 | 31.25 (31.25 to 31.25) | 2.500 (2.500 to 2.500) |" in (
+            capsys.readouterr().out
+        )
+        first = {name: (tmp_path / "out" / name).read_text() for name in ("results.csv", "results.md")}
+        os.remove(tmp_path / "out" / "results.md")
+        assert run(path) == 0 and called() == []
+        assert {name: (tmp_path / "out" / name).read_text() for name in first} == first
+        assert "2 of 2 cells were done before" in capsys.readouterr().err
+
+    def test_a_failure_stops_nothing_else_and_is_tried_again(self, tmp_path, pretended, capsys):
+        run, called = pretended
+        path = write_config(tmp_path, grid={**GRID, "seed": [1, 2, 3]})
+        what = {f"{ONE} fairseq-train": "fail", f"{TWO} fairseq-generate": "kill"}
+        assert run(path, **what) == 1
+        assert [line[:2] for line in called()] == [
+            ["fairseq-train", ONE], ["fairseq-train", TWO], ["fairseq-generate", TWO],
+            ["fairseq-train", "dsp-12-seed3"], ["fairseq-generate", "dsp-12-seed3"],
+        ]  # fmt: skip
+        out = tmp_path / "out"
+        assert [line for line in capsys.readouterr().err.splitlines() if "error:" in line] == [
+            f"dsp-fairseq sweep: error: {ONE}: fairseq-train failed: RuntimeError: out of luck "
+            f"(all of it: {out}/{ONE}/train.txt)",
+            f"dsp-fairseq sweep: error: {TWO}: fairseq-generate failed: killed by SIGKILL, perhaps for want of memory; "
+            f"before that: printed nothing (all of it: {out}/{TWO}/generate.log)",
+            "dsp-fairseq sweep: error: 2 of 3 cells failed; the same command tries them again",
+        ]
+        assert "Not in it, because they failed: dsp-12-seed1, dsp-12-seed2." in (out / "results.md").read_text()
+        assert len((out / "results.csv").read_text().splitlines()) == 2
+        assert run(path) == 0
+        assert [line[:2] for line in called()] == [
+            ["fairseq-train", ONE], ["fairseq-generate", ONE], ["fairseq-generate", TWO],
+        ]  # fmt: skip
+
+    def test_a_training_that_saved_nothing_starts_with_a_new_log(self, tmp_path, pretended):
+        run, _ = pretended
+        folder = tmp_path / "out" / ONE
+        cell = cells(tmp_path, grid=GRID)[0]
+        folder.mkdir(parents=True)
+        records.write(cell, records.Record())
+        (folder / "train.log").write_text('{"num_updates": "29"}\n')
+        assert run(write_config(tmp_path, grid=GRID)) == 0
+        assert "29" not in (folder / "train.log").read_text()
+
+    def test_a_closed_terminal_does_not_end_what_nohup_started(self, tmp_path, pretended):
+        run, _ = pretended
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        log = tmp_path / "out" / ONE / "train.log"
+        closing = threading.Thread(target=interrupt_when, args=(log.exists, signal.SIGHUP))
+        closing.start()
+        try:
+            assert run(write_config(tmp_path, grid=GRID)) == 0
+        finally:
+            closing.join()
+            signal.signal(signal.SIGHUP, before)
+
+    def test_nothing_finished_writes_no_results(self, tmp_path, pretended):
+        run, _ = pretended
+        assert run(write_config(tmp_path, grid=GRID), **{f"{c} fairseq-train": "fail" for c in (ONE, TWO)}) == 1
+        assert sorted(os.listdir(tmp_path / "out")) == [".lock", ONE, TWO]
+
+    def test_jobs_run_at_a_time(self, tmp_path, pretended):
+        run, called = pretended
+        assert run(write_config(tmp_path, grid=GRID), "--jobs", "2") == 0
+        assert {line[1] for line in called()[:2]} == {ONE, TWO}
+        with open(tmp_path / "out" / ONE / "cell.json") as file:
+            assert json.load(file)["jobs"] == 2
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_an_interruption_stops_the_children_and_the_training_goes_on_later(
+        self, tmp_path, pretended, capsys, number
+    ):
+        run, called = pretended
+        path = write_config(tmp_path, grid=GRID)
+        log = tmp_path / "out" / ONE / "train.log"
+        is_time = lambda: log.exists() and "20" in log.read_text()  # noqa: E731
+        interrupting = threading.Thread(target=interrupt_when, args=(is_time, number))
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+        try:
+            interrupting.start()
+            assert run(path, **{f"{ONE} fairseq-train": "hang"}) == 130
+            interrupting.join()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert "interrupted; nothing is lost, the same command goes on" in capsys.readouterr().err
+        [(_, _, _, pid)] = called()
+        assert not os.path.exists(f"/proc/{pid}")
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert run(path) == 0
+        assert [line[:2] for line in called()][0] == ["fairseq-train", ONE]
+        assert (tmp_path / "out" / ONE / "checkpoint_last.pt").read_text() == "20"  # it did not start anew
+        assert "dsp-12-seed1: training goes on, 20 updates were logged" in capsys.readouterr().err
+
+    def test_a_child_that_is_left_keeps_the_folder_locked(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 0.1)
+        with locked(str(tmp_path)) as lock:
+            child = children.start(("sleep", "60"), subprocess.DEVNULL, subprocess.DEVNULL, lock)
+        try:
+            with pytest.raises(BadInput), locked(str(tmp_path)):
+                pass
+        finally:
+            children.stop([child])
+        with locked(str(tmp_path)):
+            assert not alive(child.pid)
+
+    def test_the_children_of_a_killed_sweep_die(self, tmp_path, monkeypatch):
+        """kill -9 of the sweep, not of its child."""
+        code = (
+            "import sys, time; from dsp_fairseq.sweep import children; from dsp_fairseq.sweep.lock import locked\n"
+            "with locked(sys.argv[1]) as lock:\n"
+            "    child = children.start(('sleep', '60'), sys.stderr, sys.stderr, lock)\n"
+            "    print(child.pid, flush=True); time.sleep(60)"
+        )
+        sweep = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        child = int(sweep.stdout.readline())
+        monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 0.2)
+        with pytest.raises(BadInput, match="another sweep is working in"), locked(str(tmp_path)):
+            pass
+        monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 5)
+        sweep.kill()
+        sweep.wait()
+        with locked(str(tmp_path)):
+            assert not alive(child)
+
+    def test_another_sweep_is_refused(self, tmp_path, pretended, capsys, monkeypatch):
+        run, called = pretended
+        monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 0.1)
+        (tmp_path / "out").mkdir()
+        with locked(str(tmp_path / "out")):
+            assert run(write_config(tmp_path, grid=GRID)) == 2
+        [line] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert "another sweep is working in" in line and "--out" in line and called() == []
+
+    def test_dry_run_does_nothing(self, tmp_path, pretended, capsys):
+        run, called = pretended
+        assert run(write_config(tmp_path, grid=GRID), "--dry-run") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == f"# {ONE}: to be trained and decoded"
+        assert [shlex.split(line)[0] for line in lines[1:4]] == ["mkdir", "fairseq-train", "fairseq-generate"]
+        assert lines[-1].startswith("# 2 cells, time: ")
+        assert called() == [] and not (tmp_path / "out").exists()
+
+    def test_other_flags_are_refused_before_anything(self, tmp_path, pretended, capsys):
+        run, called = pretended
+        assert run(write_config(tmp_path, grid=GRID)) == 0
+        called()
+        before = (tmp_path / "out" / "results.csv").read_text()
+        assert run(write_config(tmp_path, grid=GRID, train=TRAIN.replace("30", "40"))) == 2
+        errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert len(errors) == 2 and "--max-update 30, now --max-update 40" in errors[0]
+        assert run(str(tmp_path / "sweep.yaml"), "--dry-run") == 2
+        assert called() == [] and (tmp_path / "out" / "results.csv").read_text() == before
+
+    def test_sacrebleu(self, tmp_path, pretended):
+        run, _ = pretended
+        (tmp_path / "test.en").write_text("this is the first one\nthe second sentence is here\n")
+        path = write_config(tmp_path, grid=GRID, score={"sacrebleu": str(tmp_path / "test.en")})
+        assert run(path) == 0
+        [row, _] = csv.DictReader(io.StringIO((tmp_path / "out" / "results.csv").read_text()))
+        assert row["bleu"] == "100.00"
+        assert "- BLEU: sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a" in (tmp_path / "out" / "results.md").read_text()
+
+    def test_a_reference_of_another_length(self, tmp_path, pretended, capsys):
+        run, _ = pretended
+        (tmp_path / "test.en").write_text("one line\n")
+        assert run(write_config(tmp_path, grid=GRID, score={"sacrebleu": str(tmp_path / "test.en")})) == 1
+        assert "has 2 translations, score.sacrebleu" in capsys.readouterr().err
+
+
+def interrupt_when(is_time, number):
+    until = time.monotonic() + 20
+    while not is_time() and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(os.getpid(), number)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def with_heads(record, heads, layers=3, of=4, chosen=None):
+    inventory = Inventory.of_transformer(layers, of, layers, of)
+    chosen = uniform_order(inventory)[:heads] if chosen is None else chosen
+    kept = inventory.keeping([head in chosen for head in range(inventory.heads)]).indices()
+    return record._replace(kept=kept, heads={block.name: block.original_heads for block in inventory.blocks})
+
+
+def row(method, heads, seed, bleu, speed, nll=2.5, **shape):
+    cell = plan.Cell(method, None if method == "none" else str(heads), seed, f"x/{method}-{heads}-{seed}", {}, (), ())
+    record = with_heads(records.Record(60.0, 10.0, 2), heads, **shape)
+    return Row(cell, record, bleu, logs.Speed(100, speed, 10 * speed), nll)
+
+
+RESULTS = Results(
+    [
+        row("none", 36, 1, 40.0, 50.0, 2.0),
+        row("none", 36, 2, 41.0, 54.0, None),
+        row("dsp", 4, 1, 30.0, 80.0),
+        row("dsp", 12, 1, 37.0, 70.0, chosen=range(12)),
+        row("dsp", 12, 2, 38.5, 71.0, chosen=range(1, 13)),
+        row("other", 12, 1, 36.0, 70.0),
+    ],
+    "BLEU of the test",
+)
+
+
+class TestResults:
+    def test_table(self):
+        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in as_table(RESULTS).splitlines()[2:]]
+        assert lines == [
+            ["all heads", "36 of 36", "2", "40.50 (40.00 to 41.00)", "2.000", "52.0 (50.0 to 54.0)"],
+            ["dsp", "12 of 36", "2", "37.75 (37.00 to 38.50)", "2.500 (2.500 to 2.500)", "70.5 (70.0 to 71.0)"],
+            ["dsp", "4 of 36", "1", "30.00", "2.500", "80.0"],
+            ["other", "12 of 36", "1", "36.00", "2.500", "70.0"],
+        ]
+
+    def test_markdown_says_how(self, tmp_path):
+        config = read_config(write_config(tmp_path, method_flags={"dsp": "--search-updates 9"}))
+        text = as_markdown(RESULTS, config, ["dsp-4-seed2"])
+        assert "- fairseq-train, dsp: `--search-updates 9`" in text and "up to 2 cells at a time" in text
+        assert "BLEU of the test" in text and "they failed: dsp-4-seed2." in text
+
+    def test_csv(self):
+        lines = list(csv.DictReader(io.StringIO(as_csv(RESULTS))))
+        assert lines[3]["bleu"] == "37.00" and lines[3]["heads"] == "12" and lines[1]["valid_nll"] == ""
+        assert [lines[3][kind] for kind in ("encoder_self", "decoder_self", "decoder_cross")] == ["12", "0", "0"]
+        assert [lines[2][kind] for kind in ("encoder_self", "decoder_self", "decoder_cross")] == ["0", "1", "3"]
+
+    def test_a_cell_without_its_score_is_told(self, tmp_path):
+        config = read_config(write_config(tmp_path))
+        cell = plan.cells_of(config)[0]
+        os.makedirs(cell.folder)
+        Path(cell.translations).write_text("nothing\n")
+        records.write(cell, with_heads(records.Record(1.0, 2.0, 1), 12))
+        results, problems = collect([cell], config)
+        assert results.rows == [] and "dsp-12-seed1: fairseq-generate printed no BLEU4" in problems[0]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is an extra")
+class TestPictures:
+    def test_curve_has_means_bands_and_the_unpruned_line(self):
+        from dsp_fairseq.sweep import curves
+
+        [panel] = curves.draw_heads(RESULTS).axes
+        lines = {line.get_label(): line for line in panel.get_lines()}
+        assert list(lines["dsp"].get_xdata()) == [12, 4] and list(lines["dsp"].get_ydata()) == [37.75, 30.0]
+        assert set(lines["all 36 heads"].get_ydata()) == {40.5}
+        assert [text.get_text() for text in panel.get_legend().get_texts()] == ["all 36 heads", "dsp", "other"]
+        [band] = [part for part in panel.collections if len(part.get_paths()[0].vertices) > 4]
+        assert {tuple(point) for point in band.get_paths()[0].vertices} >= {(12, 37.0), (12, 38.5), (4, 30.0)}
+        assert lines["dsp"].get_color() != lines["other"].get_color()
+
+    def test_ticks_that_would_touch_are_left_out(self):
+        from dsp_fairseq.sweep import curves
+
+        rows = [row("dsp", heads, 1, 30.0, 80.0) for heads in (24, 12, 11, 2)]
+        [panel] = curves.draw_heads(RESULTS._replace(rows=rows)).axes
+        assert panel.get_xscale() == "log" and list(panel.get_xticks()) == [24, 12, 2]
+        [panel] = curves.draw_heads(RESULTS._replace(rows=[*rows, row("dsp", 0, 1, 1.0, 1.0)])).axes
+        assert panel.get_xscale() == "linear" and 0 in panel.get_xticks()
+
+    def test_speed_has_a_number_at_every_mean(self):
+        from dsp_fairseq.sweep import curves
+
+        [panel] = curves.draw_speed(RESULTS).axes
+        points = {line.get_label(): line for line in panel.get_lines()}
+        assert list(zip(points["dsp"].get_xdata(), points["dsp"].get_ydata())) == [(70.5, 37.75), (80.0, 30.0)]
+        assert sorted(text.get_text() for text in panel.texts) == ["12", "12", "36", "4"]
+
+    def test_numbers_that_would_cover_each_other_are_left_out(self):
+        from dsp_fairseq import pictures
+        from dsp_fairseq.sweep import labels
+
+        figure = pictures.new_figure(3, 3)
+        panel = figure.subplots()
+        panel.set(xlim=(0, 1), ylim=(0, 1))
+        labels.write(figure, panel, [labels.Label("12", (0.5, 0.5), "#000000")] * 9)
+        assert len(panel.texts) == 4 and len({text.xyann for text in panel.texts}) == 4
+
+    def test_heads_count_the_seeds(self):
+        from dsp_fairseq.sweep import survival
+
+        panels = [axes for axes in survival.draw(RESULTS).axes if axes.get_title(loc="left")]
+        maps = {panel.get_title(loc="left"): panel.collections[0].get_array() for panel in panels}
+        twelve = maps["12 heads"]
+        assert set(maps) == {"12 heads", "4 heads (1 of 2 seeds)", "12 heads (1 of 2 seeds)"}
+        assert twelve.shape == (9, 4)
+        assert twelve[:3].tolist() == [[1, 2, 2, 2], [2, 2, 2, 2], [2, 2, 2, 2]] and twelve[3].tolist() == [1, 0, 0, 0]
+
+    @pytest.mark.parametrize("rows", [RESULTS.rows[:1], RESULTS.rows[2:3], [row("dsp", 0, 1, 1.0, 2.0)]])
+    def test_little_is_enough(self, rows):
+        from dsp_fairseq.sweep import curves, survival
+
+        for draw in (curves.draw_heads, curves.draw_speed, survival.draw):
+            draw(RESULTS._replace(rows=rows)).draw_without_rendering()
