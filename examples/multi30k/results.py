@@ -137,27 +137,35 @@ def markdown(runs: "list[Run]") -> str:
 
 def draw(runs: "list[Run]"):
     """BLEU against heads: means over seeds, bars from lowest to highest; left as chosen, right trained on."""
-    figure = pictures.new_figure(12.5, 5.5, layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    unpruned = [run.bleu for run in runs if run.series == ALL]
-    for panel, tuned, title in zip(panels, (False, True), ("as chosen", "trained on without the other heads")):
-        if unpruned:
-            panel.axhspan(min(unpruned), max(unpruned), color="#D0D0D0", label="all 36 heads, lowest to highest")
-        _draw_series(panel, [run for run in runs if run.series != ALL and bool(run.epochs) == tuned])
-        panel.set(xlabel="heads kept of 36", title=title, xscale="log")
-        counts = sorted({run.heads for run in runs if run.series != ALL})
+    pruned = [run for run in runs if run.series != ALL]
+    titles = {False: "as chosen", True: "trained on without the other heads"}
+    shown = [tuned for tuned in titles if any(bool(run.epochs) == tuned for run in pruned)] or [False]
+    figure = pictures.new_figure(1.5 + 6.0 * len(shown), 5.5, layout="constrained")
+    counts = sorted({run.heads for run in pruned})
+    for panel, tuned in zip(figure.subplots(1, len(shown), sharey=True, sharex=True, squeeze=False)[0], shown):
+        _draw_unpruned(panel, [run.bleu for run in runs if run.series == ALL])
+        _draw_series(panel, [run for run in pruned if bool(run.epochs) == tuned])
+        panel.set(xlabel="heads kept of 36", title=titles[tuned], xscale="log", ylabel="BLEU, test_2016_flickr")
         panel.set_xticks(counts, [str(count) for count in counts], minor=False)
         panel.set_xticks([], minor=True)
         panel.grid(axis="y", color="#E8E8E8")
         panel.spines[["top", "right"]].set_visible(False)
+        panel.label_outer()
         if panel.get_legend_handles_labels()[0]:
             panel.legend(fontsize=8, frameon=False, loc="lower right")
-    panels[0].set_ylabel("BLEU, test_2016_flickr")
     return figure
 
 
+def _draw_unpruned(panel, values: "list[float]") -> None:
+    if values:
+        panel.axhspan(min(values), max(values), color="#E8E8E8")
+        panel.axhline(statistics.mean(values), color="#606060", linestyle=":", label="all 36 heads")
+
+
 def _draw_series(panel, runs: "list[Run]") -> None:
-    for label in dict.fromkeys(run.label for run in runs):
+    labels = list(dict.fromkeys(run.label for run in runs))
+    for place, label in enumerate(labels):
+        aside = 1.03 ** (place - (len(labels) - 1) / 2)  # bars of the same K stand side by side
         of_label = {heads: found for (name, heads), found in cells(runs).items() if name == label}
         heads = sorted(of_label)
         values = [[run.bleu for run in of_label[count]] for count in heads]
@@ -165,7 +173,8 @@ def _draw_series(panel, runs: "list[Run]") -> None:
         bars = [[m - min(v) for m, v in zip(means, values)], [max(v) - m for m, v in zip(means, values)]]
         series = of_label[heads[0]][0].series
         style = "-" if series[1] == "scratch" else "--"
-        panel.errorbar(heads, means, bars, label=label, color=SERIES[series][1], linestyle=style, marker="o", capsize=3)
+        places = [count * aside for count in heads]
+        panel.errorbar(places, means, bars, label=label, color=SERIES[series][1], linestyle=style, marker="o", capsize=3)
 
 
 def main() -> None:
