@@ -11,7 +11,8 @@ sys.path.insert(0, str(HERE.parent))
 import fairseq.options  # noqa: E402, F401 (before the plug-in, as in every command of fairseq)
 
 from dsp_fairseq.cli import COMMANDS  # noqa: E402
-from dsp_fairseq.config import PruningConfig, flag  # noqa: E402
+from dsp_fairseq.config import PruningConfig  # noqa: E402
+from dsp_fairseq.errors import flag  # noqa: E402
 
 HEAD = """# Flags
 

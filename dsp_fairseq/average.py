@@ -7,8 +7,7 @@ from torch import Tensor
 
 from .atomic import check_target, writing
 from .checkpoint import kept_heads_of, load_gated, model_options, save
-from .config import flag
-from .errors import BadInput, refuse
+from .errors import BadInput, flag, refuse
 from .parameters import once_per_tensor
 from .preflight import SAME_PRUNING
 

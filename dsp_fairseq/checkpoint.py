@@ -10,6 +10,7 @@ from dsp_fairseq_startup.checkpoints import load_checkpoint
 from fairseq.data import Dictionary
 from torch import Tensor
 
+from .budgets import choice_of, inventory_of
 from .errors import BadInput, Failed
 from .inventory import Inventory
 
@@ -54,8 +55,6 @@ class KeptHeads(NamedTuple):
 
         Takes what ``--heads-to-keep`` takes; raises BadInput when there are not so many.
         """
-        from .config import choice_of
-
         return choice_of(self.options, self.inventory, heads_to_keep).mask(self.logits)
 
     @property
@@ -89,8 +88,6 @@ def load_gated(path: str) -> Dict[str, Any]:
 
 def kept_heads_of(state: Dict[str, Any]) -> KeptHeads:
     """The heads that a loaded checkpoint of ``gated_transformer`` decodes with."""
-    from .config import choice_of, inventory_of
-
     options, logits = model_options(state), state["model"]["gates.logits"].detach().clone()
     inventory = inventory_of(options)
     return KeptHeads(inventory, choice_of(options, inventory).mask(logits), logits, options)

@@ -18,6 +18,15 @@ class Failed(RuntimeError):
     exit_code = 1
 
 
+def flag(name: str) -> str:
+    """The option of the command line for the attribute ``name``.
+
+    >>> flag("heads_to_keep")
+    '--heads-to-keep'
+    """
+    return "--" + name.replace("_", "-")
+
+
 def refuse(problems: Iterable[str]) -> None:
     """Raise BadInput with all problems at once; return when there are none."""
     found: List[str] = list(problems)

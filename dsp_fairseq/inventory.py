@@ -47,7 +47,14 @@ class Block:
 
 
 class Inventory:
-    """All blocks of a model in flat order."""
+    """All blocks of a model in flat order.
+
+    >>> inventory = Inventory.of_transformer(encoder_layers=1, encoder_heads=2, decoder_layers=1, decoder_heads=2)
+    >>> inventory.heads
+    6
+    >>> inventory.keeping([True, False, False, True, False, False]).indices()
+    {'encoder.self.0': [0], 'decoder.self.0': [1], 'decoder.cross.0': []}
+    """
 
     def __init__(self, blocks: Iterable[Block]):
         self.blocks: Tuple[Block, ...] = tuple(blocks)
@@ -121,6 +128,10 @@ def uniform_order(inventory: Inventory) -> List[int]:
     The first head of every block comes before the second of any; within one round
     decoder.cross comes first, then decoder.self, then encoder.self; earlier layers first.
     The first K of this order are K heads spread evenly over the blocks.
+
+    >>> inventory = Inventory.of_transformer(encoder_layers=1, encoder_heads=2, decoder_layers=1, decoder_heads=2)
+    >>> uniform_order(inventory)  # first heads of decoder.cross, decoder.self, encoder.self, then second ones
+    [4, 2, 0, 5, 3, 1]
     """
     keyed, start = [], 0
     for block in inventory.blocks:

@@ -8,9 +8,11 @@ from typing import List, Optional
 import torch
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
+from .budgets import inventory_of
 from .checkpoint import load, model_options
-from .config import RECIPES, flag, inventory_of, model_problems
-from .errors import BadInput, refuse
+from .config import RECIPES
+from .errors import BadInput, flag, refuse
+from .option_problems import model_problems
 
 TASK = "translation_pruning"
 CRITERION = "dsp_label_smoothed_cross_entropy"

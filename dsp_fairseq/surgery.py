@@ -20,7 +20,11 @@ _COLUMNS = "out_proj.weight"
 
 
 def rows_of_heads(heads: Tensor, head_dim: int) -> Tensor:
-    """Rows of a projection that belong to these heads: int64 [n] -> [n * head_dim]."""
+    """Rows of a projection that belong to these heads: int64 [n] -> [n * head_dim].
+
+    >>> rows_of_heads(torch.tensor([0, 2]), head_dim=3).tolist()
+    [0, 1, 2, 6, 7, 8]
+    """
     within = torch.arange(head_dim, device=heads.device)
     # [n, 1] + [d] -> [n, d] -> [n*d]
     return (heads.unsqueeze(1) * head_dim + within).reshape(-1)

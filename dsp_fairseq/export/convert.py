@@ -7,7 +7,7 @@ from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from tabulate import tabulate
 
 from ..checkpoint import build_model, build_stock_model, kept_heads_of, load, model_options, showing
-from ..config import inventory_of
+from ..budgets import inventory_of
 from ..errors import BadInput, refuse
 from ..inventory import Inventory
 from ..surgery import remove_heads

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from typing import List
 
-from ..config import flag
+from ..errors import flag
 
 # of --activation-fn: its name in CTranslate2
 ACTIVATIONS = {

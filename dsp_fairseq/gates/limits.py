@@ -19,6 +19,10 @@ class Limits:
     added to their scores: minus infinity rules a head out (those of a block beyond its first ``cap``), a
     large number makes sure of it (the first ``floor`` of a block). The k largest are then the k heads of
     largest sum that the limits allow.
+
+    >>> limits, scores = Limits(sizes=(2, 2), cap=1), torch.tensor([5.0, 4.0, 1.0, 2.0])
+    >>> hard_top_k(scores + limits.offsets(scores, 2), 2).tolist()  # the second best is of the best one's block
+    [True, False, False, True]
     """
 
     sizes: Tuple[int, ...]  # heads per block, in flat order

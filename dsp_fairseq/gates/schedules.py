@@ -8,6 +8,9 @@ def anneal_temperature(update: int, initial: float, final: float, cooldown: int)
 
     DSP (TACL 2021), section 4: log t(n) = log t0 - min(n/C, 1) (log t0 - log tf).
     Raises ValueError unless 0 < final <= initial and cooldown >= 0.
+
+    >>> [round(anneal_temperature(update, 1.0, 0.01, 1000), 3) for update in (0, 500, 1000, 2000)]
+    [1.0, 0.1, 0.01, 0.01]
     """
     if not 0 < final <= initial:
         raise ValueError(f"needs 0 < final <= initial, got final {final}, initial {initial}")
@@ -22,6 +25,9 @@ def head_budget(update: int, heads: int, keep: int, start: int, end: int) -> int
     """Heads open at an update: all until ``start``, cubic fall to ``keep`` at ``end``, then ``keep``.
 
     The cubic of gradual magnitude pruning (Zhu & Gupta 2017, eq. 1).
+
+    >>> [head_budget(update, heads=36, keep=12, start=100, end=300) for update in (0, 150, 200, 250, 300)]
+    [36, 22, 15, 12, 12]
     """
     if update >= end:
         return keep
@@ -32,7 +38,11 @@ def head_budget(update: int, heads: int, keep: int, start: int, end: int) -> int
 
 
 def noise_scale(update: int, start: int, end: int) -> float:
-    """Scale of the Gumbel noise: 1 until ``start``, linear to 0 at ``end``."""
+    """Scale of the Gumbel noise: 1 until ``start``, linear to 0 at ``end``.
+
+    >>> [noise_scale(update, start=100, end=300) for update in (0, 150, 300)]
+    [1.0, 0.75, 0.0]
+    """
     if update >= end:
         return 0.0
     return min(1.0, (end - update) / (end - start))

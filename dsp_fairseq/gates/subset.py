@@ -17,6 +17,9 @@ def hard_top_k(logits: Tensor, k: int) -> Tensor:
     """Bool mask [H] of the k largest logits, exactly k True; of equal logits the first wins.
 
     Raises ValueError when k is not within 0..H.
+
+    >>> hard_top_k(torch.tensor([0.5, 2.0, -1.0, 0.5]), 2)
+    tensor([ True,  True, False, False])
     """
     _check_k(k, logits.numel())
     order = torch.argsort(logits.detach(), descending=True, stable=True)
@@ -29,6 +32,14 @@ def straight_through_top_k(logits: Tensor, k: int, offsets: "Tensor | None" = No
     """{0, 1} gates [H], exactly k ones; the gradient passes to the logits unchanged (STE).
 
     ``offsets`` [H] are added to the logits before the k largest are taken (see ``Limits``).
+
+    >>> logits = torch.tensor([0.5, 2.0, -1.0], dtype=torch.float64, requires_grad=True)
+    >>> gates = straight_through_top_k(logits, 1)
+    >>> gates.tolist()
+    [0.0, 1.0, 0.0]
+    >>> (gates * torch.tensor([3.0, 4.0, 5.0])).sum().backward()
+    >>> logits.grad.tolist()
+    [3.0, 4.0, 5.0]
     """
     hard = hard_top_k(logits if offsets is None else logits + offsets, k).to(logits.dtype)
     return hard + (logits - logits.detach())
@@ -60,6 +71,12 @@ def gumbel_soft_top_k(
 
     Raises:
         ValueError: k outside 0..H, or temperature not positive.
+
+    >>> logits, no_noise = torch.tensor([0.5, 2.0, -1.0]), torch.zeros(3)
+    >>> gumbel_soft_top_k(logits, 2, temperature=1.0, noise=no_noise).sum().item()
+    2.0
+    >>> gumbel_soft_top_k(logits, 2, temperature=1e-8, noise=no_noise).tolist()
+    [1.0, 1.0, 0.0]
     """
     _check_k(k, logits.numel())
     if not temperature > 0:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..atomic import writing
 from ..checkpoint import build_model, load, model_options, save, showing
-from ..config import NO_PRUNING, inventory_of
+from ..budgets import inventory_of
+from ..config import NO_PRUNING
 from ..errors import BadInput, Failed
 
 GATED = "gated_transformer"

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..atomic import check_target, writing
 from ..checkpoint import KeptHeads, kept_heads_of, showing
-from ..config import choice_of
+from ..budgets import choice_of
 from ..errors import BadInput, refuse
 from ..gates.choice import Choice
 from ..inventory import Inventory

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ..config import flag
+from ..errors import flag
 from . import BLOCK, GRADIENT, MAGNITUDE, RANDOM
 
 DEFAULTS = {"normalise": BLOCK, "max_tokens": 4096, "subset": "valid", "seed": 1}

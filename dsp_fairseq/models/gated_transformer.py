@@ -16,7 +16,8 @@ from fairseq.models.transformer import (
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 from torch import nn
 
-from ..config import PruningConfig, choice_of, inventory_of, keep_range_of, model_problems
+from ..budgets import choice_of, inventory_of, keep_range_of
+from ..config import PruningConfig
 from ..errors import refuse
 from ..gates.choice import Choice, Share
 from ..gates.head_gates import HeadGates
@@ -25,6 +26,7 @@ from ..gates.methods import Method
 from ..inventory import KINDS
 from ..modules import GatedDecoderLayer, GatedEncoderLayer, GatedMultiheadAttention
 from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
+from ..option_problems import model_problems
 
 logger = logging.getLogger(__name__)
 

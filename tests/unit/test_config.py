@@ -4,8 +4,10 @@ from argparse import Namespace
 
 import pytest
 
-from dsp_fairseq.config import RECIPES, PruningConfig, inventory_of, model_problems
+from dsp_fairseq.budgets import choice_of, inventory_of
+from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput, refuse
+from dsp_fairseq.option_problems import model_problems
 
 SHAPE = dict(encoder_layers=2, encoder_attention_heads=4, decoder_layers=1, decoder_attention_heads=2)
 
@@ -90,8 +92,6 @@ def test_each_problem_is_one_line_with_option_value_and_remedy(options, words):
 
 
 def test_heads_to_keep_of_each_kind_in_any_order():
-    from dsp_fairseq.config import choice_of
-
     options = Namespace(**SHAPE, heads_to_keep="decoder.cross=1,encoder.self=5,decoder.self=0")
     choice = choice_of(options, inventory_of(options))
     assert [share.keep for share in choice.shares] == [5, 0, 1]

@@ -1,5 +1,7 @@
 """The documentation says what the code says, and its links lead somewhere."""
 
+import doctest
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -35,3 +37,21 @@ def test_flags_that_are_named_exist(page):
     known = (PROJECT / "docs" / "flags.md").read_text(encoding="utf-8")
     ours = r"--(?:pruning|heads|search|uniform|l0|prunable|frozen|cooldown|initial|final|min-heads|max-heads)[a-z0-9-]*"
     assert {flag for flag in re.findall(ours, text) if f"`{flag}" not in known} == set()
+
+
+EXAMPLES = sorted(
+    ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+    for path in (PROJECT / "dsp_fairseq").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_in_docstrings_print_what_they_say(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_public_functions_of_gates_have_an_example():
+    gates = importlib.import_module("dsp_fairseq.gates")
+    public = ("gumbel_soft_top_k", "straight_through_top_k", "hard_top_k", "anneal_temperature")
+    assert [name for name in public if ">>> " not in getattr(gates, name).__doc__] == []

@@ -5,7 +5,8 @@ from argparse import Namespace
 import pytest
 import torch
 
-from dsp_fairseq.config import RECIPES, PruningConfig, choice_of
+from dsp_fairseq.budgets import choice_of
+from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.logit_adam import LogitAdam

@@ -15,7 +15,7 @@ from tiny_checkpoints import MASK, checkpoint_of, masked_checkpoint, without_rem
 from tiny_models import HEADS, VARIANTS, Task, batch, build, pair, stock_attention
 
 from dsp_fairseq.checkpoint import KeptHeads, build_model, kept_heads_of
-from dsp_fairseq.config import choice_of
+from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits

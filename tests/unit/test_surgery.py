@@ -128,7 +128,7 @@ def test_a_small_model_trains_and_every_parameter_gets_a_gradient():
 
 
 def test_inventory_of_a_small_model_remembers_the_original_heads():
-    from dsp_fairseq.config import inventory_of
+    from dsp_fairseq.budgets import inventory_of
 
     mask = [False, True, False] + [False] * 3 + [True] * 24
     _, gated = pair("post-norm")

@@ -1,0 +1,115 @@
+"""What the options say about numbers of heads: how many there are, how many of which blocks are kept."""
+
+import re
+from argparse import Namespace
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+from .errors import BadInput, refuse
+from .gates.choice import Choice, Share
+from .gates.limits import Limits
+from .inventory import KINDS, Block, Inventory
+
+
+def inventory_of(args: Namespace) -> Inventory:
+    """The blocks of the model that these options build.
+
+    ``kept_heads`` is no option of a command line: a checkpoint from which heads were removed carries
+    it (see :meth:`Inventory.indices`).
+    """
+    original = Inventory.of_transformer(
+        args.encoder_layers,
+        args.encoder_attention_heads,
+        args.decoder_layers,
+        args.decoder_attention_heads,
+    )
+    kept = getattr(args, "kept_heads", None)
+    return original if kept is None else original.only(kept)
+
+
+def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) -> Choice:
+    """How many heads of which blocks these options keep; ``heads_to_keep`` instead of what they say.
+
+    Raises BadInput when that cannot be.
+    """
+    value = getattr(args, "heads_to_keep", None) if heads_to_keep is None else heads_to_keep
+    if value is None and keep_range_of(args, inventory) is not None:
+        value = keep_range_of(args, inventory)[1]
+    heads = inventory.kept_per_kind([True] * inventory.heads)
+    budget = parse_heads_to_keep(value, heads)
+    if isinstance(budget, int):
+        shares = [Share(budget, _limits(args, inventory.blocks))]
+    else:
+        of_kind = {kind: [b for b in inventory.blocks if b.kind == kind] for kind in KINDS}
+        shares = [Share(budget[kind], _limits(args, of_kind[kind])) for kind in KINDS]
+    refuse(problem for share in shares for problem in share.limits.problems(share.keep))
+    free = value is None and getattr(args, "pruning_method", None) == "l0"
+    return Choice(tuple(shares), free_count=free)
+
+
+def _limits(args: Namespace, blocks: Sequence[Block]) -> Limits:
+    kinds = prunable_kinds(args)
+    return Limits(
+        tuple(block.heads for block in blocks),
+        getattr(args, "max_heads_per_block", None),
+        getattr(args, "min_heads_per_block", None) or 0,
+        tuple(block.kind not in kinds for block in blocks),
+    )
+
+
+def prunable_kinds(args: Namespace) -> List[str]:
+    """Kinds of block that may lose heads; raises BadInput on a name that is none."""
+    said = getattr(args, "prunable", None)
+    if said is None:
+        return list(KINDS)
+    kinds = said.split(",")
+    if not set(kinds) <= set(KINDS):
+        raise BadInput(f"--prunable {said}: must be one or more of {', '.join(KINDS)}, with commas and no spaces")
+    return kinds
+
+
+def keep_range_of(args: Namespace, inventory: Inventory) -> Optional[Tuple[int, int]]:
+    """(lowest, highest) K of --heads-to-keep-range, None when it is not given; raises BadInput."""
+    said = getattr(args, "heads_to_keep_range", None)
+    if said is None:
+        return None
+    parts = re.fullmatch(r"(\d+):(\d+)", said)
+    low, high = map(int, parts.groups()) if parts else (1, 0)
+    if not low <= high <= inventory.heads:
+        raise BadInput(
+            f"--heads-to-keep-range {said}: must be LO:HI with LO not above HI and HI at most {inventory.heads}, the "
+            "heads of this model"
+        )
+    limits = _limits(args, inventory.blocks)
+    refuse([*limits.problems(low), *limits.problems(high)])
+    return low, high
+
+
+def parse_heads_to_keep(value: Any, heads: Dict[str, int]) -> Union[int, Dict[str, int]]:
+    """K, or K of each kind, from what --heads-to-keep says; ``heads`` is what there is of each kind.
+
+    None means all. Raises BadInput.
+    """
+    if value is None:
+        return sum(heads.values())
+    text, everything = str(value), sum(heads.values())
+    if re.fullmatch(r"-?\d+", text):
+        refuse(
+            [f"--heads-to-keep {text}: must be 0 to {everything}, the heads of this model"]
+            if not 0 <= int(text) <= everything
+            else []
+        )
+        return int(text)
+    pairs = [part.partition("=")[::2] for part in text.split(",")]
+    if sorted(kind for kind, _ in pairs) != sorted(heads) or not all(re.fullmatch(r"-?\d+", n) for _, n in pairs):
+        example = ",".join(f"{kind}={count}" for kind, count in heads.items())
+        raise BadInput(
+            f"--heads-to-keep {text}: must be a number, 0 to {everything}, or one for each kind of block, such as "
+            f"{example} (all heads of this model)"
+        )
+    budget = {kind: int(number) for kind, number in pairs}
+    refuse(
+        f"--heads-to-keep {kind}={count}: must be 0 to {heads[kind]}, the heads of that kind"
+        for kind, count in budget.items()
+        if not 0 <= count <= heads[kind]
+    )
+    return budget

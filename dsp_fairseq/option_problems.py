@@ -1,0 +1,141 @@
+"""What is wrong with the options of a gated model and of its pruning, one line each."""
+
+from argparse import Namespace
+from typing import List
+
+from .budgets import choice_of, inventory_of
+from .config import RECIPES, SEARCH_SHARE, PruningConfig
+from .errors import BadInput, flag
+
+
+def model_problems(args: Namespace) -> List[str]:
+    """Everything that keeps these options from making a gated model, one line each."""
+    return _unsupported(args) + _method_problems(args)
+
+
+def _unsupported(args: Namespace) -> List[str]:
+    """Options of the stock transformer that cannot work together with gates."""
+    wrong = {
+        "quant_noise_pq": "quantisation noise replaces the projections that gates scale",
+        "quant_noise_scalar": "quantisation noise replaces the projections that gates scale",
+        "encoder_xformers_att_config": "xformers attention has no gates",
+        "decoder_xformers_att_config": "xformers attention has no gates",
+        "cross_self_attention": "its blocks are not counted among the heads",
+        "no_cross_attention": "decoder.cross heads would not exist",
+        "base_layers": "BASE layers have attention without gates",
+        "encoder_layers_to_keep": "the heads of dropped layers would be counted",
+        "decoder_layers_to_keep": "the heads of dropped layers would be counted",
+        "adaptive_softmax_cutoff": "the pruning criterion reads a full softmax",
+    }
+    return [
+        f"{flag(name)} {getattr(args, name)}: not supported by gated_transformer ({why}); leave it out"
+        for name, why in wrong.items()
+        if getattr(args, name, None)
+    ]
+
+
+def _method_problems(args: Namespace) -> List[str]:
+    name = getattr(args, "pruning_method", None) or "dsp"
+    if name not in RECIPES:
+        return [f"--pruning-method {name}: unknown; choose one of {', '.join(RECIPES)}"]
+    problems = []
+    recipe = RECIPES[name]
+    optional = {name for recipe in RECIPES.values() for name in recipe.defaults}
+    for option in sorted(optional - set(recipe.defaults)):
+        if getattr(args, option, None) is not None:
+            readers = [other for other, r in RECIPES.items() if option in r.defaults]
+            problems.append(
+                f"{flag(option)} {getattr(args, option)}: --pruning-method {name} does not use it; "
+                f"leave it out, or choose one of {', '.join(readers)}"
+            )
+    return problems + _mode_problems(args, name) + _count_problems(args, name) + _number_problems(args)
+
+
+def _mode_problems(args: Namespace, method: str) -> List[str]:
+    mode, frozen = getattr(args, "pruning_mode", None) or "joint", getattr(args, "frozen", None)
+    problems = []
+    if mode not in ("joint", "pipelined"):
+        problems.append(f"--pruning-mode {mode}: must be joint or pipelined")
+    elif mode == "pipelined" and not RECIPES[method].learns:
+        problems.append(f"--pruning-mode pipelined: --pruning-method {method} has no choice to learn; say joint")
+    if frozen not in (None, "encoder", "decoder"):
+        problems.append(f"--frozen {frozen}: must be encoder or decoder")
+    elif frozen and mode == "pipelined":
+        problems.append(f"--frozen {frozen}: --pruning-mode pipelined freezes all weights; leave it out")
+    if getattr(args, "heads_to_keep_range", None) and method in ("l0", "none"):
+        problems.append(f"--heads-to-keep-range {args.heads_to_keep_range}: --pruning-method {method} has no K to draw")
+    if getattr(args, "heads_to_keep_range", None) and "=" in str(getattr(args, "heads_to_keep", None)):
+        problems.append(f"--heads-to-keep {args.heads_to_keep}: --heads-to-keep-range draws one K for the whole model")
+    if getattr(args, "prunable", None) and method == "none":
+        problems.append(f"--prunable {args.prunable}: --pruning-method none keeps all heads; leave it out")
+    if method == "l0" and getattr(args, "l0_penalty", None) is None:
+        problems.append("--l0-penalty is missing: --pruning-method l0 needs the cost of an open head, such as 0.01")
+    return problems
+
+
+def _count_problems(args: Namespace, method: str) -> List[str]:
+    inventory = inventory_of(args)
+    limits = ("min_heads_per_block", "max_heads_per_block")
+    said = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
+    if method == "none" and said:
+        return [f"{option}: --pruning-method none keeps all heads; leave it out" for option in said]
+    counts = ("heads_to_keep", "heads_to_keep_range")
+    counted = any(getattr(args, name, None) is not None for name in counts)
+    if not counted and method not in ("none", "l0"):
+        return [
+            f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.heads}, the heads of this "
+            "model; to train with all heads, say --pruning-method none"
+        ]
+    if said and method == "l0" and not counted:
+        return [f"{option}: without --heads-to-keep the penalty alone counts heads; leave it out" for option in said]
+    negative = [option for option in said if " -" in option]
+    if negative:
+        return [f"{option}: must be 0 or more" for option in negative]
+    try:
+        choice_of(args, inventory)
+    except BadInput as error:
+        return str(error).splitlines()
+    return []
+
+
+def _number_problems(args: Namespace) -> List[str]:
+    problems = []
+    for option in ("pruning_lr", "initial_temperature", "final_temperature"):
+        value = getattr(args, option, None)
+        if value is not None and not 0 < value < float("inf"):
+            problems.append(f"{flag(option)} {value}: must be a positive number")
+    for option, least in (
+        ("search_updates", 1),
+        ("search_warmup_updates", 0),
+        ("cooldown_updates", 0),
+        ("uniform_prior", 0),
+        ("l0_penalty", 0),
+    ):
+        value = getattr(args, option, None)
+        if value is not None and not value >= least:
+            problems.append(f"{flag(option)} {value}: must be {least} or more")
+    if problems:
+        return problems
+    options = PruningConfig.from_args(args)
+    first, last = options.initial_temperature, options.final_temperature
+    if first is not None and last is not None and last > first:
+        unsaid = " (the default)"
+        problems.append(
+            f"--final-temperature {last}{'' if getattr(args, 'final_temperature', None) else unsaid}: "
+            "the temperature falls, so it must not be above --initial-temperature "
+            f"{first}{'' if getattr(args, 'initial_temperature', None) else unsaid}"
+        )
+    search, total = options.search_updates, getattr(args, "max_update", None)
+    if search is not None and total and search > total:
+        problems.append(
+            f"--search-updates {search}: must not be above --max-update ({total}), or the choice is "
+            "never made"
+        )
+    warmup = options.search_warmup_updates
+    if search is None and total:
+        search = round(SEARCH_SHARE * total)
+    if search is not None and warmup is not None and warmup >= search:
+        problems.append(
+            f"--search-warmup-updates {warmup}: must be below --search-updates ({search})"
+        )
+    return problems
