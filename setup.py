@@ -96,6 +96,7 @@ setup(
         "torch>=2.6",  # before, even a restricted load could run code from a checkpoint (CVE-2025-32434)
         "numpy",
         "num2words",
+        "pyyaml>=5.1",
         "sacrebleu",
         "sacremoses",
         "sentencepiece",

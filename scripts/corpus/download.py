@@ -146,8 +146,7 @@ def check_kind(path: Path, where: str) -> None:
     with open(path, "rb") as file:
         if file.read(2) == b"\x1f\x8b":
             return
-    path.unlink()
-    version_file(path).unlink(missing_ok=True)
+    throw_away(path)
     raise Problem(
         f"{where}: this is no gzip archive but something else, perhaps a page that asks to confirm: "
         f"download it with a browser, {LOCAL}"
@@ -163,12 +162,16 @@ def check_sum(path: Path, source: Source, where: str) -> None:
     if found == source.checksum:
         print(f"{where}: {found}, as published by {source.published}")
         return
-    path.unlink()
-    version_file(path).unlink(missing_ok=True)
+    throw_away(path)
     raise Problem(
         f"{where}: checksum wrong: {found}, but {source.checksum} is published ({source.published}): "
         f"it was thrown away; run the same again, {LOCAL}"
     )
+
+
+def throw_away(path: Path) -> None:
+    path.unlink()
+    version_file(path).unlink(missing_ok=True)
 
 
 def sum_of(path: Path, like: str) -> str:
