@@ -1,25 +1,39 @@
 """Milliseconds of sampling the gates once, forward and backward, on one core.
 
-    python benchmarks/sampling.py
+    python benchmarks/sampling.py [--device cuda] [--runs 200] [--json FILE]
 
-The k sequential softmaxes of the relaxed subset are what DSP adds to every update. Goals: at most
+The k sequential softmaxes of the relaxed subset are what DSP adds to every update. Goals on a CPU: at most
 1 ms at H = 72, K = 24 and at most 8 ms at H = 288, K = 144.
+
+* alone: the two passes of the relaxed subset, where the logits are: on the CPU, whatever the model's device;
+* in an update: all that the gates of one update cost, on the model's device where the gates are needed: the noise,
+  the sample, its way to the device, the gradient's way back, the backward pass.
 """
 
-import statistics
+import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
+from measured import add_arguments, check_device, spread, write
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dsp_fairseq.gates import gumbel_noise, straight_through_gumbel_top_k  # noqa: E402
+from dsp_fairseq.gates.choice import Choice, Share  # noqa: E402
+from dsp_fairseq.gates.head_gates import HeadGates  # noqa: E402
+from dsp_fairseq.gates.limits import Limits  # noqa: E402
+from dsp_fairseq.gates.methods import PublishedDsp  # noqa: E402
+from dsp_fairseq.inventory import Inventory  # noqa: E402
 
 SIZES = [(36, 12), (72, 24), (72, 36), (144, 72), (288, 144)]
+WARM_UP = 10  # runs that are not counted
+BLOCKS = 18  # of 2, 4, 8 or 16 heads
 
 
-def milliseconds(heads: int, keep: int, runs: int = 200) -> "list[float]":
+def alone(heads: int, keep: int, runs: int) -> "list[float]":
+    """Milliseconds of each run."""
     logits = torch.randn(heads, dtype=torch.float64, requires_grad=True)
     slope = torch.randn(heads, dtype=torch.float64)
     times = []
@@ -31,14 +45,59 @@ def milliseconds(heads: int, keep: int, runs: int = 200) -> "list[float]":
     return times
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    print("heads  keep  median ms  (10% to 90%)")
+def gates_of(heads: int, keep: int) -> HeadGates:
+    """Gates that are sampled with K = ``keep`` at every update."""
+    inventory = Inventory.of_transformer(BLOCKS // 3, heads // BLOCKS, BLOCKS // 3, heads // BLOCKS)
+    choice = Choice((Share(keep, Limits(tuple(inventory.sizes))),))
+    return HeadGates(inventory, choice, [PublishedDsp(heads, keep, 0.3, 0.3, 0)], rate=0.1, seed=1)
+
+
+def in_an_update(device: str, heads: int, keep: int, runs: int) -> "list[float]":
+    """Milliseconds of each run, as real time with all work of the device done."""
+    wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
+    gates, slope, times = gates_of(heads, keep), torch.randn(heads, device=device), []
+    for update in range(1, runs + 1):
+        gates.set_num_updates(update)
+        wait()
+        start = time.perf_counter()
+        (gates.of_update(torch.device(device)) * slope).sum().backward()
+        gates.gradient()
+        wait()
+        times.append(1e3 * (time.perf_counter() - start))
+        gates.begin_update()
+    return times
+
+
+def measure(device: str, runs: int) -> "list[dict]":
+    results = []
     for heads, keep in SIZES:
-        milliseconds(heads, keep, runs=20)  # warm-up
-        times = sorted(milliseconds(heads, keep))
-        low, high = times[len(times) // 10], times[-len(times) // 10]
-        print(f"{heads:5}  {keep:4}  {statistics.median(times):9.2f}  ({low:.2f} to {high:.2f})")
+        row = {"heads": heads, "keep": keep}
+        for name, run in (("alone", alone), ("in_an_update", partial(in_an_update, device))):
+            run(heads, keep, WARM_UP)
+            times = sorted(run(heads, keep, runs))
+            tenth = len(times) // 10
+            row[name] = spread(times[tenth : len(times) - tenth])  # the tenths at both ends are the machine's
+        results.append(row)
+    return results
+
+
+def shown(found: dict) -> str:
+    return f"{found['median']:9.2f}  ({found['min']:.2f} to {found['max']:.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200)
+    add_arguments(parser)
+    given = parser.parse_args()
+    check_device(given.device)
+    torch.set_num_threads(1)
+    results = measure(given.device, given.runs)
+    print(f"heads  keep  median ms alone (10% to 90%)  in an update, model on {given.device}")
+    for row in results:
+        print(f"{row['heads']:5}  {row['keep']:4}  {shown(row['alone'])}  {shown(row['in_an_update'])}")
+    if given.json:
+        write(given.json, "sampling", given.device, {"device": given.device, "runs": given.runs}, results)
 
 
 if __name__ == "__main__":
