@@ -1,6 +1,7 @@
 """``dsp-fairseq COMMAND``: what the stock fairseq commands do not do."""
 
 import argparse
+import os
 import sys
 from typing import List, Optional
 
@@ -25,6 +26,7 @@ COMMANDS = {
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command. Returns 0 when it is done, 1 when it failed, 2 on wrong use."""
     arguments = _parser().parse_args(argv)
+    arguments.debug = arguments.debug or bool(os.environ.get("DSP_DEBUG"))
     try:
         return arguments.run(arguments) or 0
     except (BadInput, BadCheckpoint, Failed, OSError) as error:
@@ -50,7 +52,7 @@ def _told(error: Exception) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dsp-fairseq", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks, as with DSP_DEBUG=1")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=command.HELP, description=command.HELP)

@@ -1,5 +1,6 @@
 """What is wrong with the options of a gated model and of its pruning, one line each."""
 
+import math
 from argparse import Namespace
 from typing import List
 
@@ -102,8 +103,11 @@ def _number_problems(args: Namespace) -> List[str]:
     problems = []
     for option in ("pruning_lr", "initial_temperature", "final_temperature"):
         value = getattr(args, option, None)
-        if value is not None and not 0 < value < float("inf"):
+        if value is not None and not 0 < value < math.inf:
             problems.append(f"{flag(option)} {value}: must be a positive number")
+    log_odds = getattr(args, "initial_log_odds", None)
+    if log_odds is not None and not math.isfinite(log_odds):
+        problems.append(f"--initial-log-odds {log_odds}: must be a finite number")
     for option, least in (
         ("search_updates", 1),
         ("search_warmup_updates", 0),
@@ -112,8 +116,8 @@ def _number_problems(args: Namespace) -> List[str]:
         ("l0_penalty", 0),
     ):
         value = getattr(args, option, None)
-        if value is not None and not value >= least:
-            problems.append(f"{flag(option)} {value}: must be {least} or more")
+        if value is not None and not least <= value < math.inf:
+            problems.append(f"{flag(option)} {value}: must be {least} or more, and finite")
     if problems:
         return problems
     options = PruningConfig.from_args(args)

@@ -89,16 +89,16 @@ note_settings() {
 
 # get_archive NAME LOCAL-COPY: adds the path of an archive to `archives`; without a copy of the user's it is downloaded
 get_archive() {
-    local name=$1 copy=$2
+    local archive=$1 copy=$2                         # not `name`: in `fetch` that would be the one of `stage`
     if [ -n "$copy" ]; then
-        corpus download "$name" "$copy" --local || exit 2
+        corpus download "$archive" "$copy" --local || exit 2
         archives+=("$copy")
         return
     fi
     mkdir -p "$out/orig"
-    fetch() { corpus download "$name" "$1" --keep "$out/orig/$name.part"; }
-    stage "download-$name" fetch "$out/orig/$name"
-    archives+=("$out/orig/$name")
+    fetch() { corpus download "$archive" "$1" --keep "$out/orig/$archive.part"; }
+    stage "download-$archive" fetch "$out/orig/$archive"
+    archives+=("$out/orig/$archive")
 }
 
 # wmt_copy NAME: the user's copy of an archive in WMT_ORIG, if the variable names a folder

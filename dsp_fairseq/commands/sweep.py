@@ -22,7 +22,8 @@ EPILOG = """the file, with everything that it may say:
   score: {sacrebleu: test.en}               # against this text (default: fairseq, what fairseq-generate prints)
 
 the sweep itself gives --user-dir, --task, --criterion, --no-epoch-checkpoints unless train does, and
---pruning-method, --heads-to-keep, --seed, --save-dir, --log-format, --log-file.
+--pruning-method, --heads-to-keep, --seed, --save-dir, --log-format, --log-file. Each cell computes on one core
+unless OMP_NUM_THREADS says otherwise.
 """
 
 

@@ -28,6 +28,11 @@ def executable(name: str) -> str:
     return beside if os.path.isfile(beside) else shutil.which(name) or name
 
 
+def threads() -> str:
+    """Of a child: one, so that --jobs says how many cores are used, or what the environment says."""
+    return os.environ.get("OMP_NUM_THREADS") or "1"
+
+
 def start(words: Words, output: IO, errors: IO, lock: int) -> subprocess.Popen:
     """Runs in a session of its own, so that Ctrl-C reaches the sweep alone, which then stops it."""
     first = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
@@ -37,7 +42,7 @@ def start(words: Words, output: IO, errors: IO, lock: int) -> subprocess.Popen:
         stdout=output,
         stderr=errors,
         # LOGLEVEL: the sweep reads what fairseq says
-        env={"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **os.environ, "LOGLEVEL": "INFO"},
+        env={"PYTHONUTF8": "1", **os.environ, "OMP_NUM_THREADS": threads(), "LOGLEVEL": "INFO"},
         start_new_session=True,
         pass_fds=(lock,),
     )

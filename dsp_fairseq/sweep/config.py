@@ -29,6 +29,10 @@ _NOT_IN_TRAIN = {
     "--no-save": "nothing could be decoded; leave it out",
     "--no-last-checkpoints": "the last checkpoint is what is decoded; leave it out",
     "--no-save-optimizer-state": "an interrupted training could not go on; leave it out",
+    **dict.fromkeys(
+        ("--restore-file", "--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"),
+        "an interrupted training would not go on; to start from a checkpoint say --finetune-from-model",
+    ),
 }
 _NOT_IN_GENERATE = {
     "--path": _OWN,

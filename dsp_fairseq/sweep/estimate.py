@@ -10,7 +10,7 @@ from argparse import Namespace
 from functools import lru_cache
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from . import logs, records
+from . import children, logs, records
 from .plan import Cell
 
 # times the time of the products of matrices alone, and seconds on top for each update: what the quick start's model
@@ -128,7 +128,7 @@ def _operations_per_second(width: int, inner: int, cpu: bool, seconds: float = 0
 
     device = "cuda" if torch.cuda.is_available() and not cpu else "cpu"
     threads, words = torch.get_num_threads(), 1024
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))  # as the children
+    torch.set_num_threads(int(children.threads()))
     left, right = torch.rand(words, width, device=device), torch.rand(width, inner, device=device)
     try:
         (left @ right)[0, 0].item()  # waits for a GPU

@@ -7,7 +7,7 @@ from typing import List, NamedTuple, Optional
 from .. import pictures
 from ..atomic import writing
 from ..errors import refuse
-from . import logs, records
+from . import children, logs, records
 from .check import parsed
 from .config import Config, read_config
 from .estimate import estimate
@@ -57,7 +57,7 @@ def pictures_problems() -> List[str]:
 
 def as_text(todo: Plan) -> str:
     """The commands of every cell, to copy into a shell, and the time."""
-    lines = []
+    lines = [f"export OMP_NUM_THREADS={children.threads()}", ""]
     for cell in todo.cells:
         # fairseq-train opens its log before it makes the folder
         commands = [("mkdir", "-p", cell.folder), cell.train, cell.generate]

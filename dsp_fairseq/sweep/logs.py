@@ -52,12 +52,6 @@ def valid_nll(cell: Cell) -> Optional[float]:
     return float(found[-1]) if found else None
 
 
-def wall_seconds(cell: Cell) -> Optional[float]:
-    """Of the whole training up to its last epoch, restarts included."""
-    found = [entry["train_wall"] for entry in entries(cell.train_log) if "train_wall" in entry]
-    return float(found[-1]) if found else None
-
-
 def entries(path: str) -> List[Dict[str, Any]]:
     """The last JSON objects of a log; a process that was killed may leave half a line."""
     found = []
@@ -84,7 +78,8 @@ def speed(cell: Cell) -> Speed:
     # fairseq asks for its messages on stdout, but logging was set up for stderr before, when it was imported
     found = [speed for path in (cell.translations, cell.generate_log) for speed in _SPEED.findall(_text(path))]
     if not found:
-        raise Failed(f"{cell.name}: fairseq-generate told no speed; all that it said: {cell.generate_log}")
+        raise Failed(f"{cell.name}: fairseq-generate told no speed; all that it said: {cell.generate_log}; remove "
+            f"{cell.translations} to decode again")
     sentences, per_second, tokens = found[-1]
     return Speed(int(sentences.replace(",", "")), float(per_second), float(tokens))
 
@@ -93,7 +88,8 @@ def bleu4(cell: Cell) -> float:
     """The score that fairseq-generate printed."""
     found = _BLEU.findall(_text(cell.translations))
     if not found:
-        raise Failed(f"{cell.name}: fairseq-generate printed no BLEU4; all that it printed: {cell.translations}")
+        raise Failed(f"{cell.name}: fairseq-generate printed no BLEU4; all that it printed: {cell.translations}; "
+            "remove it to decode again")
     return float(found[-1])
 
 

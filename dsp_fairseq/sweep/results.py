@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from ..errors import BadInput, Failed
+from ..errors import Failed
 from ..inventory import KINDS
 from . import logs, records
 from .config import UNPRUNED, Config
@@ -69,29 +69,10 @@ def collect(cells: List[Cell], config: Config) -> Tuple[Results, List[str]]:
         if not record.decoded:
             continue
         try:
-            record = _with_heads(cell, record)
             rows.append(Row(cell, record, score.of(cell), logs.speed(cell), logs.valid_nll(cell)))
-        except (Failed, BadInput) as problem:
-            problems += str(problem).splitlines()
+        except Failed as problem:
+            problems.append(str(problem))
     return Results(rows, score.signature), problems
-
-
-def _with_heads(cell: Cell, record: Record) -> Record:
-    """Read once: the checkpoint may be removed afterwards."""
-    if record.kept is not None:
-        return record
-    from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
-
-    from ..checkpoint import kept_heads
-
-    try:
-        found = kept_heads(cell.checkpoint)
-    except BadCheckpoint as problem:
-        raise Failed(f"{cell.name}: {problem}") from problem
-    heads = {block.name: block.original_heads for block in found.inventory.blocks}
-    record = record._replace(kept=found.inventory.keeping(found.mask.tolist()).indices(), heads=heads)
-    records.write(cell, record)
-    return record
 
 
 class _Score:
@@ -106,8 +87,9 @@ class _Score:
             return
         from sacrebleu.metrics import BLEU
 
-        with open(config.reference, encoding="utf-8") as file:
-            self.reference = file.read().splitlines()
+        with open(config.reference, encoding="utf-8", newline="\n") as file:
+            # no splitlines(): it also cuts at characters that are part of a sentence, such as U+2028
+            self.reference = file.read().removesuffix("\n").split("\n")
         self.path, self.metric, self.of = config.reference, BLEU(), self._sacrebleu
         self.metric.corpus_score(self.reference, [self.reference])  # only then has it a signature
         self.signature = f"sacreBLEU {self.metric.get_signature()}"

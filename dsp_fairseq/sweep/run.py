@@ -7,7 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import Iterator, List, Optional, Tuple
 
-from . import children, logs, records
+from ..errors import Failed
+from . import children, logs, records, trained
 from .plan import Cell, Words
 from .progress import Display, clock
 
@@ -94,8 +95,10 @@ class _Run:
             self._failed(status)
             return True
         if not self.record.trained:
-            self._trained(seconds)
-            return False
+            if self._trained():
+                self._next()
+                return False
+            return True
         self._decoded(seconds)
         return True
 
@@ -127,18 +130,21 @@ class _Run:
     def _unfinished(self) -> str:
         return f"{self.cell.translations}.partial"
 
-    def _trained(self, seconds: float) -> None:
-        whole = logs.wall_seconds(self.cell) or 0.0
-        self.record = self.record._replace(train_seconds=round(max(seconds, whole), 1))
+    def _trained(self) -> bool:
+        """Whether the training has left a checkpoint that can be decoded."""
+        try:
+            found = trained.read(self.cell.checkpoint)
+        except Failed as problem:
+            self._fail(f"fairseq-train ended well, but {problem}")
+            return False
+        self.record = self.record._replace(train_seconds=found.seconds, kept=found.kept, heads=found.heads)
         records.write(self.cell, self.record)
-        self.display.tell(f"{self.cell.name}: trained in {clock(self.record.train_seconds)}")
-        self._next()
+        self.display.tell(f"{self.cell.name}: trained in {clock(found.seconds)}")
+        return True
 
     def _decoded(self, seconds: float) -> None:
         os.replace(self._unfinished, self.cell.translations)
-        # heads are read anew: an earlier decoding may have been of another checkpoint
-        changed = {"generate_seconds": round(seconds, 1), "jobs": self.jobs, "kept": None, "heads": None}
-        self.record = self.record._replace(**changed)
+        self.record = self.record._replace(generate_seconds=round(seconds, 1), jobs=self.jobs)
         records.write(self.cell, self.record)
         self.display.tell(f"{self.cell.name}: decoded in {clock(seconds)}")
 
@@ -147,7 +153,10 @@ class _Run:
         told = logs.last_error(*paths)
         if status < 0:
             told = f"killed by {signal.Signals(-status).name}, perhaps for want of memory; before that: {told}"
-        line = f"{self.cell.name}: {command} failed: {told} (all of it: {paths[0]})"
+        self._fail(f"{command} failed: {told} (all of it: {paths[0]})")
+
+    def _fail(self, told: str) -> None:
+        line = f"{self.cell.name}: {told}"
         self.failures.append(line)
         self.display.tell(line)
 

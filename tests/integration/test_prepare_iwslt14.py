@@ -389,6 +389,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         server, start = self.server, 0
+        server.paths.append(self.path)
         asked = self.headers.get("Range")
         server.asked.append(asked)
         if asked and self.headers.get("If-Range") == server.version:
@@ -417,7 +418,7 @@ class Handler(BaseHTTPRequestHandler):
 def serving(data):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.data, server.cut, server.asked, server.version = data, None, [], '"1"'
-    server.status, server.announced = 200, None
+    server.status, server.announced, server.paths = 200, None, []
     server.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -452,6 +453,7 @@ def test_the_whole_script_from_a_server(prepared, tmp_path):
         proxies = {"no_proxy": "*", "NO_PROXY": "*"}
         done = prepare(tmp_path / "out", *small, CORPUS_MIRROR=server.address, PATH=stub(tmp_path), **proxies)
     assert done.returncode == 0, done.stderr
+    assert server.paths == ["/de-en.tgz"]
     assert (tmp_path / "out" / "orig" / "de-en.tgz").read_bytes() == archive.read_bytes()
     assert content(tmp_path / "out", "subwords") == content(whole, "subwords")
 
@@ -532,5 +534,5 @@ def test_a_refused_connection_is_told_with_the_way_out(tmp_path):
     with serving(b"") as server:
         pass  # its port is free again
     done = prepare(tmp_path / "out", CORPUS_MIRROR=server.address, no_proxy="*", NO_PROXY="*")
-    words = ("de-en.tgz", "cannot download", "refused", "try again with a network", "IWSLT14_ARCHIVE")
+    words = ("/de-en.tgz", "cannot download", "refused", "try again with a network", "IWSLT14_ARCHIVE")
     assert_refused(done, tmp_path / "out", *words)

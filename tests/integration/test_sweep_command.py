@@ -1,6 +1,7 @@
 """`dsp-fairseq sweep` with the stock commands: killed in the middle, started again, refused where it must be."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -78,6 +79,15 @@ def test_a_killed_sweep_goes_on_from_its_checkpoint(swept, folder):
     assert updates_in(checkpoint(folder)) == UPDATES
 
 
+def test_the_time_of_a_training_includes_that_before_its_restart(swept, folder):
+    out = folder / "out" / "dsp-7-seed1"
+    told = json.loads((out / "cell.json").read_text())["train_seconds"]
+    lines = [json.loads(line) for line in (out / "train.log").read_text().splitlines() if line.startswith("{")]
+    since_the_restart = float([line["train_wall"] for line in lines if "train_wall" in line][-1])
+    whole = load(str(checkpoint(folder)))["extra_state"]["previous_training_time"]
+    assert told == pytest.approx(whole, abs=0.1) and whole > since_the_restart
+
+
 def test_results(swept, folder):
     out = folder / "out"
     rows = list(csv.DictReader((out / "results.csv").open()))
@@ -141,9 +151,9 @@ def test_dry_run_prints_commands_that_work(sweep, folder, tmp_path):
     status, printed, _ = sweep(folder / "sweep.yaml", "--out", tmp_path / "out", "--dry-run")
     lines = [line for line in printed.splitlines() if line]
     assert status == 0
-    assert lines[0] == "# dsp-7-seed1: to be trained and decoded" and "# 2 cells, time: about" in lines[-1]
+    assert lines[1] == "# dsp-7-seed1: to be trained and decoded" and "# 2 cells, time: about" in lines[-1]
     assert not (tmp_path / "out").exists()
-    shorter = f"export PATH={COMMANDS}:$PATH OMP_NUM_THREADS=1; {lines[1]} && {lines[2]} --max-update 1"
+    shorter = f"export PATH={COMMANDS}:$PATH; {lines[0]}; {lines[2]} && {lines[3]} --max-update 1"
     assert subprocess.run(["bash", "-c", shorter], capture_output=True).returncode == 0
     log = (tmp_path / "out" / "dsp-7-seed1" / "train.log").read_text()
     assert '"num_updates": "1"' in log

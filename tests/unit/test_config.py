@@ -42,6 +42,11 @@ def test_both_ends_are_allowed(keep):
         (dict(heads_to_keep=1, final_temperature=float("nan")), ["--final-temperature nan"]),
         (dict(heads_to_keep=1, initial_temperature=0.1), ["--final-temperature 0.2 (the default)", "0.1"]),
         (dict(heads_to_keep=1, cooldown_updates=-1), ["--cooldown-updates -1", "0 or more"]),
+        (dict(heads_to_keep=1, uniform_prior=float("inf")), ["--uniform-prior inf", "0 or more, and finite"]),
+        (
+            dict(pruning_method="l0", heads_to_keep=1, l0_penalty=0.1, initial_log_odds=float("nan")),
+            ["--initial-log-odds nan", "finite"],
+        ),
         (dict(heads_to_keep=1, search_updates=0), ["--search-updates 0", "1 or more"]),
         (dict(heads_to_keep=1, search_updates=50, max_update=40), ["--search-updates 50", "--max-update (40)"]),
         (dict(heads_to_keep=1, search_warmup_updates=9, search_updates=9), ["--search-warmup-updates 9"]),

@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from dsp_fairseq.cli import main
-from dsp_fairseq.errors import BadInput
+from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.inventory import Inventory, uniform_order
-from dsp_fairseq.sweep import check, children, estimate, job, logs, plan, records
+from dsp_fairseq.sweep import check, children, estimate, job, logs, plan, records, trained
 from dsp_fairseq.sweep.config import read_config
 from dsp_fairseq.sweep.lock import locked
 from dsp_fairseq.sweep.results import Results, Row, as_csv, collect
@@ -59,7 +59,7 @@ if "train" in command:
         if what == "hang" and update == 20:
             time.sleep(60)
     with open(os.path.join(place, "train.log"), "a") as log:
-        log.write(json.dumps({{"valid_nll_loss": "2.5"}}) + "\\n" + json.dumps({{"train_wall": "77"}}) + "\\n")
+        log.write(json.dumps({{"valid_nll_loss": "2.5"}}) + "\\n")
 else:
     print("D-1\\t-0.1\\tthe second sentence is here\\nD-0\\t-0.1\\tthis is the first one")
     print("x | Translated 2 sentences (9 tokens) in 0.1s (20.50 sentences/s, 90.00 tokens/s)", file=sys.stderr)
@@ -115,8 +115,8 @@ class TestConfig:
         "no word": ({"train": ["--arch", "x", True]}, ["train true: must be a word"]),
         "quotation": ({"generate": "--x 'a"}, ["generate --x 'a: no closing quotation"]),
         "own flags": (
-            {"train": f"{TRAIN} --seed=3 --no-save-optimizer-state", "generate": "--path x --quiet"},
-            ["train --seed: the sweep sets", "--no-save-optimizer-state: an interrupted", "--path: the", "--quiet:"],
+            {"train": f"{TRAIN} --seed=3 --reset-optimizer", "generate": "--path x --quiet"},
+            ["train --seed: the sweep sets", "--reset-optimizer: an interrupted", "--path: the", "--quiet:"],
         ),
         "grid": (
             {"grid": {"method": ["dspp", "none"], "heads_to_keep": ["x", -1, 12, 12, "encoder.self=1"], "sed": 1}},
@@ -355,7 +355,7 @@ def pretended(tmp_path, monkeypatch):
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(children, "executable", lambda name: str(tmp_path / "bin" / name))
     monkeypatch.setattr(job, "parsed", lambda cells: {})
-    monkeypatch.setattr("dsp_fairseq.sweep.results._with_heads", lambda cell, record: with_heads(record, 12))
+    monkeypatch.setattr("dsp_fairseq.sweep.trained.read", pretended_training)
     monkeypatch.setattr("dsp_fairseq.sweep.run._PAUSE", 0.02)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("CALLS", str(calls))
@@ -521,8 +521,8 @@ class TestRun:
         run, called = pretended
         assert run(write_config(tmp_path, grid=GRID), "--dry-run") == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == f"# {ONE}: to be trained and decoded"
-        assert [shlex.split(line)[0] for line in lines[1:4]] == ["mkdir", "fairseq-train", "fairseq-generate"]
+        assert lines[0] == "export OMP_NUM_THREADS=1" and lines[2] == f"# {ONE}: to be trained and decoded"
+        assert [shlex.split(line)[0] for line in lines[3:6]] == ["mkdir", "fairseq-train", "fairseq-generate"]
         assert lines[-1].startswith("# 2 cells, time: ")
         assert called() == [] and not (tmp_path / "out").exists()
 
@@ -551,6 +551,35 @@ class TestRun:
         (tmp_path / "test.en").write_text("one line\n")
         assert run(write_config(tmp_path, grid=GRID, score={"sacrebleu": str(tmp_path / "test.en")})) == 1
         assert "has 2 translations, score.sacrebleu" in capsys.readouterr().err
+
+
+    def test_a_line_separator_within_a_reference_is_no_end_of_line(self, tmp_path, pretended):
+        run, _ = pretended
+        (tmp_path / "test.en").write_text("this is the\u2028first one\nthe second sentence is here\n")
+        assert run(write_config(tmp_path, grid=GRID, score={"sacrebleu": str(tmp_path / "test.en")})) == 0
+
+    def test_a_training_whose_checkpoint_cannot_be_read_is_tried_again(
+        self, tmp_path, pretended, monkeypatch, capsys
+    ):
+        run, called = pretended
+        path = write_config(tmp_path, grid={**GRID, "seed": [1]})
+        with monkeypatch.context() as broken:
+            broken.setattr("dsp_fairseq.sweep.trained.read", out_of_luck)
+            assert run(path) == 1
+        assert f"{ONE}: fairseq-train ended well, but out of luck" in capsys.readouterr().err
+        assert [line[0] for line in called()] == ["fairseq-train"]
+        assert run(path) == 0
+        assert [line[0] for line in called()] == ["fairseq-train", "fairseq-generate"]
+
+
+def pretended_training(checkpoint):
+    assert os.path.isfile(checkpoint)
+    record = with_heads(records.Record(), 12)
+    return trained.Trained(77.0, record.kept, record.heads)
+
+
+def out_of_luck(checkpoint):
+    raise Failed("out of luck")
 
 
 def interrupt_when(is_time, number):

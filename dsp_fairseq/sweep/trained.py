@@ -1,0 +1,28 @@
+"""What the last checkpoint of a finished training tells."""
+
+from typing import Dict, List, NamedTuple
+
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+
+from ..errors import BadInput, Failed
+
+
+class Trained(NamedTuple):
+    seconds: float  # of the whole training, restarts included
+    kept: Dict[str, List[int]]  # head indices by block
+    heads: Dict[str, int]  # of each block before anything was pruned
+
+
+def read(checkpoint: str) -> Trained:
+    """Raises Failed when the checkpoint is not there, or is none of a gated_transformer."""
+    from ..checkpoint import kept_heads_of, load_gated
+
+    try:
+        state = load_gated(checkpoint)
+    except (BadCheckpoint, BadInput) as problem:
+        raise Failed(str(problem)) from problem
+    found = kept_heads_of(state)
+    heads = {block.name: block.original_heads for block in found.inventory.blocks}
+    kept = found.inventory.keeping(found.mask.tolist()).indices()
+    # fairseq's log counts from the last restart, its checkpoint from the beginning
+    return Trained(round(float(state["extra_state"]["previous_training_time"]), 1), kept, heads)
