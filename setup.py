@@ -108,6 +108,7 @@ setup(
         "test": ["pytest", "pytest-xdist", "hypothesis"],
         "plot": ["matplotlib"],
         "ctranslate2": ["ctranslate2"],
+        "tensorboard": ["tensorboard"],  # fairseq's --tensorboard-logdir writes with it, report --history reads with it
     },
     cmdclass=commands,
 )

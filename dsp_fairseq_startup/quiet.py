@@ -28,8 +28,26 @@ HARMLESS_LOG_LINES = (
 )
 
 
+# the same, of what need be said once only: fairseq says it anew in every epoch and validation
+ONCE_IS_ENOUGH = (("fairseq.logging.progress_bar", "tensorboard not found"),)
+
+
 def silence_known_messages():
     for message, module, category in HARMLESS_WARNINGS:
         warnings.filterwarnings("ignore", message=message, module=module, category=category)
     for logger, start in HARMLESS_LOG_LINES:
         logging.getLogger(logger).addFilter(lambda record, start=start: not record.getMessage().startswith(start))
+    for logger, start in ONCE_IS_ENOUGH:
+        logging.getLogger(logger).addFilter(_Once(start))
+
+
+class _Once(logging.Filter):
+    def __init__(self, start):
+        super().__init__()
+        self.start, self.said = start, False
+
+    def filter(self, record):
+        if not record.getMessage().startswith(self.start):
+            return True
+        before, self.said = self.said, True
+        return not before

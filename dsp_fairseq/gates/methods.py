@@ -8,12 +8,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Optional
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import BadInput
 from ..inventory import Inventory, uniform_order
 from .hard_concrete import hard_concrete, logistic_noise, open_probability
+from .inclusion import inclusion
 from .limits import Limits
 from .schedules import anneal_temperature, head_budget, noise_scale
 from .subset import gumbel_noise, gumbel_soft_top_k, straight_through_gumbel_top_k, straight_through_top_k
@@ -70,10 +72,22 @@ class Method:
         """Gates [H], float64, with gradient to the logits; called while not settled."""
         raise AssertionError("a settled method has no gates to sample")
 
+    def noise_level(self, update: int) -> float:
+        """Scale of the noise that the choice is made under, in units of the logits."""
+        return 1.0
+
+    def inclusion(self, logits: Tensor, update: int, limits: Limits) -> np.ndarray:
+        """Probability [H] that each head is in the subset, float64; called while not settled."""
+        offsets = limits.offsets(logits, self.keep)
+        return inclusion(logits.numpy(), self.keep, self.noise_level(update), offsets.numpy())
+
 
 @dataclass(frozen=True)
 class StraightThrough(Method):
-    """``ste``: hard top-K of the logits forward, identity backward; no noise, no temperature."""
+    """``ste``: hard top-K of the logits forward, identity backward; no noise, no temperature.
+
+    How undecided it is, is said for noise of scale 1, as if it were DSP.
+    """
 
     learns = True
 
@@ -167,9 +181,12 @@ class CommittedDsp(Method):
             update, self.initial_temperature, self.final_temperature, self.cooldown
         )
 
+    def noise_level(self, update: int) -> float:
+        return 1.0 if self.search is None else noise_scale(update, self.warm_up, self.search)
+
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
         count = self.open_heads(update)
-        noise = noise * noise_scale(update, self.warm_up, self.search)
+        noise = noise * self.noise_level(update)
         noise = noise + limits.offsets(logits + noise, count)
         return straight_through_gumbel_top_k(logits, count, self.temperature(update), noise)
 
@@ -200,6 +217,10 @@ class L0(Method):
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
         return hard_concrete(logits, noise).masked_fill(limits.fixed_heads, 1.0)
+
+    def inclusion(self, logits: Tensor, update: int, limits: Limits) -> np.ndarray:
+        """That its gate is above a half, which is sigmoid(log-odds); gates are independent, whatever K."""
+        return torch.sigmoid(logits).masked_fill(limits.fixed_heads, 1.0).numpy()
 
     def penalty(self, logits: Tensor, limits: Limits) -> Tensor:
         return self.price * open_probability(logits).masked_fill(limits.fixed_heads, 0.0).sum()

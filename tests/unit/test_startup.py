@@ -418,6 +418,17 @@ class TestQuiet:
             logger.info("speaking")
         assert [record.getMessage() for record in caplog.records] == ["speaking"]
 
+    def test_log_lines_that_need_be_said_once_only(self):
+        """In a process of its own, where nobody has said them yet."""
+        code = (
+            "from fairseq.logging import progress_bar\n"
+            "for _ in range(3): progress_bar.logger.warning('tensorboard not found, please install with: pip')\n"
+            "for _ in range(2): progress_bar.logger.warning('other')"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        said = [line.rpartition(" | ")[2] for line in done.stderr.splitlines()]
+        assert said == ["tensorboard not found, please install with: pip", "other", "other"]
+
 
 class TestSmallMends:
     def test_hydra_finds_plugins_without_find_module(self):

@@ -1,0 +1,110 @@
+"""The kept heads in each checkpoint of a training."""
+
+import os
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from tqdm import tqdm
+
+from ..checkpoint import KeptHeads, kept_heads_of, load_gated
+from ..errors import BadInput, flag, refuse
+from ..inventory import Inventory
+from ..preflight import SAME_PRUNING
+
+_SLOW = 3.0  # seconds after which progress is shown
+
+
+class Snapshot(NamedTuple):
+    """What one checkpoint would decode with."""
+
+    path: str
+    update: int
+    inventory: Inventory
+    mask: Tuple[bool, ...]  # [H]
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.path)
+
+    @property
+    def kept(self) -> int:
+        return sum(self.mask)
+
+    @property
+    def per_kind(self) -> Dict[str, int]:
+        return self.inventory.kept_per_kind(self.mask)
+
+
+def snapshots(paths: Iterable[str]) -> List[Snapshot]:
+    """One for each update, in their order: fairseq saves some under several names.
+
+    Raises BadInput with a line for every checkpoint that cannot be read or is of another model or training.
+    """
+    problems: List[str] = []
+    found: Dict[int, Snapshot] = {}
+    first: Optional[Tuple[str, KeptHeads]] = None
+    for path in tqdm(list(paths), desc="checkpoints", delay=_SLOW, leave=False, disable=None):
+        try:
+            state = load_gated(path)
+            kept = kept_heads_of(state)
+            first = first or (path, kept)
+            refuse(_differences(path, kept, *first))
+            own = Snapshot(path, _update(path, state), kept.inventory, tuple(kept.mask.tolist()))
+            other = found.setdefault(own.update, own)
+            refuse(_contradictions(own, other))
+        except (BadInput, BadCheckpoint) as problem:
+            problems.append(str(problem))
+    refuse(problems)
+    return [found[update] for update in sorted(found)]
+
+
+def changes(before: Snapshot, after: Snapshot) -> Tuple[int, int]:
+    """How many heads came into the kept set, and how many went out of it."""
+    pairs = list(zip(before.mask, after.mask))
+    return sum(new and not old for old, new in pairs), sum(old and not new for old, new in pairs)
+
+
+def settled_from(history: List[Snapshot]) -> Optional[int]:
+    """The update of the first checkpoint from which on all keep the same heads; None: the last two differ."""
+    update = None
+    for before, own in zip(history[-2::-1], history[:0:-1]):
+        if before.mask != own.mask:
+            break
+        update = before.update
+    return update
+
+
+def _update(path: str, state: Dict[str, Any]) -> int:
+    try:
+        return int(state["optimizer_history"][-1]["num_updates"])
+    except (KeyError, IndexError, TypeError):
+        raise BadInput(f"checkpoint {path}: does not say at which update it was saved; move it elsewhere") from None
+
+
+def _differences(path: str, kept: KeptHeads, first_path: str, first: KeptHeads) -> Iterable[str]:
+    """The first thing that says that two checkpoints are not of one training; none: nothing does."""
+    remedy = "leave checkpoints of one training in the folder"
+    shape, other_shape = kept.inventory.indices(), first.inventory.indices()
+    if shape != other_shape:
+        yield (
+            f"checkpoint {path}: is of another model, {_in_words(kept.inventory)}, than {first_path} with "
+            f"{_in_words(first.inventory)}; {remedy}"
+        )
+        return
+    for option in SAME_PRUNING:
+        own, other = (getattr(options, option, None) for options in (kept.options, first.options))
+        if str(own) != str(other):
+            yield f"checkpoint {path}: trained with {flag(option)} {own}, {first_path} with {other}; {remedy}"
+            return
+
+
+def _contradictions(own: Snapshot, other: Snapshot) -> Iterable[str]:
+    if own.mask != other.mask:
+        yield (
+            f"checkpoint {own.path}: is of update {own.update} as {other.path}, but keeps other heads; leave "
+            "checkpoints of one training in the folder"
+        )
+
+
+def _in_words(inventory: Inventory) -> str:
+    return f"{inventory.heads} heads in {len(inventory.blocks)} blocks"

@@ -1,0 +1,51 @@
+"""What the criterion logged to TensorBoard, read back from its event files."""
+
+import importlib.util
+import logging
+from typing import Dict, List, NamedTuple
+
+from ..errors import BadInput
+from ..gates.scalars import SCALARS
+
+HEADS, TEMPERATURE = "heads_kept", "temperature"
+TAGS = (HEADS, *SCALARS[:3], TEMPERATURE, *SCALARS[3:])
+EVERYTHING = 0  # in TensorBoard's words: no limit to the number of values that are kept
+
+
+class Curve(NamedTuple):
+    """One scalar over the training."""
+
+    updates: List[int]
+    values: List[float]
+
+
+def curves(folder: str) -> Dict[str, Curve]:
+    """By tag, those of ``TAGS`` that are in the event files of a folder.
+
+    What a training that was killed left at the end of a file is passed over, as TensorBoard does.
+    Raises BadInput when there are none, or tensorboard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise BadInput(
+            f"--history {folder}: reading event files needs tensorboard, which is not installed; "
+            "pip install tensorboard"
+        )
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    events = EventAccumulator(folder, size_guidance={"scalars": EVERYTHING}).Reload()
+    there = events.Tags()["scalars"]
+    if not there:
+        raise BadInput(f"--history {folder}: no scalar can be read from its event files; they are empty or damaged")
+    if not set(TAGS) & set(there):
+        raise BadInput(
+            f"--history {folder}: its event files say nothing about heads ({', '.join(sorted(there)[:4])}, ...); "
+            "train with --criterion dsp_label_smoothed_cross_entropy"
+        )
+    return {tag: _curve(events.Scalars(tag)) for tag in TAGS if tag in there}
+
+
+def _curve(scalars) -> Curve:
+    """In the order of the updates; of two values for one update, after a restart, the later one."""
+    values = {scalar.step: scalar.value for scalar in scalars}
+    return Curve(sorted(values), [values[update] for update in sorted(values)])

@@ -1,0 +1,129 @@
+"""Kept heads over the checkpoints: a row per head, a column per checkpoint, above it how many heads changed."""
+
+from typing import List, Tuple
+
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+from ..inventory import KINDS, Block
+from .checkpoints import Snapshot, changes
+from .picture import DARK, LOOKS, QUIET, Box, axes
+
+CLOSED = "#eeeeee"  # not white, so that the head is seen
+# inches
+LEFT, RIGHT, BOTTOM = 1.6, 0.65, 1.05
+CHANGES, GAP = 0.7, 0.3  # height of the bars, and what is below them
+ROWS, TALLEST, LOWEST = 7.0, 0.19, 0.035  # height of all rows; of one
+COLUMNS, WIDEST, THINNEST = 7.0, 0.34, 0.04
+NARROWEST = 2.6  # all columns
+DIGIT = 0.085  # width of a figure of a label
+_SEEN = 0.09  # cells below that have no white line between them
+BETWEEN_BLOCKS, BETWEEN_KINDS = 0.09, 0.25  # in heights of the largest block
+
+
+def size(history: List[Snapshot]) -> Tuple[float, float]:
+    """Width and height that :func:`draw` needs."""
+    return LEFT + _width(history) + RIGHT, CHANGES + GAP + _height(history) + BOTTOM
+
+
+def draw(figure, left: float, top: float, history: List[Snapshot]) -> None:
+    """At this place, in inches from the top left of the figure."""
+    width = _width(history)
+    bars = axes(figure, Box(left + LEFT, top, width, CHANGES))
+    panel = axes(figure, Box(left + LEFT, top + CHANGES + GAP, width, _height(history)))
+    for axis in (bars, panel):
+        axis.set_xlim(0, len(history))
+    if len(history) > 1:
+        _draw_changes(bars, history)
+    else:
+        bars.set_axis_off()
+    _draw_heads(panel, history)
+    ticks = _ticks(history, width)
+    panel.set_xticks([place + 0.5 for place in ticks], [str(history[place].update) for place in ticks])
+    panel.set_xlabel("checkpoint, by its update")
+    panel.set_ylabel("block, a row for each of its heads")
+    _explain(figure, left + LEFT, history)
+
+
+def _width(history: List[Snapshot]) -> float:
+    return max(NARROWEST, len(history) * min(WIDEST, max(THINNEST, COLUMNS / len(history))))
+
+
+def _height(history: List[Snapshot]) -> float:
+    rows = _places(history[0].inventory.blocks)[1]
+    return rows * min(TALLEST, max(LOWEST, ROWS / rows))
+
+
+def _places(blocks: Tuple[Block, ...]) -> Tuple[List[float], float]:
+    """Where each block begins, and where the last one ends, in rows."""
+    places, row, largest = [], 0.0, max(1, *(block.heads for block in blocks))
+    for number, block in enumerate(blocks):
+        if number:
+            row += largest * (BETWEEN_BLOCKS if block.kind == blocks[number - 1].kind else BETWEEN_KINDS)
+        places.append(row)
+        row += block.heads
+    return places, row
+
+
+def _draw_changes(panel, history: List[Snapshot]) -> None:
+    counts = [sum(changes(before, own)) for before, own in zip(history, history[1:])]
+    panel.bar([place + 1.5 for place in range(len(counts))], counts, width=0.75, color=DARK)
+    most = max([*counts, 1])
+    panel.set_ylim(0, most)
+    panel.set_yticks([0, most])
+    panel.set_xticks([])
+    panel.axhline(0, color=QUIET, linewidth=0.8)
+    panel.set_title("heads that came or went since the checkpoint before", fontsize="small", loc="left", pad=4)
+
+
+def _draw_heads(panel, history: List[Snapshot]) -> None:
+    blocks = history[0].inventory.blocks
+    places, rows = _places(blocks)
+    line = 0.8 if min(_height(history) / rows, _width(history) / len(history)) > _SEEN else 0.0
+    pieces = zip(*(own.inventory.split(own.mask) for own in history))
+    for block, row, masks in zip(blocks, places, pieces):
+        # [checkpoints, heads] -> [heads, checkpoints]
+        cells = [list(map(int, head)) for head in zip(*masks)]
+        if cells:
+            panel.pcolormesh(
+                range(len(history) + 1),
+                [row + head for head in range(block.heads + 1)],
+                cells,
+                cmap=ListedColormap([CLOSED, LOOKS[block.kind][0]]),
+                vmin=0,
+                vmax=1,
+                edgecolor="white" if line else "none",
+                linewidth=line,
+            )
+    panel.set_ylim(rows, 0)
+    middles = [row + block.heads / 2 for row, block in zip(places, blocks)]
+    panel.set_yticks(middles, [block.name for block in blocks], fontsize="small")
+    counts = panel.secondary_yaxis("right")
+    last = history[-1].inventory.split(history[-1].mask)
+    labels = [f"{sum(piece)}/{block.original_heads}" for piece, block in zip(last, blocks)]
+    counts.set_yticks(middles, labels, color=QUIET, fontsize="small")
+    counts.tick_params(length=0)
+    counts.spines[:].set_visible(False)
+
+
+def _ticks(history: List[Snapshot], width: float) -> List[int]:
+    """Columns whose labels do not touch, the last one first."""
+    label = DIGIT * (len(str(history[-1].update)) + 1)
+    step = max(1, -int(-label // (width / len(history))))
+    return sorted(range(len(history) - 1, -1, -step))
+
+
+def _explain(figure, left: float, history: List[Snapshot]) -> None:
+    """Under the grid, what the colours are."""
+    width = figure.get_size_inches()[0]
+    there = {block.kind for block in history[0].inventory.blocks if block.heads}
+    handles = [Patch(color=LOOKS[kind][0], label=f"{kind}, kept") for kind in KINDS if kind in there]
+    handles.append(Patch(color=CLOSED, label="not kept"))
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=((left - 0.9) / width, 0.0),
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+    )

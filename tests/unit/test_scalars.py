@@ -1,0 +1,179 @@
+"""The scalars of the choice that a training logs, against slow ones that follow the formulas of docs/watching.md."""
+
+import itertools
+import math
+import statistics
+from argparse import Namespace
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_head_gates import HEADS, INVENTORY, gates_of
+
+from dsp_fairseq.budgets import choice_of
+from dsp_fairseq.config import RECIPES
+from dsp_fairseq.gates.inclusion import entropy, inclusion
+from dsp_fairseq.gates.limits import Limits
+from dsp_fairseq.gates.scalars import KEPT, SCALARS, scalars
+from dsp_fairseq.gates.subset import hard_top_k
+
+KIND_TAGS = set(KEPT.values())
+
+
+def slow_inclusion(logits, k, noise):
+    """The cut by bisection, one head after the other."""
+
+    def chances(cut):
+        return [-math.expm1(-math.exp(min((logit - cut) / noise, 50.0))) for logit in logits]
+
+    low, high = min(logits) - 100 * noise, max(logits) + 100 * noise
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sum(chances(middle)) > k else (low, middle)
+    return chances(low)
+
+
+def slow_entropy(chances):
+    return sum(-p * math.log2(p) - (1 - p) * math.log2(1 - p) for p in chances if 0 < p < 1)
+
+
+def exact_subsets(logits, k, noise):
+    """Probability of every subset of k, drawn without replacement with weights exp(logit / noise)."""
+    weights = [math.exp(logit / noise) for logit in logits]
+    found = dict.fromkeys(itertools.combinations(range(len(logits)), k), 0.0)
+    for order in itertools.permutations(range(len(logits)), k):
+        chance, left = 1.0, sum(weights)
+        for head in order:
+            chance *= weights[head] / left
+            left -= weights[head]
+        found[tuple(sorted(order))] += chance
+    return found
+
+
+def random_logits(heads, seed, spread=3.0):
+    return spread * np.random.default_rng(seed).normal(size=heads)
+
+
+CASES = [(36, 12, 1.0), (72, 1, 0.3), (72, 71, 2.0), (40, 20, 1e-3), (5, 2, 10.0), (288, 144, 0.05)]
+
+
+class TestInclusion:
+    @pytest.mark.parametrize("heads, k, noise", CASES)
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_equals_the_slow_one_and_sums_to_k(self, heads, k, noise, seed):
+        logits = random_logits(heads, seed)
+        chances = inclusion(logits, k, noise, np.zeros(heads))
+        assert chances == pytest.approx(slow_inclusion(logits.tolist(), k, noise), abs=1e-6)
+        assert chances.sum() == pytest.approx(k, abs=1e-8)
+        assert (np.diff(chances[np.argsort(logits)]) >= 0).all()
+
+    def test_equal_logits_share_k_evenly(self):
+        assert inclusion(np.zeros(36), 12, 1.0, np.zeros(36)) == pytest.approx(np.full(36, 1 / 3))
+
+    @pytest.mark.parametrize("k", [0, 1, 7, 35, 36])
+    def test_without_noise_it_is_the_mask(self, k):
+        logits = random_logits(36, 3)
+        expected = hard_top_k(torch.from_numpy(logits), k).double().numpy()
+        assert inclusion(logits, k, 1e-12, np.zeros(36)) == pytest.approx(expected)
+
+    def test_is_near_the_exact_chances_of_drawing_without_replacement(self):
+        logits = random_logits(6, 4, spread=1.5)
+        subsets = exact_subsets(logits.tolist(), 3, 0.7)
+        exact = [sum(chance for subset, chance in subsets.items() if head in subset) for head in range(6)]
+        assert sum(exact) == pytest.approx(3)
+        assert inclusion(logits, 3, 0.7, np.zeros(6)) == pytest.approx(exact, abs=0.06)
+        of_subset = -sum(chance * math.log2(chance) for chance in subsets.values())
+        assert of_subset < entropy(np.array(exact))
+
+    def test_limits_rule_heads_out_and_make_sure_of_others(self):
+        limits = Limits((4, 4, 4), cap=2, floor=1)
+        logits = torch.from_numpy(random_logits(12, 5))
+        chances = inclusion(logits.numpy(), 4, 1.0, limits.offsets(logits, 4).numpy())
+        pieces = chances.reshape(3, 4)
+        assert ((pieces == 0.0).sum(1) == 2).all() and ((pieces == 1.0).sum(1) == 1).all()
+        assert chances.sum() == pytest.approx(4)
+
+
+class TestEntropy:
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_equals_the_slow_one(self, seed):
+        chances = np.random.default_rng(seed).random(72)
+        assert entropy(chances) == pytest.approx(slow_entropy(chances.tolist()))
+
+    def test_is_a_bit_for_each_open_question(self):
+        assert entropy(np.array([0.5, 0.5, 0.5, 1.0, 0.0])) == pytest.approx(3.0)
+        assert str(entropy(np.array([1.0, 0.0]))) == "0.0"
+
+
+class TestScalars:
+    @pytest.mark.parametrize("method", RECIPES)
+    def test_names(self, method):
+        gates = gates_of(method)
+        assert set(scalars(gates)) == (set(SCALARS) if RECIPES[method].learns else KIND_TAGS)
+
+    @pytest.mark.parametrize("method", RECIPES)
+    def test_heads_by_kind_are_those_of_the_mask(self, method):
+        gates = gates_of(method, 9)
+        gates.logits.data.copy_(torch.from_numpy(random_logits(HEADS, 6)))
+        told, mask = scalars(gates), gates.mask().tolist()
+        # 2 blocks of 3 heads, then 2 of 4 twice
+        expected = {"kept_encoder_self": mask[:6], "kept_decoder_self": mask[6:14], "kept_decoder_cross": mask[14:]}
+        assert {name: told[name] for name in KIND_TAGS} == {name: sum(piece) for name, piece in expected.items()}
+        assert sum(told[name] for name in KIND_TAGS) == 9
+
+    def test_mean_and_spread_of_the_logits(self):
+        gates = gates_of("ste")
+        logits = random_logits(HEADS, 7)
+        gates.logits.data.copy_(torch.from_numpy(logits))
+        told = scalars(gates)
+        assert told["logits_mean"] == pytest.approx(statistics.fmean(logits), abs=1e-8)
+        assert told["logits_std"] == pytest.approx(statistics.pstdev(logits), abs=1e-8)
+
+    @pytest.mark.parametrize(
+        "method, update, noise", [("ste", 3, 1.0), ("dsp-published", 3, 1.0), ("dsp", 60, 40 / 65)]
+    )
+    def test_entropy_is_that_of_the_noise_of_the_update(self, method, update, noise):
+        gates = gates_of(method, 5)  # dsp: all noise until update 35, none at 100
+        logits = random_logits(HEADS, 8, spread=1.0)
+        gates.logits.data.copy_(torch.from_numpy(logits))
+        gates.set_num_updates(update)
+        expected = slow_entropy(slow_inclusion(logits.tolist(), 5, noise))
+        assert scalars(gates)["subset_entropy"] == pytest.approx(expected, abs=1e-5)
+
+    def test_entropy_of_independent_gates_is_that_of_their_log_odds(self):
+        gates = gates_of("l0", None)
+        logits = random_logits(HEADS, 9)
+        gates.logits.data.copy_(torch.from_numpy(logits))
+        expected = slow_entropy([1 / (1 + math.exp(-logit)) for logit in logits])
+        assert scalars(gates)["subset_entropy"] == pytest.approx(expected, abs=1e-6)
+
+    def test_dsp_goes_to_zero_at_the_end_of_the_search(self):
+        gates = gates_of("dsp", 5)
+        gates.logits.data.copy_(torch.from_numpy(random_logits(HEADS, 10, spread=1.0)))
+        told = []
+        for update in (1, 40, 70, 90, 99, 100, 150):
+            gates.set_num_updates(update)
+            with np.errstate(divide="raise", invalid="raise"):  # there is no noise to divide by any more
+                told.append(scalars(gates)["subset_entropy"])
+        assert told == sorted(told, reverse=True)
+        assert told[0] > 10 * told[4] > 0 and told[5:] == [0.0, 0.0]
+
+    @pytest.mark.parametrize("method", ["dsp", "l0"])
+    def test_kinds_that_are_not_pruned_are_not_undecided(self, method):
+        keep = None if method == "l0" else 15
+        gates = gates_of(method, keep)
+        options = Namespace(heads_to_keep=keep, pruning_method=method, prunable="encoder.self,decoder.cross")
+        gates.choice = choice_of(options, INVENTORY)
+        assert gates.choice.shares[0].limits.fixed_heads.sum() == 8
+        gates.logits.data.zero_()
+        # 14 heads are open questions, of which 7 are kept, or which are as likely open as not
+        assert scalars(gates)["subset_entropy"] == pytest.approx(14.0)
+
+    def test_a_budget_for_each_kind_counts_by_itself(self):
+        gates = gates_of("dsp", 5)
+        budget = "encoder.self=3,decoder.self=0,decoder.cross=8"
+        gates.choice = choice_of(Namespace(heads_to_keep=budget, pruning_method="dsp"), INVENTORY)
+        gates.methods = [replace(gates.method, heads=share.heads, keep=share.keep) for share in gates.choice.shares]
+        gates.logits.data.zero_()
+        assert scalars(gates)["subset_entropy"] == pytest.approx(6.0)
