@@ -1,4 +1,4 @@
-# Sourced by the examples' scripts: where the project lies, one-line errors, stages, the Python environment.
+# Sourced by the examples' scripts: where the project lies, one-line errors, stages, runs, the Python environment.
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 script=$(basename "$0")
@@ -86,4 +86,48 @@ stage() {
     fi
     mv "$partial" "$output"
     say "$((SECONDS - started)) s"
+}
+
+check_seed_and_name() {
+    [[ $seed =~ ^[0-9]+$ ]] || misuse "--seed $seed: must be a whole number"
+    [[ $name != */* ]] || misuse "--name $name: must be a plain folder name; --out says where it goes"
+}
+
+# claim_run NAME WORD...: sets `run`, in the folder `data`. A run folder belongs to one command: other flags must not
+# continue, or pass for, what is there.
+claim_run() {
+    local command
+    run=$data/runs/$1
+    shift
+    lock "$run"
+    command=$(printf '%q ' "$@")
+    if [ -e "$run/checkpoint_last.pt" ]; then
+        [ "$(cat "$run/flags")" = "$command" ] ||
+            misuse "$run was made with other flags (see $run/flags): give this run another --name, or remove that folder"
+    else
+        rm -f "$run/train.log" "$run/train.out"
+        printf '%s\n' "$command" >"$run/flags.partial"
+        mv "$run/flags.partial" "$run/flags"
+    fi
+}
+
+# run_training COMMAND...: a fairseq-train that saves into `run`; an interrupted one goes on from its last checkpoint.
+# A line per epoch is shown, all of it is in train.out
+run_training() {
+    local started=$SECONDS status=0 printed=$run/train.out before=0 told
+    if [ -e "$run/trained" ]; then
+        say "train: done before, skipped"
+        return
+    fi
+    say "train: $run"
+    [ ! -e "$printed" ] || before=$(wc -c <"$printed")
+    "$@" 2>&1 | python "$project/examples/multi30k/summary.py" --follow "$printed" || status=$?
+    if [ "$status" -ne 0 ]; then
+        told=$(tail -c "+$((before + 1))" "$printed" | grep '^fairseq-train: error: ' | awk '!seen[$0]++' || true)
+        [ "$1" != torchrun ] || [ -z "$told" ] || status=2             # torchrun itself ends with 1
+        [ "$status" -ne 2 ] || { say "${told:-$(grep -v ' | ' "$printed" | tail -n 1)}" >&2; exit 2; }
+        fail "training failed: $(tail -n 1 "$printed") (all of it: $printed)"
+    fi
+    touch "$run/trained"
+    say "train: $((SECONDS - started)) s"
 }

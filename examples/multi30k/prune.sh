@@ -50,11 +50,14 @@ case $method in
     # not the validation set: the table scores on it
     michel) choice=("${gradient[@]}") ;;
     michel-iterative) choice=("${gradient[@]}" --step 3) ;;
-    magnitude | random) choice=(--score "$method" --seed "$seed") ;;
+    magnitude) choice=(--score magnitude) ;;
+    random) choice=(--score random --seed "$seed") ;;
     any-k) choice=() ;;
     *) misuse "--method $method: must be dsp, dsp-published, l0, michel, michel-iterative, magnitude, random or any-k" ;;
 esac
 choice+=(--heads-to-keep "$keep" ${extra[@]+"${extra[@]}"})
+default_name=$method-after-$keep-seed$seed
+check_extra_flags "$default_name"
 
 use_data
 start=all folder=all
@@ -86,7 +89,7 @@ without_training() {
 }
 
 choose() {
-    claim_run "$1" "${choice[@]}"
+    claim_run "$1" "$method" "$seed" "${choice[@]}"  # the seed says which unpruned model it starts from
     case ${choice[0]} in
         --pruning-method) learn --pruning-mode pipelined --finetune-from-model "$trained" --max-epoch 1 "${choice[@]}" ;;
         --score) without_training rank ;;
@@ -103,7 +106,7 @@ tune() {
 }
 
 activate python fairseq-train fairseq-generate fairseq-validate dsp-fairseq sacrebleu
-choose "${name:-$method-after-$keep-seed$seed}"
+choose "${name:-$default_name}"
 if [ -n "$tune" ]; then
     tune "$(basename "$run")-tuned$tune"
 fi

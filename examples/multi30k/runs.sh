@@ -21,9 +21,9 @@ check_number_of_heads() {
     [[ $keep =~ ^([0-9]+${2:-})$ ]] || misuse "K is $keep: must be a number of heads${1:-}"
 }
 
-check_seed_and_name() {
-    [[ $seed =~ ^[0-9]+$ ]] || misuse "--seed $seed: must be a whole number"
-    [[ $name != */* ]] || misuse "--name $name: must be a plain folder name; --out says where it goes"
+# check_extra_flags DEFAULT-NAME: results.py takes a run for what its name says
+check_extra_flags() {
+    [ ${#extra[@]} -eq 0 ] || [ -n "$name" ] || misuse "flags after --: they make another run than $1; say --name"
 }
 
 # use_data: sets `data`
@@ -32,41 +32,8 @@ use_data() {
     data=$(cd "$out" && pwd)
 }
 
-# claim_run NAME WORD...: sets `run`. A run folder belongs to one command: other flags must not continue, or pass
-# for, what is there.
-claim_run() {
-    local command
-    run=$data/runs/$1
-    shift
-    lock "$run"
-    command=$(printf '%q ' "$@")
-    if [ -e "$run/checkpoint_last.pt" ]; then
-        [ "$(cat "$run/flags")" = "$command" ] ||
-            misuse "$run was made with other flags (see $run/flags): give this run another --name, or remove that folder"
-    else
-        rm -f "$run/train.log" "$run/train.out"
-        printf '%s\n' "$command" >"$run/flags.partial"
-        mv "$run/flags.partial" "$run/flags"
-    fi
-}
-
 # train FLAG...: an interrupted training goes on from its last epoch
-train() {
-    local started=$SECONDS status=0
-    if [ -e "$run/trained" ]; then
-        say "train: done before, skipped"
-        return
-    fi
-    say "train: $run"
-    fairseq-train "$data/data-bin" --save-dir "$run" --log-file "$run/train.log" "$@" 2>&1 |
-        python "$here/summary.py" --follow "$run/train.out" || status=$?
-    if [ "$status" -ne 0 ]; then
-        [ "$status" -ne 2 ] || { grep -v ' | ' "$run/train.out" | tail -n 1 >&2; exit 2; }   # wrong use, told in one line
-        fail "training failed: $(tail -n 1 "$run/train.out") (all of it: $run/train.out)"
-    fi
-    touch "$run/trained"
-    say "train: $((SECONDS - started)) s"
-}
+train() { run_training fairseq-train "$data/data-bin" --save-dir "$run" --log-file "$run/train.log" "$@"; }
 
 decode() {
     fairseq-generate "$data/data-bin" --user-dir "$project/dsp_fairseq" --path "$run/checkpoint_last.pt" \

@@ -44,6 +44,7 @@ if [ "$keep" = all ]; then
     pruning=(--pruning-method none)
     default_name=all-seed$seed
 fi
+check_extra_flags "$default_name"
 
 use_data
 setting

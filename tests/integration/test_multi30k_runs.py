@@ -36,7 +36,7 @@ def out(corpus, tmp_path_factory):
     (folder / "tok").mkdir()
     shutil.copy(corpus.text / "test.en", folder / "tok" / "test_2016_flickr.en")
     assert script("prune", folder, 12).returncode == 2  # there is no unpruned model yet
-    succeed("train", folder, "all", "--", "--max-epoch", 1)
+    succeed("train", folder, "all", "--name", "all-seed1", "--", "--max-epoch", 1)
     return folder
 
 
@@ -63,8 +63,15 @@ def test_every_way_from_the_unpruned_model_to_the_table(out):
     assert sum(map(int, rows[2].split(",")[3:])) == 6
 
 
+def test_another_seed_is_another_run(out):
+    succeed("prune", out, 6, "--method", "magnitude")
+    (out / "runs" / "all-seed2").symlink_to(out / "runs" / "all-seed1")
+    done = script("prune", out, 6, "--method", "magnitude", "--seed", 2, "--name", "magnitude-after-6-seed1")
+    assert done.returncode == 2 and "made with other flags" in done.stderr
+
+
 def test_any_k_from_one_training(out):
-    succeed("train", out, "3:24", "--", "--max-epoch", 1)
+    succeed("train", out, "3:24", "--name", "dsp-3to24-seed1", "--", "--max-epoch", 1)
     succeed("prune", out, 5, "--method", "any-k")
     assert heads(out, "any-k-after-5-seed1") == 5
 
@@ -77,6 +84,8 @@ def test_any_k_from_one_training(out):
         (["prune"], ["K"]),
         (["prune", "12", "--seed", "9"], ["all-seed9", "train.sh all --seed 9"]),
         (["train", "12:"], ["12:", "LO:HI"]),
+        (["train", "12", "--", "--pruning-lr", "1"], ["flags after --", "dsp-12-seed1", "--name"]),
+        (["prune", "12", "--", "--pruning-lr", "1"], ["flags after --", "dsp-after-12-seed1", "--name"]),
     ],
 )
 def test_wrong_use_is_one_line(out, arguments, words):
