@@ -28,7 +28,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     arguments = _parser().parse_args(argv)
     arguments.debug = arguments.debug or bool(os.environ.get("DSP_DEBUG"))
     try:
-        return arguments.run(arguments) or 0
+        status = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
+        return 0
     except (BadInput, BadCheckpoint, Failed, OSError) as error:
         if arguments.debug:
             raise

@@ -8,6 +8,7 @@ import torch
 from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput
+from dsp_fairseq.gates.hard_concrete import open_probability
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.logit_adam import LogitAdam
 from dsp_fairseq.inventory import Inventory
@@ -29,7 +30,8 @@ def gates_of(method="dsp", keep=5, seed=1, **options):
         if getattr(config, name) is None:
             setattr(config, name, value)
     torch.manual_seed(seed)
-    choice = choice_of(Namespace(heads_to_keep=keep, pruning_method=method), INVENTORY)
+    said = Namespace(heads_to_keep=keep, pruning_method=method, prunable=options.get("prunable"))
+    choice = choice_of(said, INVENTORY)
     return HeadGates(INVENTORY, choice, config.methods(choice), config.rate, seed)
 
 
@@ -353,8 +355,22 @@ class TestL0:
 
     def test_the_penalty_is_the_price_of_the_expected_open_heads(self):
         gates = gates_of("l0", None, l0_penalty=0.25)
-        assert float(gates.penalty()) == pytest.approx(0.25 * gates.expected_heads)
+        assert float(gates.penalty().detach()) == pytest.approx(0.25 * gates.expected_heads)
         assert gates_of("ste").penalty() is None
+
+    def test_gates_start_at_their_log_odds(self):
+        gates = gates_of("l0", None, l0_penalty=0.25, initial_log_odds=1.5)
+        gates.set_num_updates(0)
+        assert gates.logits.tolist() == [1.5] * HEADS
+
+    def test_kinds_that_stay_are_open_count_and_cost_nothing(self):
+        gates = gates_of("l0", None, l0_penalty=0.25, prunable="decoder.cross")
+        gates.logits.data.fill_(-20.0)
+        assert gates.sample().tolist() == [1.0] * 14 + [0.0] * 8
+        gates.logits.data.fill_(-1.0)
+        costing = 8 * float(open_probability(torch.tensor(-1.0, dtype=torch.float64)))
+        assert gates.expected_heads == pytest.approx(14 + costing)
+        assert float(gates.penalty().detach()) == pytest.approx(0.25 * costing)
 
 
 class TestRange:

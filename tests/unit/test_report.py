@@ -1,6 +1,7 @@
 """``dsp-fairseq report``: what it says is counted here a second way, on small checkpoints built in memory."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from tiny_checkpoints import checkpoint_of, masked_checkpoint, without_removed_h
 from tiny_models import HEADS, VARIANTS, build
 
 from dsp_fairseq.cli import main
+from dsp_fairseq.errors import BadInput
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 
@@ -200,3 +202,16 @@ def test_all_problems_at_once(capsys, tmp_path):
 def test_force_without_a_file_to_write(capsys, masked):
     [line] = refused(capsys, masked, "--force")
     assert "--force" in line and "--plot" in line
+
+
+def test_the_environment_asks_for_a_traceback(monkeypatch):
+    monkeypatch.setenv("DSP_DEBUG", "1")
+    with pytest.raises(BadInput):
+        main(["report", "nowhere.pt"])
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(masked):
+    command = [sys.executable, "-c", "import sys; from dsp_fairseq.cli import main; sys.exit(main(sys.argv[1:]))"]
+    process = subprocess.Popen([*command, "report", masked], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 0
