@@ -1,0 +1,69 @@
+"""The criterion around the loss: what open heads cost, and what the logs say of the choice."""
+
+import pytest
+import torch
+from tiny_models import Task, batch, pair
+
+from dsp_fairseq.criterions import dsp_label_smoothed_cross_entropy as module
+
+LENGTHS = (6, 4, 3)
+
+
+@pytest.fixture
+def criterion():
+    made = module.DspLabelSmoothedCrossEntropyCriterion(Task(), sentence_avg=False, label_smoothing=0.1)
+    made.train()
+    return made
+
+
+def sample():
+    """A batch with a target of as many words as it has places that are not padding."""
+    inputs = batch()
+    target = torch.full(inputs["prev_output_tokens"].shape, 1)
+    for row, length in enumerate(LENGTHS):
+        target[row, :length] = 7
+    return {"net_input": inputs, "target": target, "ntokens": sum(LENGTHS)}
+
+
+def gated(**options):
+    _, model = pair("post-norm", **options)
+    model.train()
+    model.set_num_updates(1)
+    return model
+
+
+def test_open_heads_cost_their_price_for_every_word(criterion):
+    model = gated(pruning_method="l0", l0_penalty=0.1)
+    loss, words, logged = criterion(model, sample())
+    assert words == sum(LENGTHS)
+    price = 0.1 * model.gates.expected_heads
+    assert logged["penalty"] == pytest.approx(price)
+    assert float(loss.detach()) - float(logged["loss"]) == pytest.approx(price * words, rel=1e-4)
+
+
+def test_methods_without_a_price_add_nothing(criterion):
+    loss, _, logged = criterion(gated(pruning_method="ste", heads_to_keep=9), sample())
+    assert float(loss.detach()) == float(logged["loss"]) and "penalty" not in logged
+
+
+def test_the_choice_is_described_once_an_update(criterion, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "scalars", lambda gates: seen.append(gates.update) or {"logits_mean": gates.update})
+    model = gated(pruning_method="ste", heads_to_keep=9)
+    for update in (1, 2):
+        model.set_num_updates(update)
+        criterion.train()  # as fairseq's trainer does at the start of an update
+        logged = [criterion(model, sample())[2]["logits_mean"] for _ in range(3)]
+        assert logged == [update] * 3
+    assert seen == [1, 2]
+
+
+def test_a_final_choice_is_described_no_more(criterion, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "scalars", lambda gates: seen.append(gates.update) or {})
+    model = gated(pruning_method="dsp", heads_to_keep=9, search_updates=3, search_warmup_updates=1)
+    for update in range(1, 7):
+        model.set_num_updates(update)
+        criterion.train()
+        criterion(model, sample())
+    assert seen == [1, 2, 3]
