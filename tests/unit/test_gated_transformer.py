@@ -286,3 +286,11 @@ def test_frozen_parts_do_not_learn(part, other):
     gated.eval()
     assert gated.gates.inventory.kept_per_kind(gated.gates.mask())[f"{other}.self"] == 0
     assert int(gated.gates.mask().sum()) == 30 - (6 if other == "encoder" else 12)
+
+
+def test_weights_pass_between_pipelined_and_joint_models():
+    options = dict(pruning_method="ste", heads_to_keep=9)
+    _, joint = pair("post-norm", **options)
+    _, pipelined = pair("post-norm", pruning_mode="pipelined", **options)
+    joint.load_state_dict(pipelined.state_dict(), strict=True)
+    pipelined.load_state_dict(joint.state_dict(), strict=True)
