@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 
 from ..inventory import KINDS, Block
 from .checkpoints import Snapshot, changes
-from .picture import DARK, LOOKS, QUIET, Box, axes
+from .looks import DARK, LOOKS, QUIET, Box, axes
 
 CLOSED = "#eeeeee"  # not white, so that the head is seen
 # inches

@@ -4,7 +4,7 @@ from typing import Callable, Dict, List, Tuple
 
 from ..gates.scalars import ENTROPY, KEPT, MEAN, SPREAD
 from .events import HEADS, TEMPERATURE, Curve
-from .picture import DARK, GRID, LOOKS, QUIET, Box, axes
+from .looks import DARK, GRID, LOOKS, QUIET, Box, axes
 
 # inches
 LEFT, WIDTH, RIGHT, BOTTOM = 0.8, 4.6, 1.75, 0.6
