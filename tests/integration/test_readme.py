@@ -86,8 +86,8 @@ def test_command_of_the_table(run, corpus, trained, tmp_path, command):
         sweep = (PROJECT / "examples" / "quickstart" / "sweep.yaml").read_text()
         there = re.sub("^data: .*", f"data: {corpus.data_bin}", sweep, flags=re.M)
         config.write_text(re.sub("sacrebleu: .*}", f"sacrebleu: {corpus.text / 'test.en'}}}", there))
-    checkpoint = {"CKPT": [last_checkpoint(trained)], "...": []}
-    done = run(name, *filled(words, corpus, **checkpoint), *FEWER.get(words[0], []), cwd=tmp_path)
+    there = {"CKPT": [last_checkpoint(trained)], "LOGDIR": [trained[0] / "checkpoints"], "...": []}
+    done = run(name, *filled(words, corpus, **there), *FEWER.get(words[0], []), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     made = {word for word in words if word in ("OUT", "FOLDER", "FILE.png", "CONFIG.yaml")}
     assert {path.name for path in tmp_path.iterdir()} == made
