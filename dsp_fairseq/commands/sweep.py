@@ -9,7 +9,7 @@ DESCRIPTION = (
 
 EPILOG = """the file, with everything that it may say:
 
-  data: examples/quickstart/work/data-bin   # of fairseq-preprocess
+  data: data-bin                            # of fairseq-preprocess
   out: sweep                                # relative to the current folder, as all paths
   train: --arch gated_transformer_tiny --max-update 800 ...    # flags of fairseq-train, or a list of words
   generate: --beam 5 --remove-bpe           # flags of fairseq-generate
