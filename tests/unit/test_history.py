@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from reporting import refused, said
 from tiny_checkpoints import checkpoint_of
 from tiny_models import build
 
-from dsp_fairseq.cli import main
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 FIRST, SECOND, THIRD = [0, 6, 10, 18], [0, 6, 10, 19], [0, 7, 10, 19]  # flat indices of kept heads, of 30
@@ -44,17 +44,8 @@ def folder(tmp_path, model):
     return made
 
 
-def said(capsys, *arguments):
-    assert main(["report", *map(str, arguments)]) == 0
-    return capsys.readouterr().out
-
-
-def refused(capsys, *arguments):
-    """The lines of a command that exits with 2 and prints nothing else."""
-    assert main(["report", *map(str, arguments)]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    return [line.partition("error: ")[2] for line in printed.err.splitlines()]
+def problems(capsys, *arguments):
+    return [line.partition("error: ")[2] for line in refused(capsys, *arguments)]
 
 
 def cells(text):
@@ -104,7 +95,7 @@ class TestCheckpoints:
         save(folder / "checkpoint_x3.pt", other, FIRST, 40, encoder_layers=1)
         whole = (folder / "checkpoint_last.pt").read_bytes()
         (folder / "checkpoint_x4.pt").write_bytes(whole[:-3000])
-        lines = refused(capsys, "--history", folder, "--plot", tmp_path / "x.pdf")
+        lines = problems(capsys, "--history", folder, "--plot", tmp_path / "x.pdf")
         assert len(lines) == 5
         for line, words in zip(
             lines,
@@ -120,17 +111,17 @@ class TestCheckpoints:
 
     def test_what_is_no_folder_of_a_training(self, capsys, folder, tmp_path):
         (tmp_path / "empty").mkdir()
-        [line] = refused(capsys, "--history", tmp_path / "missing")
+        [line] = problems(capsys, "--history", tmp_path / "missing")
         assert "missing" in line and "does not exist" in line
-        [line] = refused(capsys, "--history", folder / "checkpoint_last.pt")
+        [line] = problems(capsys, "--history", folder / "checkpoint_last.pt")
         assert "is a file" in line
-        [line] = refused(capsys, "--history", tmp_path / "empty")
+        [line] = problems(capsys, "--history", tmp_path / "empty")
         assert "checkpoint*.pt" in line and "--tensorboard-logdir" in line
 
     def test_one_of_checkpoint_and_history(self, capsys, folder):
-        [line] = refused(capsys)
+        [line] = problems(capsys)
         assert "CKPT" in line and "--history" in line
-        [line] = refused(capsys, folder / "checkpoint_last.pt", "--history", folder)
+        [line] = problems(capsys, folder / "checkpoint_last.pt", "--history", folder)
         assert "one of them" in line
 
 
@@ -199,20 +190,20 @@ class TestEvents:
 
     def test_damaged_strange_and_several_are_refused(self, capsys, log, tmp_path):
         log.write({"loss": lambda update: 1.0}, [1])
-        [line] = refused(capsys, "--history", log.folder)
+        [line] = problems(capsys, "--history", log.folder)
         assert "loss" in line and "--criterion dsp_label_smoothed_cross_entropy" in line
         [path] = (log.folder / "train_inner").iterdir()
         path.write_bytes(b"hello")
-        [line] = refused(capsys, "--history", log.folder)
+        [line] = problems(capsys, "--history", log.folder)
         assert "damaged" in line
         Log(log.folder / "other").write({"heads_kept": lambda update: 1.0}, [1])
-        [line] = refused(capsys, "--history", log.folder)
+        [line] = problems(capsys, "--history", log.folder)
         assert "2 trainings" in line and "other" in line
 
     def test_without_tensorboard_one_line_says_how_to_get_it(self, capsys, folder, log, monkeypatch):
         Log(folder / "tb").write(VALUES, [1, 2])
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        [line] = refused(capsys, "--history", folder)
+        [line] = problems(capsys, "--history", folder)
         assert "pip install tensorboard" in line
 
     def test_checkpoints_and_events_of_one_folder_are_told_together(self, capsys, folder, log):

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from fairseq.models.transformer import TransformerModel
+from reporting import refused, said
 from tiny_checkpoints import checkpoint_of, masked_checkpoint, without_removed_heads
 from tiny_models import HEADS, VARIANTS, build
 
@@ -25,19 +26,6 @@ def masked(tmp_path):
 def removed(tmp_path):
     torch.save(without_removed_heads(masked_checkpoint()), tmp_path / "removed.pt")
     return tmp_path / "removed.pt"
-
-
-def said(capsys, *arguments):
-    assert main(["report", *map(str, arguments)]) == 0
-    return capsys.readouterr().out
-
-
-def refused(capsys, *arguments):
-    """The lines of a command that exits with 2 and prints nothing else."""
-    assert main(["report", *map(str, arguments)]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    return printed.err.splitlines()
 
 
 def test_json_has_original_indices_of_a_masked_model(capsys, masked):
