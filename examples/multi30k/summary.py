@@ -52,8 +52,8 @@ def follow(log: Path) -> None:
                 )
 
 
-def read_log(log: Path) -> "tuple[str, str, str]":
-    """updates, valid nll (base 2) of the last epoch, median words/s of the logged intervals"""
+def read_log(log: Path) -> "tuple[str, str, str, str]":
+    """updates, valid nll (base 2) of the last epoch, median words/s of the logged intervals, minutes over all restarts"""
     entries = [record(line) for line in log.read_text(encoding="utf-8").splitlines()]
     valid = [entry for entry in entries if "valid_nll_loss" in entry]
     if not valid:
@@ -62,7 +62,10 @@ def read_log(log: Path) -> "tuple[str, str, str]":
     speeds = [entry["wps"] for entry in entries if "wps" in entry]
     speeds = speeds or [entry["train_wps"] for entry in entries if "train_wps" in entry]
     speed = f"{statistics.median(map(float, speeds)):.0f}" if speeds else "-"
-    return valid[-1]["valid_num_updates"], valid[-1]["valid_nll_loss"], speed
+    # not the checkpoint's time: after --finetune-from-model that has the first training's in it
+    clock = [float(entry["train_wall"]) for entry in entries if "train_nll_loss" in entry]  # of one process
+    seconds = sum(now for now, later in zip(clock, clock[1:] + [0.0]) if later < now)
+    return valid[-1]["valid_num_updates"], valid[-1]["valid_nll_loss"], speed, f"{seconds / 60:.1f}"
 
 
 def read_validation(printed: Path) -> str:
@@ -79,22 +82,21 @@ def read_bleu(generated: Path) -> str:
     return found[-1] if found else "-"
 
 
-def read_checkpoint(path: Path) -> "tuple[str, str]":
-    """kept heads per kind, minutes of training over all restarts"""
+def read_kept(path: Path) -> str:
+    """kept heads per kind"""
     sys.path.insert(0, str(PROJECT))
-    from dsp_fairseq.checkpoint import kept_heads, load
+    from dsp_fairseq.checkpoint import kept_heads
 
     kept = kept_heads(str(path)).per_kind
-    seconds = load(str(path))["extra_state"].get("previous_training_time", 0)
-    return " / ".join(str(kept[kind]) for kind in ("encoder.self", "decoder.self", "decoder.cross")), f"{seconds / 60:.1f}"
+    return " / ".join(str(kept[kind]) for kind in ("encoder.self", "decoder.self", "decoder.cross"))
 
 
 def row(run: Path) -> str:
     if (run / "train.log").exists():
-        updates, nll, speed = read_log(run / "train.log")
+        updates, nll, speed, minutes = read_log(run / "train.log")
     else:  # chosen without training
-        updates, nll, speed = "-", read_validation(run / "validate.txt"), "-"
-    kept, minutes = read_checkpoint(run / "checkpoint_last.pt")
+        updates, nll, speed, minutes = "-", read_validation(run / "validate.txt"), "-", "-"
+    kept = read_kept(run / "checkpoint_last.pt")
     return table_line([run.name, updates, nll, read_bleu(run / "generate.txt"), kept, speed, minutes])
 
 

@@ -81,3 +81,16 @@ def test_scores_stay_when_their_runs_are_gone_and_new_ones_replace_them(made, tm
 def test_nothing_to_show_is_one_line(tmp_path):
     done = results(tmp_path, tmp_path / "results")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "no finished run" in done.stderr
+
+
+def test_minutes_are_the_runs_own_over_all_restarts(tmp_path):
+    make_run(tmp_path, "dsp-after-12-seed1", 2.9, 33.0)
+    folder = tmp_path / "runs" / "dsp-after-12-seed1"
+    lines = []
+    for epoch, wall in enumerate([60, 120, 180, 90, 150], 1):  # a second process from epoch 4 on
+        lines.append(f'{{"epoch": {epoch}, "valid_nll_loss": "2.9", "valid_num_updates": "{epoch}"}}')
+        lines.append(f'{{"epoch": {epoch}, "train_nll_loss": "3", "train_wps": "100", "train_wall": "{wall}"}}')
+    (folder / "train.log").write_text("\n".join(lines))
+    summary = [sys.executable, str(SCRIPT.with_name("summary.py")), str(folder)]
+    row = subprocess.run(summary, capture_output=True, text=True).stdout
+    assert row == "| dsp-after-12-seed1 | 5 | 2.9 | 33.0 | 2 / 9 / 6 | 100 | 5.5 |\n"
