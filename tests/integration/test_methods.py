@@ -70,7 +70,11 @@ def test_pipelined_leaves_the_weights_alone(run, corpus, stock, tmp_path, method
     assert sum(t.numel() for t in state["last_optimizer_state"]["state"][0].values() if torch.is_tensor(t)) <= 3
     assert float(after["gates.adam.steps"]) > 5
     assert heads_of_generate(run, corpus, tmp_path / "checkpoint_last.pt") == 9
-    # the weights then train on under the choice: heads out, all that is left learns
+
+
+def test_the_weights_train_on_under_a_pipelined_choice(run, corpus, stock, tmp_path):
+    options = ["--pruning-mode", "pipelined", "--finetune-from-model", stock, "--heads-to-keep", 9]
+    train(run, corpus, tmp_path, *options, "--max-update", 2)
     assert run("dsp-fairseq", "prune", tmp_path / "checkpoint_last.pt", tmp_path / "small.pt").returncode == 0
     options = ["--finetune-from-model", tmp_path / "small.pt", "--pruning-method", "none", "--max-update", 2]
     train(run, corpus, tmp_path / "tuned", *options)
