@@ -64,6 +64,11 @@ class Run:
         return f"{name}, tuned {self.epochs} epochs" if self.epochs else name
 
     @property
+    def weights_follow_choice(self) -> bool:
+        """Were they trained with the heads that are kept? Not if these were chosen in a trained model afterwards."""
+        return self.series[1] == "scratch" or self.series[0] == "any-k" or bool(self.epochs)
+
+    @property
     def order(self):
         return bool(self.epochs), list(SERIES).index(self.series) if self.series in SERIES else -1
 
@@ -136,26 +141,27 @@ def markdown(runs: "list[Run]") -> str:
 
 
 def draw(runs: "list[Run]"):
-    """BLEU against heads: means over seeds, bars from lowest to highest; left as chosen, right trained on."""
+    """BLEU against heads, means over seeds, bars from lowest to highest; each panel has its own scale."""
     pruned = [run for run in runs if run.series != ALL]
-    titles = {False: "chosen, nothing more", True: "trained on without the other heads"}
-    shown = [tuned for tuned in titles if any(bool(run.epochs) == tuned for run in pruned)] or [False]
-    figure = pictures.new_figure(1.5 + 6.0 * len(shown), 5.5, layout="constrained")
+    trained = [run for run in pruned if run.weights_follow_choice]
+    panels = {
+        "weights trained with the heads that are kept": trained,
+        "chosen in the trained model, weights as they were": [run for run in pruned if run not in trained],
+    }
+    panels = {title: of_panel for title, of_panel in panels.items() if of_panel} or {"": []}
+    figure = pictures.new_figure(1.0 + 6.0 * len(panels), 6.5, layout="constrained")
     figure.suptitle("Multi30k, German to English: heads kept in the whole model, and BLEU", fontweight="bold")
     counts = sorted({run.heads for run in pruned})
-    for panel, tuned in zip(figure.subplots(1, len(shown), sharey=True, sharex=True, squeeze=False)[0], shown):
+    for panel, (title, of_panel) in zip(figure.subplots(1, len(panels), sharex=True, squeeze=False)[0], panels.items()):
         _draw_unpruned(panel, [run.bleu for run in runs if run.series == ALL])
-        _draw_series(panel, [run for run in pruned if bool(run.epochs) == tuned])
-        panel.set(xlabel="heads kept of 36", xscale="log", ylabel="BLEU, test_2016_flickr")
-        if len(shown) > 1:
-            panel.set_title(titles[tuned])
+        _draw_series(panel, of_panel)
+        panel.set(title=title, xlabel="heads kept of 36", xscale="log", ylabel="BLEU, test_2016_flickr")
         panel.set_xticks(counts, [str(count) for count in counts], minor=False)
         panel.set_xticks([], minor=True)
         panel.grid(axis="y", color="#E8E8E8")
         panel.spines[["top", "right"]].set_visible(False)
-        panel.label_outer()
         if panel.get_legend_handles_labels()[0]:
-            panel.legend(fontsize=8, frameon=False, loc="lower right")
+            panel.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     return figure
 
 
@@ -175,7 +181,7 @@ def _draw_series(panel, runs: "list[Run]") -> None:
         means = [statistics.mean(v) for v in values]
         bars = [[m - min(v) for m, v in zip(means, values)], [max(v) - m for m, v in zip(means, values)]]
         series = of_label[heads[0]][0].series
-        style = "-" if series[1] == "scratch" else "--"
+        style = "--" if of_label[heads[0]][0].epochs else "-"
         places = [count * aside for count in heads]
         panel.errorbar(places, means, bars, label=label, color=SERIES[series][1], linestyle=style, marker="o", capsize=3)
 
