@@ -87,12 +87,15 @@ def is_known(name: str) -> bool:
     return parts["heads"] is None if series == ALL else series in SERIES and parts["heads"] is not None
 
 
+def read_scores(path: Path) -> "dict[str, dict]":
+    """The lines of scores.csv by run."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {line["run"]: line for line in csv.DictReader(file)}
+
+
 def collect(runs: Path, scores: Path) -> "list[Run]":
     """What scores.csv holds and what the finished runs add, sorted; scores.csv is written anew."""
-    lines = {}
-    if scores.exists():
-        with scores.open(encoding="utf-8", newline="") as file:
-            lines = {line["run"]: line for line in csv.DictReader(file)}
+    lines = read_scores(scores) if scores.exists() else {}
     found = [path for path in sorted(runs.glob("*")) if is_known(path.name) and (path / "sacrebleu.txt").exists()]
     lines.update((path.name, score(path)) for path in found)
     if not lines:

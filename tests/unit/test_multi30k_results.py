@@ -64,6 +64,19 @@ def test_table_has_mean_and_range_of_the_seeds(made):
     assert "Unpruned: 38.00" in text and "slow" not in text and "uniform" not in text
 
 
+def test_picture_shows_every_run_beside_those_of_its_kind(made, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import results as script
+
+    runs = [script.Run(line) for line in script.read_scores(made / "results" / "scores.csv").values()]
+    trained, chosen = script.draw(runs).axes
+    shown = [dict(zip(*reversed(panel.get_legend_handles_labels()))) for panel in (trained, chosen)]
+    assert set(shown[0]) == {"all 36 heads", "dsp", "gradient importance, at once, tuned 3 epochs"}
+    assert set(shown[1]) == {"all 36 heads", "gradient importance, at once"}
+    line = shown[0]["dsp"].lines[0]  # from 6 heads to 12: the mean of the two seeds
+    assert list(line.get_ydata()) == [36.0, 38.25]
+
+
 def test_picture_is_a_png(made):
     assert (made / "results" / "bleu.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
