@@ -39,8 +39,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 check_number_of_heads
-check_seed_and_name
-[[ $tune =~ ^([1-9][0-9]*)?$ ]] || misuse "--tune $tune: must be a number of epochs, 1 or more"
+check_common_options
 
 gradient=(--score gradient --normalise none --subset train --sentences 1000)
 case $method in
@@ -66,9 +65,6 @@ folder=$data/runs/$folder-seed$seed
 [ -e "$folder/trained" ] || misuse "$folder is not there or not finished: run train.sh $start --seed $seed --out $out first"
 trained=$folder/checkpoint_last.pt
 setting
-
-# learn FLAG...: fairseq-train with those of `setting`
-learn() { train "${setting[@]}" "$@" --no-epoch-checkpoints --log-format json; }
 
 rank() {
     dsp-fairseq importance "$trained" "$data/data-bin" "$1" --json "$run/importance.json" --force "${choice[@]}"
@@ -97,17 +93,7 @@ choose() {
     esac
 }
 
-# without the heads that were not chosen: a step of a fifth of the first training's, for the weights have converged
-tune() {
-    local chosen=$run/checkpoint_last.pt small=$run/small.pt
-    [ -e "$small" ] || dsp-fairseq prune "$chosen" "$small"
-    claim_run "$1" tune "$small" "$tune"
-    learn --finetune-from-model "$small" --pruning-method none --lr 1e-3 --warmup-updates 100 --max-epoch "$tune"
-}
-
 activate python fairseq-train fairseq-generate fairseq-validate dsp-fairseq sacrebleu
 choose "${name:-$default_name}"
-if [ -n "$tune" ]; then
-    tune "$(basename "$run")-tuned$tune"
-fi
+[ -z "$tune" ] || tune
 evaluate

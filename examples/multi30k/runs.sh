@@ -1,5 +1,5 @@
 # Sourced by train.sh and prune.sh: the setting of the published figures, and what every run goes through.
-# They set `out` (the folder given to prepare.sh), `seed`, and then `run` (the folder of the run).
+# They set `out` (the folder given to prepare.sh), `seed`, `tune`, and then `run` (the folder of the run).
 
 source "$here/../common.sh"
 
@@ -21,6 +21,11 @@ check_number_of_heads() {
     [[ $keep =~ ^([0-9]+${2:-})$ ]] || misuse "K is $keep: must be a number of heads${1:-}"
 }
 
+check_common_options() {
+    check_seed_and_name
+    [[ $tune =~ ^([1-9][0-9]*)?$ ]] || misuse "--tune $tune: must be a number of epochs, 1 or more"
+}
+
 # check_extra_flags DEFAULT-NAME: results.py takes a run for what its name says
 check_extra_flags() {
     [ ${#extra[@]} -eq 0 ] || [ -n "$name" ] || misuse "flags after --: they make another run than $1; say --name"
@@ -34,6 +39,18 @@ use_data() {
 
 # train FLAG...: an interrupted training goes on from its last epoch
 train() { run_training fairseq-train "$data/data-bin" --save-dir "$run" --log-file "$run/train.log" "$@"; }
+
+# learn FLAG...: fairseq-train with those of `setting`
+learn() { train "${setting[@]}" "$@" --no-epoch-checkpoints --log-format json; }
+
+# `run` trains on for `tune` epochs without the heads that were not chosen, as a run of its own: a step of a fifth of
+# the first training's, for the weights have converged
+tune() {
+    local chosen=$run/checkpoint_last.pt small=$run/small.pt
+    [ -e "$small" ] || dsp-fairseq prune "$chosen" "$small"
+    claim_run "$(basename "$run")-tuned$tune" tune "$small" "$tune"
+    learn --finetune-from-model "$small" --pruning-method none --lr 1e-3 --warmup-updates 100 --max-epoch "$tune"
+}
 
 decode() {
     fairseq-generate "$data/data-bin" --user-dir "$project/dsp_fairseq" --path "$run/checkpoint_last.pt" \
