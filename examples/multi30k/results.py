@@ -60,7 +60,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        name = "all heads" if self.series == ALL else SERIES[self.series][0]
+        name = "all 36 heads" if self.series == ALL else SERIES[self.series][0]
         return f"{name}, tuned {self.epochs} epochs" if self.epochs else name
 
     @property
@@ -126,15 +126,17 @@ def spread(values: "list[float]", digits: int) -> str:
 
 def markdown(runs: "list[Run]") -> str:
     found = cells(runs)
-    labels = list(dict.fromkeys(label for label, _ in found if label != "all heads"))
-    counts = sorted({heads for label, heads in found if label != "all heads"}, reverse=True)
+    pruned = [(label, heads) for (label, heads), of_cell in found.items() if of_cell[0].series != ALL]
+    labels = list(dict.fromkeys(label for label, _ in pruned))
+    counts = sorted({heads for _, heads in pruned}, reverse=True)
     head = ["| method |" + "".join(f" K = {count} |" for count in counts), "|---|" + "---|" * len(counts)]
     text = ["# Multi30k, German to English: quality against heads kept of 36", ""]
     text += ["Made by `results.py` from `scores.csv`; the setting is in the README of `examples/multi30k`.", ""]
     for title, name, digits in TABLES:
         text += [f"## {title}", ""]
-        if ("all heads", HEADS) in found:
-            text += [f"Unpruned: {spread([getattr(run, name) for run in found['all heads', HEADS]], digits)}", ""]
+        for (label, _), of_cell in found.items():
+            if of_cell[0].series == ALL:
+                text += [f"{label}: {spread([getattr(run, name) for run in of_cell], digits)}", ""]
         text += head
         for label in labels:
             values = [[getattr(run, name) for run in found.get((label, count), [])] for count in counts]
@@ -156,7 +158,7 @@ def draw(runs: "list[Run]"):
     figure.suptitle("Multi30k, German to English: heads kept in the whole model, and BLEU", fontweight="bold")
     counts = sorted({run.heads for run in pruned})
     for panel, (title, of_panel) in zip(figure.subplots(1, len(panels), sharex=True, squeeze=False)[0], panels.items()):
-        _draw_unpruned(panel, [run.bleu for run in runs if run.series == ALL])
+        _draw_unpruned(panel, [run for run in runs if run.series == ALL])
         _draw_series(panel, of_panel)
         panel.set(title=title, xlabel="heads kept of 36", xscale="log", ylabel="BLEU, test_2016_flickr")
         panel.set_xticks(counts, [str(count) for count in counts], minor=False)
@@ -168,10 +170,11 @@ def draw(runs: "list[Run]"):
     return figure
 
 
-def _draw_unpruned(panel, values: "list[float]") -> None:
-    if values:
-        panel.axhspan(min(values), max(values), color="#E8E8E8")
-        panel.axhline(statistics.mean(values), color="#606060", linestyle=":", label="all 36 heads")
+def _draw_unpruned(panel, runs: "list[Run]") -> None:
+    for (label, _), of_cell in cells(runs).items():
+        values = [run.bleu for run in of_cell]
+        panel.axhspan(min(values), max(values), color="#EFEFEF")
+        panel.axhline(statistics.mean(values), color="#606060", linestyle="-." if of_cell[0].epochs else ":", label=label)
 
 
 def _draw_series(panel, runs: "list[Run]") -> None:

@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import COMMANDS, PROJECT
 
-from dsp_fairseq.checkpoint import kept_heads
+from dsp_fairseq.checkpoint import kept_heads, load
 
 EXAMPLE = PROJECT / "examples" / "multi30k"
 
@@ -63,6 +64,15 @@ def test_every_way_from_the_unpruned_model_to_the_table(out):
     assert sum(map(int, rows[2].split(",")[3:])) == 6
 
 
+def test_a_training_from_scratch_is_tuned_like_the_others(out):
+    said = succeed("train", out, "all", "--name", "all-seed1", "--tune", 1, "--", "--max-epoch", 1)
+    assert "train: done before, skipped" in said and "| all-seed1-tuned1 |" in said
+    before, after = (load(str(out / "runs" / run / "checkpoint_last.pt")) for run in ("all-seed1", "all-seed1-tuned1"))
+    name = "encoder.layers.0.fc1.weight"
+    assert not torch.equal(before["model"][name], after["model"][name])
+    assert after["cfg"]["optimization"]["lr"] == [1e-3]
+
+
 def test_another_seed_is_another_run(out):
     succeed("prune", out, 6, "--method", "magnitude")
     (out / "runs" / "all-seed2").symlink_to(out / "runs" / "all-seed1")
@@ -81,6 +91,8 @@ def test_any_k_from_one_training(out):
     [
         (["prune", "12", "--method", "magic"], ["--method magic", "michel-iterative"]),
         (["prune", "12", "--tune", "0"], ["--tune 0", "epochs"]),
+        (["train", "12", "--tune", "x"], ["--tune x", "epochs"]),
+        (["train", "3:24", "--tune", "1"], ["--tune 1", "3:24", "prune.sh"]),
         (["prune"], ["K"]),
         (["prune", "12", "--seed", "9"], ["all-seed9", "train.sh all --seed 9"]),
         (["train", "12:"], ["12:", "LO:HI"]),

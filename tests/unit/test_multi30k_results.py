@@ -11,6 +11,7 @@ from dsp_fairseq import checkpoint
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "examples" / "multi30k" / "results.py"
+UNPRUNED = ("all 36 heads", "all 36 heads, tuned 3 epochs")
 
 
 def make_run(out, name, nll, bleu):
@@ -33,6 +34,7 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("multi30k")
     runs = {
         "all-seed1": (2.6, 38.0),
+        "all-seed1-tuned3": (2.5, 39.5),
         "dsp-12-seed1": (2.61, 37.5),
         "dsp-12-seed2": (2.57, 39.0),
         "dsp-6-seed1": (2.7, 36.0),
@@ -52,7 +54,7 @@ def test_scores_are_those_of_the_runs(made):
     lines = (made / "results" / "scores.csv").read_text().splitlines()
     assert lines[0] == "run,valid_nll,bleu,encoder_self,decoder_self,decoder_cross"
     assert lines[1:4] == ["all-seed1,2.6,38.0,2,9,6", "dsp-12-seed1,2.61,37.5,2,9,6", "dsp-12-seed2,2.57,39.0,2,9,6"]
-    assert len(lines) == 7
+    assert len(lines) == 8
 
 
 def test_table_has_mean_and_range_of_the_seeds(made):
@@ -61,7 +63,8 @@ def test_table_has_mean_and_range_of_the_seeds(made):
     assert "| dsp | 2.590 (2.570 to 2.610, 2 seeds) | 2.700 |" in text
     assert "| gradient importance, at once | 33.00 |  |" in text
     assert "| gradient importance, at once, tuned 3 epochs | 37.25 |  |" in text
-    assert "Unpruned: 38.00" in text and "slow" not in text and "uniform" not in text
+    assert "all 36 heads: 38.00" in text and "all 36 heads, tuned 3 epochs: 39.50" in text
+    assert "slow" not in text and "uniform" not in text
 
 
 def test_picture_shows_every_run_beside_those_of_its_kind(made, monkeypatch):
@@ -71,8 +74,8 @@ def test_picture_shows_every_run_beside_those_of_its_kind(made, monkeypatch):
     runs = [script.Run(line) for line in script.read_scores(made / "results" / "scores.csv").values()]
     trained, chosen = script.draw(runs).axes
     shown = [dict(zip(*reversed(panel.get_legend_handles_labels()))) for panel in (trained, chosen)]
-    assert set(shown[0]) == {"all 36 heads", "dsp", "gradient importance, at once, tuned 3 epochs"}
-    assert set(shown[1]) == {"all 36 heads", "gradient importance, at once"}
+    assert set(shown[0]) == {*UNPRUNED, "dsp", "gradient importance, at once, tuned 3 epochs"}
+    assert set(shown[1]) == {*UNPRUNED, "gradient importance, at once"}
     line = shown[0]["dsp"].lines[0]  # from 6 heads to 12: the mean of the two seeds
     assert list(line.get_ydata()) == [36.0, 38.25]
 
