@@ -1,5 +1,7 @@
 """The table and picture of the Multi30k runs say what the runs' files say."""
 
+import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +112,30 @@ def test_minutes_are_the_runs_own_over_all_restarts(tmp_path):
     summary = [sys.executable, str(SCRIPT.with_name("summary.py")), str(folder)]
     row = subprocess.run(summary, capture_output=True, text=True).stdout
     assert row == "| dsp-after-12-seed1 | 5 | 2.9 | 33.0 | 2 / 9 / 6 | 100 | 5.5 |\n"
+
+
+def of_command(command, runs):
+    """The runs of scores.csv that a command of the README makes, whatever the seed."""
+    words = command.split()
+    options = dict(zip(words[2::2], words[3::2]))
+    series = (options.get("--method", "dsp"), "after" if words[0] == "prune.sh" else "scratch")
+    if words[1] == "all":
+        series, words[1] = ("all", "scratch"), "36"
+    wanted = (series, int(words[1]), int(options.get("--tune", 0)))
+    return [run for run in runs if (run.series, run.heads, run.epochs) == wanted]
+
+
+def test_figures_of_the_front_page_are_those_of_the_scores(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import results as script
+
+    scores = script.read_scores(SCRIPT.with_name("results") / "scores.csv")
+    runs = [script.Run(line) for line in scores.values()]
+    page = (PROJECT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*`((?:train|prune)\.sh [^`]*)` \|(?: (\d) \|)? ([\d.]+) \| ([\d.]+) \|$", page, re.M)
+    assert len(rows) > 15
+    for command, seeds, nll, bleu in rows:
+        found = of_command(command, runs)
+        assert len(found) == int(seeds or 1), command
+        assert f"{statistics.mean(run.nll for run in found):.3f}" == nll, command
+        assert f"{statistics.mean(run.bleu for run in found):.2f}" == bleu, command
