@@ -1,5 +1,6 @@
 """The table and picture of the Multi30k runs say what the runs' files say."""
 
+import importlib
 import re
 import statistics
 import subprocess
@@ -29,6 +30,13 @@ def make_run(out, name, nll, bleu):
 def results(out, folder):
     command = [sys.executable, str(SCRIPT), "--out", str(out), "--results", str(folder)]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """results.py as a module."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    return importlib.import_module("results")
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +77,7 @@ def test_table_has_mean_and_range_of_the_seeds(made):
     assert "slow" not in text and "uniform" not in text
 
 
-def test_picture_shows_every_run_beside_those_of_its_kind(made, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    import results as script
-
+def test_picture_shows_every_run_beside_those_of_its_kind(made, script):
     runs = [script.Run(line) for line in script.read_scores(made / "results" / "scores.csv").values()]
     trained, chosen = script.draw(runs).axes
     shown = [dict(zip(*reversed(panel.get_legend_handles_labels()))) for panel in (trained, chosen)]
@@ -125,10 +130,7 @@ def of_command(command, runs):
     return [run for run in runs if (run.series, run.heads, run.epochs) == wanted]
 
 
-def test_figures_of_the_front_page_are_those_of_the_scores(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    import results as script
-
+def test_figures_of_the_front_page_are_those_of_the_scores(script):
     scores = script.read_scores(SCRIPT.with_name("results") / "scores.csv")
     runs = [script.Run(line) for line in scores.values()]
     page = (PROJECT / "README.md").read_text(encoding="utf-8")
