@@ -60,7 +60,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        name = "all 36 heads" if self.series == ALL else SERIES[self.series][0]
+        name = f"all {HEADS} heads" if self.series == ALL else SERIES[self.series][0]
         return f"{name}, tuned {self.epochs} epochs" if self.epochs else name
 
     @property
@@ -148,10 +148,9 @@ def markdown(runs: "list[Run]") -> str:
 def draw(runs: "list[Run]"):
     """BLEU against heads, means over seeds, bars from lowest to highest; each panel has its own scale."""
     pruned = [run for run in runs if run.series != ALL]
-    trained = [run for run in pruned if run.weights_follow_choice]
     panels = {
-        "weights trained with the heads that are kept": trained,
-        "chosen in the trained model, weights as they were": [run for run in pruned if run not in trained],
+        "weights trained with the heads that are kept": [run for run in pruned if run.weights_follow_choice],
+        "chosen in the trained model, weights as they were": [run for run in pruned if not run.weights_follow_choice],
     }
     panels = {title: of_panel for title, of_panel in panels.items() if of_panel} or {"": []}
     figure = pictures.new_figure(1.0 + 6.0 * len(panels), 6.5, layout="constrained")
