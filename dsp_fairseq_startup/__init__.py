@@ -12,7 +12,7 @@ import sys
 
 MENDED_PACKAGES = frozenset(("fairseq", "fairseq_cli", "hydra"))
 
-# module -> file of this package whose `mend(module)` runs as soon as that module has been imported
+# module -> files of this package whose `mend(module)` run, in this order, as soon as that module has been imported
 MENDS_BY_MODULE = {
     "fairseq.checkpoint_utils": "checkpoints",
     "fairseq.data.data_utils": "numpy_names",
@@ -20,20 +20,21 @@ MENDS_BY_MODULE = {
     "fairseq.data.token_block_dataset": "numpy_names",
     "fairseq.distributed.utils": "distributed",
     "fairseq.file_io": "whole_copies",
+    "fairseq.file_utils": "archives",
     "fairseq.modules.dynamic_crf_layer": "numpy_names",
     "fairseq.modules.transformer_layer": "encoder_fast_path",
     "_pytest.assertion.rewrite": "pytest_rewriting",
     "hydra._internal.utils": "hydra_errors",
     "hydra.core.plugins": "hydra_plugins",
     "fairseq.options": "options",
-    "fairseq_cli.eval_lm": "console",
-    "fairseq_cli.generate": "console",
+    "fairseq_cli.eval_lm": "model_overrides console",
+    "fairseq_cli.generate": "model_overrides console",
     "fairseq_cli.hydra_train": "console",
-    "fairseq_cli.interactive": "console",
+    "fairseq_cli.interactive": "model_overrides console",
     "fairseq_cli.preprocess": "console",
     "fairseq_cli.score": "console",
     "fairseq_cli.train": "console",
-    "fairseq_cli.validate": "console",
+    "fairseq_cli.validate": "model_overrides console",
 }
 
 
@@ -47,7 +48,7 @@ class MendingFinder:
         if spec is not None and spec.loader is not None:
             from .loading import MendingLoader
 
-            spec.loader = MendingLoader(spec.loader, MENDS_BY_MODULE.get(name))
+            spec.loader = MendingLoader(spec.loader, MENDS_BY_MODULE.get(name, "").split())
         return spec
 
     def _find_with_the_others(self, name, path, target):

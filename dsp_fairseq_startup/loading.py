@@ -3,16 +3,16 @@
 import functools
 import importlib
 
-from . import dataclass_defaults, quiet, typing_io
+from . import dataclass_defaults, plain_values, quiet, typing_io
 
 
 class MendingLoader:
     """Executes a module as its own loader does, then mends it; all else (source, resources) is that loader's."""
 
-    def __init__(self, loader, mend):
+    def __init__(self, loader, mends):
         mend_process()
         self._loader = loader
-        self._mend = mend  # the file of this package with the mend, or None
+        self._mends = mends  # files of this package
 
     def __getattr__(self, name):
         if name == "_loader":  # not set yet, in a copy or an unpickled instance
@@ -23,10 +23,12 @@ class MendingLoader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
+        if module.__name__.partition(".")[0] in ("fairseq", "fairseq_cli"):
+            module.eval = plain_values.plain_value
         with dataclass_defaults.hashable_defaults():
             self._loader.exec_module(module)
-        if self._mend is not None:
-            importlib.import_module(f"{__package__}.{self._mend}").mend(module)
+        for mend in self._mends:
+            importlib.import_module(f"{__package__}.{mend}").mend(module)
 
 
 @functools.lru_cache(maxsize=None)
