@@ -13,6 +13,7 @@ from .checkpoint import load, model_options
 from .config import RECIPES
 from .errors import BadInput, flag, refuse
 from .option_problems import model_problems
+from .same_structure import structure_problems
 
 TASK = "translation_pruning"
 CRITERION = "dsp_label_smoothed_cross_entropy"
@@ -21,10 +22,6 @@ SAME_PRUNING = (
     *("pruning_method", "pruning_mode", "heads_to_keep", "heads_to_keep_range", "prunable", "frozen"),
     *("min_heads_per_block", "max_heads_per_block", "search_updates"),
 )
-# options that heads left in a checkpoint depend on
-SHAPE = [
-    f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
-]
 
 
 def check_training(args: Namespace) -> None:
@@ -32,9 +29,8 @@ def check_training(args: Namespace) -> None:
     # fairseq comes here again when it builds a model from a checkpoint, which holds the options of
     # its training and, unlike a fresh command line, the name of the model
     fresh = hasattr(args, "save_dir") and not hasattr(args, "_name")
-    if fresh:
-        _adopt_kept_heads(args)
-    problems = model_problems(args)
+    problems = _adopt_structure(args) if fresh else []
+    problems += model_problems(args)
     if fresh:
         problems += _driver_problems(args) + _precision_problems(args) + _data_problems(args)
         if not problems:
@@ -42,23 +38,19 @@ def check_training(args: Namespace) -> None:
     refuse(problems)
 
 
-def _adopt_kept_heads(args: Namespace) -> None:
-    """Training that starts from a checkpoint with heads removed builds the same smaller model."""
+def _adopt_structure(args: Namespace) -> List[str]:
+    """Training that starts from a checkpoint builds the same model, a smaller one when heads were removed."""
     path = _restored(args) or args.finetune_from_model
     if path is None:
-        return
+        return []
     try:
         stored = model_options(load(path))
     except (BadInput, BadCheckpoint):
-        return  # told later, together with everything else
-    if getattr(stored, "kept_heads", None) is None:
-        return
-    refuse(
-        f"{flag(option)} {getattr(args, option)}: {path} has {getattr(stored, option)}, and heads removed; say the same"
-        for option in SHAPE
-        if getattr(args, option) != getattr(stored, option)
-    )
-    args.kept_heads = stored.kept_heads
+        return []  # told later, together with everything else
+    problems = structure_problems(args, path, stored)
+    if not problems and getattr(stored, "kept_heads", None) is not None:
+        args.kept_heads = stored.kept_heads
+    return problems
 
 
 def _driver_problems(args: Namespace) -> List[str]:

@@ -1,0 +1,41 @@
+"""Options that must be those of the checkpoint whose weights a training starts from."""
+
+from argparse import Namespace
+from typing import List
+
+from .errors import flag
+
+_OF_A_STACK = ("layers", "attention_heads", "embed_dim", "ffn_embed_dim", "normalize_before", "learned_pos")
+# Weights of the same shapes compute something else under other numbers of heads, activations or scales.
+STRUCTURE = (
+    *(f"{stack}_{part}" for stack in ("encoder", "decoder") for part in _OF_A_STACK),
+    *("decoder_input_dim", "decoder_output_dim", "share_all_embeddings", "share_decoder_input_output_embed"),
+    *("no_token_positional_embeddings", "layernorm_embedding", "activation_fn", "no_scale_embedding"),
+)
+
+
+def structure_problems(args: Namespace, path: str, stored: Namespace) -> List[str]:
+    """One line with every option in ``args`` that differs from the ``stored`` ones of the checkpoint ``path``.
+
+    A checkpoint of another model than the Transformer has none of them, which is the one problem then.
+    """
+    if not hasattr(stored, "encoder_attention_heads"):
+        name = getattr(stored, "arch", "another model")
+        return [f"checkpoint {path}: is of {name}, whose weights do not fit {args.arch}; give one of a transformer"]
+    names = [name for name in STRUCTURE if _value(args, name) != _value(stored, name) and hasattr(stored, name)]
+    # a learned table of positions has a row for each; computed ones can be as many as you like
+    names += [
+        f"max_{side}_positions"
+        for stack, side in (("encoder", "source"), ("decoder", "target"))
+        if _value(stored, f"{stack}_learned_pos")
+        and _value(args, f"max_{side}_positions") != _value(stored, f"max_{side}_positions")
+    ]
+    if not names:
+        return []
+    different = ", ".join(f"{flag(name)} {getattr(args, name, None)} (there {getattr(stored, name)})" for name in names)
+    return [f"{different}: the weights of {path} fit no other model; say the same as there"]
+
+
+def _value(options: Namespace, name: str):
+    """Options that are off are stored as False or as None."""
+    return getattr(options, name, None) or None
