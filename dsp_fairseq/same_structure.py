@@ -37,5 +37,7 @@ def structure_problems(args: Namespace, path: str, stored: Namespace) -> List[st
 
 
 def _value(options: Namespace, name: str):
-    """Options that are off are stored as False or as None."""
+    """Options that are off are stored as False or as None; fairseq lets one kind of sharing imply another."""
+    if name == "share_decoder_input_output_embed" and getattr(options, "share_all_embeddings", None):
+        return True
     return getattr(options, name, None) or None

@@ -24,7 +24,13 @@ def problems(stored=STORED, **changed):
     return structure_problems(Namespace(**{**STORED, **changed}), "model.pt", Namespace(**stored))
 
 
-@pytest.mark.parametrize("changed", [{}, {"dropout": 0.3}, {"layernorm_embedding": None}, {"max_target_positions": 99}])
+SAME = [
+    {}, {"dropout": 0.3}, {"layernorm_embedding": None}, {"max_target_positions": 99},
+    {"share_decoder_input_output_embed": True},  # which --share-all-embeddings implies
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changed", SAME)
 def test_the_same_model_passes(changed):
     assert problems(**changed) == []
 
@@ -32,8 +38,9 @@ def test_the_same_model_passes(changed):
 @pytest.mark.parametrize("option", [*STRUCTURE, "max_source_positions"])
 def test_every_option_of_the_structure_must_be_the_same(option):
     other = {bool: not STORED[option], int: 3, str: "gelu"}[type(STORED[option])]
-    [line] = problems(**{option: other})
-    assert line.startswith(f"--{option.replace('_', '-')} {other} (there {STORED[option]}): ") and "model.pt" in line
+    stored = {**STORED, "share_all_embeddings": option == "share_all_embeddings"}
+    [line] = problems(stored, **{"share_all_embeddings": False, option: other})
+    assert line.startswith(f"--{option.replace('_', '-')} {other} (there {STORED[option]})") and "model.pt" in line
 
 
 def test_all_differences_stand_in_one_line():
