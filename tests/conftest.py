@@ -7,10 +7,10 @@
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import console
 import pytest
 from hypothesis import settings
 
@@ -19,8 +19,6 @@ settings.register_profile("dsp_fairseq", deadline=None)
 settings.load_profile("dsp_fairseq")
 
 PROJECT = Path(__file__).resolve().parents[1]
-COMMANDS = Path(sys.executable).parent
-
 PAIRS, MERGES = 1200, 300
 
 
@@ -49,17 +47,10 @@ class Corpus:
 def run_command(name, *arguments, timeout=600, **options) -> subprocess.CompletedProcess:
     """Run a console command of this environment on one core, from the project's folder.
 
-    `options` go to `subprocess.run`; `env` is added to the environment. Nothing is asserted.
+    `options` are those of `subprocess.run`; `env` is added to the environment. Nothing is asserted.
     """
     added = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **options.pop("env", {})}
-    return subprocess.run(
-        [str(COMMANDS / name), *map(str, arguments)],
-        env={**os.environ, **added},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        **{"cwd": PROJECT, **options},
-    )
+    return console.run(name, *arguments, timeout=timeout, env={**os.environ, **added}, **{"cwd": PROJECT, **options})
 
 
 @pytest.fixture(scope="session")
