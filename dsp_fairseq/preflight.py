@@ -13,6 +13,7 @@ from .checkpoint import load, model_options
 from .config import RECIPES
 from .errors import BadInput, flag, refuse
 from .option_problems import model_problems
+from .option_types import SHAPE
 
 TASK = "translation_pruning"
 CRITERION = "dsp_label_smoothed_cross_entropy"
@@ -21,10 +22,6 @@ SAME_PRUNING = (
     *("pruning_method", "pruning_mode", "heads_to_keep", "heads_to_keep_range", "prunable", "frozen"),
     *("min_heads_per_block", "max_heads_per_block", "search_updates"),
 )
-# options that heads left in a checkpoint depend on
-SHAPE = [
-    f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
-]
 
 
 def check_training(args: Namespace) -> None:
