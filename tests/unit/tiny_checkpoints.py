@@ -16,7 +16,8 @@ REST = {"optimizer_history": [{"num_updates": 1, "lr_scheduler_state": {}}], "ex
 
 def checkpoint_of(model, **options):
     name = "gated_transformer"
-    arguments = Namespace(**{**SHAPE, "arch": name, "_name": name, "pruning_method": "uniform", **options})
+    method = "uniform" if options.get("heads_to_keep") is not None else "none"
+    arguments = Namespace(**{**SHAPE, "arch": name, "_name": name, "pruning_method": method, **options})
     return {"cfg": {"model": arguments}, "model": model.state_dict(), **REST}
 
 
