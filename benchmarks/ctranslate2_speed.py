@@ -60,7 +60,8 @@ def options_of_base():
 def checkpoint_of(folder, options, weights):
     """A checkpoint as training writes it."""
     task = {"data": str(folder), "source_lang": "de", "target_lang": "en"}
-    state = {"args": None, "cfg": {"model": options, "task": task}, "model": weights, "optimizer_history": []}
+    untrained = {"optimizer_history": [{"num_updates": 0, "lr_scheduler_state": {}}], "extra_state": {}}
+    state = {"args": None, "cfg": {"model": options, "task": task}, "model": weights, **untrained}
     torch.save(state, folder / "checkpoint.pt")
     return str(folder / "checkpoint.pt")
 

@@ -16,14 +16,19 @@ def inventory_of(args: Namespace) -> Inventory:
     ``kept_heads`` is no option of a command line: a checkpoint from which heads were removed carries
     it (see :meth:`Inventory.indices`).
     """
-    original = Inventory.of_transformer(
+    original = original_inventory(args)
+    kept = getattr(args, "kept_heads", None)
+    return original if kept is None else original.only(kept)
+
+
+def original_inventory(args: Namespace) -> Inventory:
+    """The blocks of the model before any head was removed."""
+    return Inventory.of_transformer(
         args.encoder_layers,
         args.encoder_attention_heads,
         args.decoder_layers,
         args.decoder_attention_heads,
     )
-    kept = getattr(args, "kept_heads", None)
-    return original if kept is None else original.only(kept)
 
 
 def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) -> Choice:

@@ -1,18 +1,21 @@
 """Reading checkpoints: untrusted input, loaded with an allow-list."""
 
 import os
-import zipfile
 from argparse import Namespace
 from typing import Any, Dict, List, NamedTuple
 
 import torch
-from dsp_fairseq_startup.checkpoints import load_checkpoint
+from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 from fairseq.data import Dictionary
 from torch import Tensor
 
+from . import checkpoint_schema
 from .budgets import choice_of, inventory_of
+from .checkpoint_schema import model_options
 from .errors import BadInput, Failed
 from .inventory import Inventory
+
+CHECKS.append(checkpoint_schema.check)  # fairseq's own commands load through load_checkpoint as well
 
 
 def load(path: str) -> Dict[str, Any]:
@@ -23,8 +26,7 @@ def load(path: str) -> Dict[str, Any]:
     """
     if not os.path.isfile(path):
         raise BadInput(f"checkpoint {path}: does not exist")
-    # torch before 1.6 wrote another format, which cannot be mapped
-    return load_checkpoint(path, map_location="cpu", mmap=zipfile.is_zipfile(path))
+    return load_checkpoint(path, map_location="cpu", mmap=True)
 
 
 def save(state: Dict[str, Any], beside: str, out: str) -> None:
@@ -34,12 +36,6 @@ def save(state: Dict[str, Any], beside: str, out: str) -> None:
     except RuntimeError as error:  # torch's writer says no more than that
         problem = f"{out}: could not be written, probably because the disk is full; nothing is left of it"
         raise Failed(problem) from error
-
-
-def model_options(state: Dict[str, Any]) -> Namespace:
-    """The model's options stored in a checkpoint."""
-    options = state["cfg"]["model"] if state.get("cfg") else state["args"]
-    return Namespace(**options) if isinstance(options, dict) else options
 
 
 class KeptHeads(NamedTuple):

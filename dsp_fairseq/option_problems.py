@@ -7,14 +7,15 @@ from typing import List
 from .budgets import choice_of, inventory_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
 from .errors import BadInput, flag
+from .option_types import type_problems
 
 
 def model_problems(args: Namespace) -> List[str]:
     """Everything that keeps these options from making a gated model, one line each."""
-    return _unsupported(args) + _method_problems(args)
+    return type_problems(args) or unsupported(args) + _method_problems(args)
 
 
-def _unsupported(args: Namespace) -> List[str]:
+def unsupported(args: Namespace) -> List[str]:
     """Options of the stock transformer that cannot work together with gates."""
     wrong = {
         "quant_noise_pq": "quantisation noise replaces the projections that gates scale",

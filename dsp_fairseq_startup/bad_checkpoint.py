@@ -1,5 +1,7 @@
 """Errors of use: the message is one line for the user, the command ends with exit status 2."""
 
+MOST_SHOWN = 80  # characters of what a stranger's file says
+
 
 class WrongUse(ValueError):
     """One line: what was given, what is allowed, what to do."""
@@ -8,4 +10,23 @@ class WrongUse(ValueError):
 
 
 class BadCheckpoint(WrongUse):
-    """A checkpoint file that cannot or must not be read: which file, what is wrong with it, what to do."""
+    """A checkpoint file that cannot or must not be read: which file, what is wrong with it, what to do; a line a problem."""
+
+
+class CannotRead(BadCheckpoint):
+    """The file may be sound: this machine cannot read it."""
+
+    exit_code = 1
+
+
+def shown(value):
+    """What a file holds, in a few printable characters.
+
+    >>> shown("4"), shown(4), shown("a" * 100)[-5:]
+    ("'4'", '4', 'aa...')
+    """
+    try:
+        text = ascii(value)
+    except Exception:  # an int of more digits than Python prints, a list within itself
+        text = f"({type(value).__name__})"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

@@ -1,29 +1,41 @@
-"""Every checkpoint that fairseq reads goes through `safe_load`; a file it cannot read is a `BadCheckpoint`."""
+"""Every checkpoint that fairseq reads goes through `safe_load`; a file it cannot read is a `BadCheckpoint`.
 
+Where: `fairseq.checkpoint_utils`. When: torch >= 2.6 (see `safe_load`); see `integrity` for what torch does not check.
+"""
+
+import os
 import re
 
-from . import safe_load
-from .bad_checkpoint import BadCheckpoint
+from . import integrity, safe_load
+from .bad_checkpoint import BadCheckpoint, CannotRead
 
 ANOTHER_FILE = "give a checkpoint that fairseq-train wrote"
+
+# what a plug-in knows of its own models: functions of a path and a state, which raise `BadCheckpoint`
+CHECKS = []
 
 
 def mend(checkpoint_utils):
     checkpoint_utils.torch = safe_load.TorchWithLoad(checkpoint_utils.torch, load_checkpoint)
 
 
-def load_checkpoint(file, map_location=None, **options):
-    """Read a checkpoint, an open file or a path; raise `BadCheckpoint` if it is damaged, foreign, or not fairseq's."""
-    name = getattr(file, "name", file)
+def load_checkpoint(file, map_location=None, mmap=False):
+    """Read a checkpoint, an open file or a path; raise `BadCheckpoint` if it is damaged, foreign, or not fairseq's.
+
+    With `mmap` tensors are read from the file when they are used, if they are in it as they are.
+    """
+    path = os.fspath(getattr(file, "name", file))
     try:
-        state = safe_load.load(file, map_location=map_location, **options)
-    except MemoryError:
-        raise
+        whole = integrity.check_file(path)
+        state = safe_load.load(file, map_location=map_location, mmap=mmap and whole)
+        integrity.check_tensors(state, path)
     except Exception as error:  # a damaged file makes torch raise nearly anything
-        raise BadCheckpoint(f"checkpoint {name}: {_what_is_wrong(error)}") from error
+        raise _told(path, error) from error
     missing = _missing_part(state)
     if missing:
-        raise BadCheckpoint(f"checkpoint {name}: has no {missing} in it; {ANOTHER_FILE}")
+        raise BadCheckpoint(f"checkpoint {path}: has no {missing} in it; {ANOTHER_FILE}")
+    for check in CHECKS:
+        check(path, state)
     return state
 
 
@@ -35,6 +47,20 @@ def _missing_part(state):
     return None
 
 
+def _told(path, error):
+    """The error for the user: what is wrong with the file, or what else kept it from being read."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return CannotRead(f"checkpoint {path}: {error.strerror.lower()}")
+    if isinstance(error, BadCheckpoint):
+        return type(error)(f"checkpoint {path}: {error}")
+    if isinstance(error, MemoryError) or re.search(r"allocate memory|not enough memory|out of memory", str(error)):
+        return CannotRead(
+            f"checkpoint {path}: not enough memory to read it ({os.path.getsize(path):,} bytes); end other programs, or "
+            "use a machine with more"
+        )
+    return BadCheckpoint(f"checkpoint {path}: {_what_is_wrong(error)}")
+
+
 def _what_is_wrong(error):
     foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
     if foreign:
@@ -42,4 +68,6 @@ def _what_is_wrong(error):
             f"refused, because it asks to load {foreign.group(1)}, which is no part of a fairseq checkpoint"
             f" and could run any code (nothing was run); {ANOTHER_FILE}"
         )
+    if isinstance(error, integrity.Damaged):
+        return f"damaged: {error}; copy it again, or {ANOTHER_FILE}"
     return f"damaged, or not a checkpoint at all; copy it again, or {ANOTHER_FILE}"

@@ -6,13 +6,27 @@ A checkpoint is untrusted input, so the protection stays on and the allow-list h
 `fairseq-train` itself writes.
 """
 
+from .bad_checkpoint import CannotRead
+
 
 def load(file, also_allowed=(), **options):
     """`torch.load(file, **options)` with the allow-list, which is in force for this one call only."""
     import torch
 
-    with torch.serialization.safe_globals([*allowed_globals(), *also_allowed]):
+    with allow_list(also_allowed):
         return torch.load(file, **options, weights_only=True)
+
+
+def allow_list(also_allowed=()):
+    """The context in which torch's own unpickler makes what is on the list, and nothing else."""
+    import torch
+
+    if not hasattr(torch.serialization, "safe_globals"):
+        raise CannotRead(
+            f"torch {torch.__version__} cannot read a checkpoint without running what a stranger may have put into it; "
+            "install torch 2.11 or later"
+        )
+    return torch.serialization.safe_globals([*allowed_globals(), *also_allowed])
 
 
 def allowed_globals():

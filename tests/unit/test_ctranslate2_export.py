@@ -11,6 +11,7 @@ from fairseq.models.transformer import TransformerModel
 from fairseq.sequence_generator import SequenceGenerator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_checkpoints import REST
 from tiny_models import HEADS, SHAPE, stock_attention
 
 from dsp_fairseq import cli
@@ -116,7 +117,7 @@ class Case:
     def _save(self, name, weights, arch, options):
         model = Namespace(**{"arch": arch, "_name": arch, **self.variant, **options})
         task = {"data": str(self.folder), "source_lang": "de", "target_lang": "en"}
-        state = {"args": None, "cfg": {"model": model, "task": task}, "model": weights, "optimizer_history": []}
+        state = {"args": None, "cfg": {"model": model, "task": task}, "model": weights, **REST}
         torch.save(state, self.folder / name)
         return str(self.folder / name)
 

@@ -26,7 +26,7 @@ def save(path, model, heads, update, **options):
     logits = torch.zeros_like(state["model"]["gates.logits"])
     logits[heads] = 1.0
     state["model"] = {**state["model"], "gates.logits": logits}
-    state["optimizer_history"] = [{"num_updates": 1}, {"num_updates": update}]
+    state["optimizer_history"] = [{"num_updates": number, "lr_scheduler_state": {}} for number in (1, update)]
     torch.save(state, path)
 
 

@@ -197,6 +197,7 @@ class TestCheckpoints:
 
         state = {
             "model": {"weight": torch.arange(3)},
+            "args": argparse.Namespace(arch="lstm"),
             "optimizer_history": [],
             "counts": numpy.array([1, 2]),
             "ratio": numpy.float64(0.5),

@@ -11,11 +11,13 @@ from dsp_fairseq.surgery import remove_heads
 
 # flat over 2 blocks of 3 heads, then 6 of 4: 17 are kept, two blocks are empty
 MASK = [1, 0, 1] + [0, 0, 0] + [1, 1, 0, 1] * 3 + [0, 0, 0, 0] + [0, 1, 1, 1] * 2
-REST = {"optimizer_history": [{"num_updates": 1}], "extra_state": {}, "task_state": {}}
+REST = {"optimizer_history": [{"num_updates": 1, "lr_scheduler_state": {}}], "extra_state": {}, "task_state": {}}
 
 
 def checkpoint_of(model, **options):
-    arguments = Namespace(**{**SHAPE, "arch": "gated_transformer", "pruning_method": "uniform", **options})
+    name = "gated_transformer"
+    method = "uniform" if options.get("heads_to_keep") is not None else "none"
+    arguments = Namespace(**{**SHAPE, "arch": name, "_name": name, "pruning_method": method, **options})
     return {"cfg": {"model": arguments}, "model": model.state_dict(), **REST}
 
 

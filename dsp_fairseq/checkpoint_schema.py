@@ -1,0 +1,261 @@
+"""What a checkpoint of a Transformer must hold: looked at once it is loaded, before anything is built from it."""
+
+import re
+from argparse import Namespace
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+import torch
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from .config import NO_PRUNING
+from .option_problems import model_problems, unsupported
+from .option_types import type_problems
+
+GATED, STOCK = "gated_transformer", "transformer"
+LOGITS = "gates.logits"
+
+_DEEPEST = 20  # levels of a configuration
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_NO_NUMBER = "._float_tensor"  # fairseq's mark of a type, whose number was never set
+
+
+def model_options(state: Mapping[str, Any]) -> Namespace:
+    """The model's options stored in a checkpoint."""
+    options = state["cfg"]["model"] if state.get("cfg") else state["args"]
+    return Namespace(**options) if isinstance(options, Mapping) else options
+
+
+def check(path: str, state: Dict[str, Any]) -> None:
+    """Raise BadCheckpoint with a line for each thing that keeps a Transformer from being built from a loaded state.
+
+    Of other models no more is looked at than that there are options and weights.
+    """
+    problems = _holder_problems(state) or _problems(state)
+    if problems:
+        raise BadCheckpoint("\n".join(f"checkpoint {path}: {problem}" for problem in problems))
+
+
+def _holder_problems(state: Dict[str, Any]) -> List[str]:
+    if not isinstance(state["model"], dict) or not all(isinstance(name, str) for name in state["model"]):
+        return ["its model is no table of weights by their names"]
+    cfg, args = state.get("cfg"), state.get("args")
+    if not cfg and not args:
+        return ["has no cfg in it, the options of its training"]
+    if cfg and not isinstance(cfg, Mapping):
+        return [f"its cfg is {shown(cfg)}, no table of options"]
+    options = cfg.get("model") if cfg else args
+    if not isinstance(options, (Namespace, Mapping)) or not all(isinstance(name, str) for name in _items(options)):
+        return [f"the options of its model are {shown(options)}, no table of options"]
+    return []
+
+
+def _problems(state: Dict[str, Any]) -> List[str]:
+    options, weights = model_options(state), state["model"]
+    name = getattr(options, "_name", None) or getattr(options, "arch", None)
+    model = ARCH_MODEL_NAME_REGISTRY.get(name) if isinstance(name, str) else None
+    if model not in (GATED, STOCK) and LOGITS not in weights:
+        return []  # another model
+    if model != GATED and LOGITS in weights:
+        return [f"--arch {shown(name)}: {LOGITS} are in it; must be a {GATED}"]
+    gated = model == GATED
+    problems = _part_problems(state, gated) + _number_problems(weights)
+    wrong_options = model_problems(options) if gated else type_problems(options)
+    if gated:
+        wrong_options += [f"{name} is missing" for name in ("_name", "arch") if not getattr(options, name, None)]
+    problems += wrong_options
+    if not problems and not unsupported(options):
+        # a stock model has the same weights, and copies of some, which a gated one leaves out
+        options = options if gated else Namespace(**{**vars(options), **NO_PRUNING})
+        problems += _shape_problems(options, weights)
+    return problems
+
+
+# --- what is beside the weights
+
+
+def _part_problems(state: Dict[str, Any], gated: bool) -> List[str]:
+    """Of the state of the training and the options of its other parts."""
+    problems = []
+    if gated and state.get("args") is not None:
+        problems.append("its args are those of fairseq 0.10 or older, which had no such model")
+    for name in ("extra_state", "task_state", "last_optimizer_state"):
+        allowed = (dict, type(None)) if name == "last_optimizer_state" else dict
+        if not isinstance(state.get(name, {}), allowed):
+            problems.append(f"its {name} is {shown(state[name])}, no table")
+    if "optimizer_history" in state:
+        problems += _history_problems(state, gated)
+    if isinstance(state.get("extra_state"), dict):
+        problems += _extra_problems(state["extra_state"])
+    return problems + list(_cfg_problems(state.get("cfg") or {}))
+
+
+def _history_problems(state: Dict[str, Any], gated: bool) -> List[str]:
+    history, problems = state["optimizer_history"], []
+    if not isinstance(history, list) or not history or not all(isinstance(entry, dict) for entry in history):
+        return [f"its optimizer_history is {shown(history)}, no list of tables"]
+    last = history[-1]
+    if not _is_count(last.get("num_updates", None if gated else 0)):
+        problems.append(f"its number of updates is {shown(last.get('num_updates'))}, no whole number from 0")
+    for name in ("criterion_name", "optimizer_name"):
+        if not isinstance(last.get(name, ""), str):
+            problems.append(f"its {name} is {shown(last[name])}, no name")
+    if not isinstance(last.get("lr_scheduler_state", {}), dict):
+        problems.append(f"its lr_scheduler_state is {shown(last['lr_scheduler_state'])}, no table")
+    if "lr_scheduler_state" not in last and "best_loss" not in last:
+        problems.append("has no lr_scheduler_state in it")
+    if "extra_state" not in state and "epoch" not in state:
+        problems.append("has no extra_state in it")
+    return problems
+
+
+def _extra_problems(extra: Dict[str, Any]) -> List[str]:
+    problems = []
+    iterator = extra.get("train_iterator")
+    if iterator is not None and not (isinstance(iterator, dict) and _is_count(iterator.get("epoch"))):
+        problems.append(f"its train_iterator is {shown(iterator)}, which names no epoch")
+    elif iterator is not None and not _is_count(iterator.get("iterations_in_epoch", 0)):
+        problems.append(f"its iterations_in_epoch are {shown(iterator['iterations_in_epoch'])}, no whole number from 0")
+    for name in ("previous_training_time", "val_loss", "best"):
+        # a tensor of one number in older checkpoints
+        if not isinstance(extra.get(name), (int, float, type(None))) and getattr(extra[name], "ndim", None) != 0:
+            problems.append(f"its {name} is {shown(extra[name])}, no number")
+    return problems
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _cfg_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Plain values in tables with names, which refer to nothing: `${env:HOME}` would be looked up."""
+    todo = [("cfg", cfg, 0)]
+    while todo:
+        name, value, depth = todo.pop()
+        if depth > _DEEPEST:
+            yield f"{name[:80]}...: tables in tables, more than {_DEEPEST} of them"
+        elif isinstance(value, Mapping):
+            wrong = [key for key in value if not isinstance(key, str)]
+            if wrong and name.count(".") <= 1:
+                yield f"{name}: {shown(wrong[0])} in it is no name"
+            todo += [(f"{name}.{key}", part, depth + 1) for key, part in _items(value).items()]
+        elif isinstance(value, (list, tuple)):
+            todo += [(name, part, depth + 1) for part in value]
+        elif isinstance(value, str) and "${" in value:
+            yield f"{shown(name)} is {shown(value)}, which refers to something else"
+        elif depth == 1 and not isinstance(value, (Namespace, str, type(None))):
+            yield f"{shown(name)} is {shown(value)}, no table of options"
+    task = _items(cfg.get("task"))
+    for name in ("data", "source_lang", "target_lang"):
+        if not isinstance(task.get(name), (str, type(None))):
+            yield f"cfg.task.{name} is {shown(task[name])}, no text"
+
+
+def _items(options: Any) -> Dict[Any, Any]:
+    if isinstance(options, Namespace):
+        return vars(options)
+    if hasattr(options, "items_ex"):  # an omegaconf container: as it is, nothing looked up
+        return dict(options.items_ex(resolve=False))
+    return dict(options) if isinstance(options, Mapping) else {}
+
+
+# --- weights
+
+
+def _number_problems(weights: Dict[str, Tensor]) -> List[str]:
+    no_tensors = [name for name, tensor in weights.items() if not isinstance(tensor, Tensor)]
+    if no_tensors:
+        return [_several(no_tensors, "no tensor")]
+    no_floats = [name for name, tensor in weights.items() if tensor.dtype not in _FLOATS]
+    not_finite = [name for name, tensor in weights.items() if name not in no_floats and not _is_finite(name, tensor)]
+    told = (no_floats, "no floating-point numbers"), (not_finite, "NaN or infinite in some places")
+    return [_several(names, what) for names, what in told if names]
+
+
+def _is_finite(name: str, tensor: Tensor) -> bool:
+    if name.endswith(_NO_NUMBER) or not tensor.numel():
+        return True
+    least, most = torch.aminmax(tensor.detach())  # a NaN is both
+    return bool(least.isfinite() & most.isfinite())
+
+
+def _shape_problems(options: Namespace, weights: Dict[str, Tensor]) -> List[str]:
+    """What the model of these options would have, and the weights have not, or the other way round."""
+    problems = []
+    for side in ("encoder", "decoder"):
+        layers = {name.split(".")[2] for name in weights if re.match(rf"{side}\.layers\.\d+\.", name)}
+        if len(layers) != getattr(options, f"{side}_layers"):
+            problems.append(f"--{side}-layers {getattr(options, f'{side}_layers')}: it has weights of {len(layers)}")
+        if weights.get(f"{side}.embed_tokens.weight", torch.empty(0)).dim() != 2:
+            problems.append(f"{side}.embed_tokens.weight is missing or no matrix")
+    largest = max((size for tensor in weights.values() for size in tensor.shape), default=0)
+    for name, value in sorted(vars(options).items()):
+        if name.endswith(("_embed_dim", "put_dim")) and isinstance(value, int) and value > largest:
+            problems.append(f"--{name.replace('_', '-')} {value}: no weight in it is so large")
+    if problems:
+        return problems
+    try:
+        return _differences(_planned(options, weights), weights)
+    except Exception as error:  # options and old names of weights can be wrong in more ways than there are lines here
+        reason = str(error).strip().partition("\n")[0]
+        return [f"no model can be made of its options and weights ({type(error).__name__}: {shown(reason)})"]
+
+
+def _differences(model, weights: Dict[str, Tensor]) -> List[str]:
+    planned = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    found = dict(weights)
+    wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
+    if not wrong:
+        model.upgrade_state_dict(found)  # as for loading: names of older versions, and what can be filled in
+        planned = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
+    told = [
+        (sorted(set(planned) - set(found)), "missing"),
+        (sorted(set(found) - set(planned)), "no weight of this model"),
+    ]
+    problems = [f"{name} is {list(found[name].shape)}, its options say {list(planned[name])}" for name in wrong[:1]]
+    problems += [f"{len(wrong) - 1} more weights have another shape than its options say"] if wrong[1:] else []
+    return problems + ([] if wrong else [_several(names, what) for names, what in told if names])
+
+
+def _several(names: Sequence[str], what: str) -> str:
+    return f"{names[0][:200] if names[0].isprintable() else shown(names[0])} is {what}" + (
+        f", and {len(names) - 1} more are" if names[1:] else ""
+    )
+
+
+class _WithoutNumbers(TorchFunctionMode):
+    """Weights are not filled: memory that is never touched costs nothing."""
+
+    _FILLING = ("normal_", "uniform_", "kaiming_uniform_", "constant_", "fill_")
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", None) in self._FILLING:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
+
+
+class _Size:
+    """All that a model asks of a dictionary."""
+
+    def __init__(self, words: int):
+        self._words = words
+
+    def __len__(self) -> int:
+        return self._words
+
+    def pad(self) -> int:
+        return 1
+
+
+def _planned(options: Namespace, weights: Dict[str, Tensor]):
+    """The model of these options, without numbers."""
+    source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in ("encoder", "decoder"))
+    source = _Size(source_words)
+    target = source if source_words == target_words else _Size(target_words)
+    task = Namespace(source_dictionary=source, target_dictionary=target)
+    no_files = {"encoder_embed_path": None, "decoder_embed_path": None}
+    with _WithoutNumbers():
+        return MODEL_REGISTRY[GATED].build_model(Namespace(**{**vars(options), **no_files}), task)

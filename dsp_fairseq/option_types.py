@@ -1,0 +1,135 @@
+"""Types and ranges of the options that shape a Transformer, as fairseq's and our own dataclasses declare them."""
+
+from dataclasses import fields
+from enum import Enum
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, get_args, get_origin
+
+from dsp_fairseq_startup.bad_checkpoint import shown
+from fairseq.models.transformer import TransformerConfig
+from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecBaseConfig, QuantNoiseConfig
+
+from .budgets import original_inventory
+from .config import PruningConfig
+from .errors import flag
+
+_GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
+# options without which nothing is known of a model
+SHAPE = tuple(
+    f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
+)
+_LONGEST = 4096  # characters of a string
+_LARGEST = 2**63 - 1
+
+
+class _Kind(NamedTuple):
+    """A type of option, in words and as a test."""
+
+    words: str
+    accepts: Callable[[Any], bool]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+_KINDS = {
+    int: _Kind("a whole number", _is_whole),
+    float: _Kind("a number", lambda value: isinstance(value, float) or _is_whole(value)),
+    bool: _Kind("True or False", lambda value: isinstance(value, bool) or _is_whole(value) and value in (0, 1)),
+    str: _Kind(f"text of at most {_LONGEST} characters", lambda value: isinstance(value, str) and len(value) <= _LONGEST),
+}
+
+_SHARES = ("dropout", "attention_dropout", "activation_dropout", "relu_dropout", "encoder_layerdrop", "decoder_layerdrop")
+# least and largest value
+_RANGES: Dict[str, Tuple[float, float]] = {
+    **{name: (0, 1) for name in _SHARES},
+    **{f"{side}_layers": (0, 1000) for side in ("encoder", "decoder")},
+    **{f"{side}_attention_heads": (1, 1024) for side in ("encoder", "decoder")},
+    **{f"{side}_embed_dim": (4, 65536) for side in ("encoder", "decoder")},
+    **{f"{side}_ffn_embed_dim": (1, 2**20) for side in ("encoder", "decoder")},
+    **{name: (1, 65536) for name in ("decoder_input_dim", "decoder_output_dim")},
+    # a table of that many sines and cosines is computed, whatever the weights are
+    **{name: (1, 100_000) for name in ("max_source_positions", "max_target_positions")},
+}
+_MAY_BE_NONE = ("max_source_positions", "max_target_positions")  # fairseq's own numbers, then
+# read beside those of the dataclasses
+_FURTHER = {
+    "arch": str,
+    "_name": str,
+    "seed": int,
+    "max_update": Optional[int],
+    "source_lang": Optional[str],
+    "target_lang": Optional[str],
+}
+
+
+def _declared() -> Iterator[Tuple[str, Any]]:
+    for field in fields(TransformerConfig):
+        if field.name not in _GROUPS:
+            yield field.name, field.type
+    for group, config in _GROUPS.items():
+        for field in fields(config):
+            yield f"{group}_{field.name}", field.type
+    for field in fields(PruningConfig):
+        yield field.name, field.type
+
+
+DECLARED = {**dict(_declared()), **_FURTHER}
+# names by which fairseq would take a value instead of the one with the prefix
+_STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fields(config))} - {"_name"}
+
+
+def type_problems(options: Any) -> List[str]:
+    """One line per option, of a Namespace or a DictConfig, that is missing or no possible value."""
+    found = dict(options) if isinstance(options, Mapping) else vars(options)
+    problems = [f"{flag(name)} is missing" for name in SHAPE if name not in found]
+    problems += [f"{shown(name)}: no option of a Transformer" for name in sorted(_STRAY & set(found))]
+    for name in sorted(set(found) & set(DECLARED)):
+        wanted = _wanted(name, found[name])
+        if wanted:
+            problems.append(f"{flag(name)} {shown(found[name])}: must be {wanted}")
+    return problems or _heads_problems(options)
+
+
+def _wanted(name: str, value: Any) -> Optional[str]:
+    """What the value had to be; None: it is."""
+    kind = DECLARED[name]
+    if name in _MAY_BE_NONE or get_origin(kind) is Union:
+        if value is None:
+            return None
+        kind = (get_args(kind) or (kind,))[0]
+    if name == "heads_to_keep" and _is_whole(value):  # as a checkpoint of uniform choice has it
+        return None
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        choices = [choice.value for choice in kind]
+        return None if isinstance(value, str) and str(value) in choices else f"one of {', '.join(choices)}"
+    if kind not in _KINDS:  # lists: of options that are refused, whatever they say
+        return None if not value or isinstance(value, str) else "left out"
+    if not _KINDS[kind].accepts(value):
+        return _KINDS[kind].words
+    least, most = _RANGES.get(name, (None, None))
+    return None if least is None or least <= value <= most else f"{least:,} to {most:,}"
+
+
+def _heads_problems(options: Any) -> List[str]:
+    """Heads share the width of their block evenly, and those that are left are some of the original ones."""
+    problems = []
+    for side in ("encoder", "decoder"):
+        width, heads = (getattr(options, f"{side}_{part}") for part in ("embed_dim", "attention_heads"))
+        if width % heads:
+            problems.append(f"--{side}-attention-heads {heads}: must divide --{side}-embed-dim {width}")
+    kept = getattr(options, "kept_heads", None)
+    return problems if kept is None else problems + _kept_problems(kept, original_inventory(options).indices())
+
+
+def _kept_problems(kept: Any, original: Dict[str, List[int]]) -> List[str]:
+    if not isinstance(kept, Mapping) or set(kept) != set(original):
+        return [f"kept_heads {shown(kept)}: must have an entry for each of the {len(original)} blocks, such as {next(iter(original), '')}"]
+    return [
+        f"kept_heads of {name} {shown(heads)}: must be some of 0 to {len(original[name]) - 1}, ascending, each once"
+        for name, heads in kept.items()
+        if not isinstance(heads, Sequence)
+        or isinstance(heads, str)
+        or not all(map(_is_whole, heads))
+        or sorted(set(heads) & set(original[name])) != list(heads)
+    ]
