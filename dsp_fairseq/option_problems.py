@@ -137,7 +137,7 @@ def _number_problems(args: Namespace) -> List[str]:
         )
     warmup = options.search_warmup_updates
     if search is None and total:
-        search = round(SEARCH_SHARE * total)
+        search = max(1, round(SEARCH_SHARE[options.pruning_mode] * total))
     if search is not None and warmup is not None and warmup >= search:
         problems.append(
             f"--search-warmup-updates {warmup}: must be below --search-updates ({search})"
