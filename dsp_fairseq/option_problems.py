@@ -2,16 +2,48 @@
 
 import math
 from argparse import Namespace
-from typing import List
+from dataclasses import fields
+from typing import List, get_args
 
-from .budgets import choice_of, inventory_of
+from .budgets import choice_of, inventory_of, keep_range_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
 from .errors import BadInput, flag
 
 
+_WORDS = {str: "text", int: "a whole number", float: "a number"}
+_RANGES = {
+    "pruning_lr": (1e-30, 1e6),
+    "initial_temperature": (1e-30, 1e6),
+    "final_temperature": (1e-30, 1e6),
+    "initial_log_odds": (-1e6, 1e6),
+    "uniform_prior": (0, 1e6),
+    "l0_penalty": (0, 1e6),
+    "search_updates": (1, math.inf),
+    "search_warmup_updates": (0, math.inf),
+    "cooldown_updates": (0, math.inf),
+}
+
+
 def model_problems(args: Namespace) -> List[str]:
     """Everything that keeps these options from making a gated model, one line each."""
-    return _unsupported(args) + _method_problems(args)
+    return _unsupported(args) + (_type_problems(args) or _method_problems(args))
+
+
+def _type_problems(args: Namespace) -> List[str]:
+    """Values that no option of a command line can have, or an empty one; a YAML file has them too."""
+    problems = []
+    for name, kind in ((f.name, (get_args(f.type) or [f.type])[0]) for f in fields(PruningConfig) if f.name != "_name"):
+        value = getattr(args, name, None)
+        if value == "":
+            problems.append(f"{flag(name)} '': is empty; give it a value, or leave it out")
+        elif value is not None and not _fits(name, value, kind):
+            problems.append(f"{flag(name)} {value!r}: must be {_WORDS[kind]} (a YAML file needs quotes for text)")
+    return problems
+
+
+def _fits(name: str, value, kind) -> bool:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind) and not isinstance(value, bool) or number and (kind is float or name == "heads_to_keep")
 
 
 def _unsupported(args: Namespace) -> List[str]:
@@ -36,7 +68,7 @@ def _unsupported(args: Namespace) -> List[str]:
 
 
 def _method_problems(args: Namespace) -> List[str]:
-    name = getattr(args, "pruning_method", None) or "dsp"
+    name = PruningConfig.from_args(args).pruning_method
     if name not in RECIPES:
         return [f"--pruning-method {name}: unknown; choose one of {', '.join(RECIPES)}"]
     problems = []
@@ -53,7 +85,7 @@ def _method_problems(args: Namespace) -> List[str]:
 
 
 def _mode_problems(args: Namespace, method: str) -> List[str]:
-    mode, frozen = getattr(args, "pruning_mode", None) or "joint", getattr(args, "frozen", None)
+    mode, frozen = PruningConfig.from_args(args).pruning_mode, getattr(args, "frozen", None)
     problems = []
     if mode not in ("joint", "pipelined"):
         problems.append(f"--pruning-mode {mode}: must be joint or pipelined")
@@ -94,6 +126,7 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
         return [f"{option}: must be 0 or more" for option in negative]
     try:
         choice_of(args, inventory)
+        keep_range_of(args, inventory)
     except BadInput as error:
         return str(error).splitlines()
     return []
@@ -101,23 +134,11 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
 
 def _number_problems(args: Namespace) -> List[str]:
     problems = []
-    for option in ("pruning_lr", "initial_temperature", "final_temperature"):
+    for option, (least, most) in _RANGES.items():
         value = getattr(args, option, None)
-        if value is not None and not 0 < value < math.inf:
-            problems.append(f"{flag(option)} {value}: must be a positive number")
-    log_odds = getattr(args, "initial_log_odds", None)
-    if log_odds is not None and not math.isfinite(log_odds):
-        problems.append(f"--initial-log-odds {log_odds}: must be a finite number")
-    for option, least in (
-        ("search_updates", 1),
-        ("search_warmup_updates", 0),
-        ("cooldown_updates", 0),
-        ("uniform_prior", 0),
-        ("l0_penalty", 0),
-    ):
-        value = getattr(args, option, None)
-        if value is not None and not least <= value < math.inf:
-            problems.append(f"{flag(option)} {value}: must be {least} or more, and finite")
+        if value is not None and not least <= value <= most:
+            allowed = f"{least} or more" if most == math.inf else f"{least:g} to {most:g}"
+            problems.append(f"{flag(option)} {value}: must be {allowed}")
     if problems:
         return problems
     options = PruningConfig.from_args(args)
@@ -129,6 +150,8 @@ def _number_problems(args: Namespace) -> List[str]:
             "the temperature falls, so it must not be above --initial-temperature "
             f"{first}{'' if getattr(args, 'initial_temperature', None) else unsaid}"
         )
+    if options.pruning_mode not in SEARCH_SHARE:
+        return problems
     search, total = options.search_updates, getattr(args, "max_update", None)
     if search is not None and total and search > total:
         problems.append(
