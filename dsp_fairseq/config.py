@@ -9,7 +9,8 @@ from fairseq.dataclass import FairseqDataclass
 from .gates.choice import Choice
 from .gates.methods import L0, UNIFORM_PRIOR, CommittedDsp, Method, PublishedDsp, StraightThrough
 
-SEARCH_SHARE = 0.3  # of the planned updates, when --search-updates is not given
+# of the planned updates, when --search-updates is not given; frozen weights cannot train on under the final mask
+SEARCH_SHARE = {"joint": 0.3, "pipelined": 1.0}
 
 
 @dataclass

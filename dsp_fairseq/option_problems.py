@@ -4,10 +4,22 @@ import math
 from argparse import Namespace
 from typing import List
 
-from .budgets import choice_of, inventory_of
+from .budgets import choice_of, inventory_of, keep_range_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
 from .errors import BadInput, flag
 from .option_types import type_problems
+
+_RANGES = {
+    "pruning_lr": (1e-30, 1e6),
+    "initial_temperature": (1e-30, 1e6),
+    "final_temperature": (1e-30, 1e6),
+    "initial_log_odds": (-1e6, 1e6),
+    "uniform_prior": (0, 1e6),
+    "l0_penalty": (0, 1e6),
+    "search_updates": (1, math.inf),
+    "search_warmup_updates": (0, math.inf),
+    "cooldown_updates": (0, math.inf),
+}
 
 
 def model_problems(args: Namespace) -> List[str]:
@@ -37,7 +49,7 @@ def unsupported(args: Namespace) -> List[str]:
 
 
 def _method_problems(args: Namespace) -> List[str]:
-    name = getattr(args, "pruning_method", None) or "dsp"
+    name = PruningConfig.from_args(args).pruning_method
     if name not in RECIPES:
         return [f"--pruning-method {name}: unknown; choose one of {', '.join(RECIPES)}"]
     problems = []
@@ -54,7 +66,7 @@ def _method_problems(args: Namespace) -> List[str]:
 
 
 def _mode_problems(args: Namespace, method: str) -> List[str]:
-    mode, frozen = getattr(args, "pruning_mode", None) or "joint", getattr(args, "frozen", None)
+    mode, frozen = PruningConfig.from_args(args).pruning_mode, getattr(args, "frozen", None)
     problems = []
     if mode not in ("joint", "pipelined"):
         problems.append(f"--pruning-mode {mode}: must be joint or pipelined")
@@ -95,6 +107,7 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
         return [f"{option}: must be 0 or more" for option in negative]
     try:
         choice_of(args, inventory)
+        keep_range_of(args, inventory)
     except BadInput as error:
         return str(error).splitlines()
     return []
@@ -102,23 +115,11 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
 
 def _number_problems(args: Namespace) -> List[str]:
     problems = []
-    for option in ("pruning_lr", "initial_temperature", "final_temperature"):
+    for option, (least, most) in _RANGES.items():
         value = getattr(args, option, None)
-        if value is not None and not 0 < value < math.inf:
-            problems.append(f"{flag(option)} {value}: must be a positive number")
-    log_odds = getattr(args, "initial_log_odds", None)
-    if log_odds is not None and not math.isfinite(log_odds):
-        problems.append(f"--initial-log-odds {log_odds}: must be a finite number")
-    for option, least in (
-        ("search_updates", 1),
-        ("search_warmup_updates", 0),
-        ("cooldown_updates", 0),
-        ("uniform_prior", 0),
-        ("l0_penalty", 0),
-    ):
-        value = getattr(args, option, None)
-        if value is not None and not least <= value < math.inf:
-            problems.append(f"{flag(option)} {value}: must be {least} or more, and finite")
+        if value is not None and not least <= value <= most:
+            allowed = f"{least} or more" if most == math.inf else f"{least:g} to {most:g}"
+            problems.append(f"{flag(option)} {value}: must be {allowed}")
     if problems:
         return problems
     options = PruningConfig.from_args(args)
@@ -130,6 +131,8 @@ def _number_problems(args: Namespace) -> List[str]:
             "the temperature falls, so it must not be above --initial-temperature "
             f"{first}{'' if getattr(args, 'initial_temperature', None) else unsaid}"
         )
+    if options.pruning_mode not in SEARCH_SHARE:
+        return problems
     search, total = options.search_updates, getattr(args, "max_update", None)
     if search is not None and total and search > total:
         problems.append(
@@ -138,7 +141,7 @@ def _number_problems(args: Namespace) -> List[str]:
         )
     warmup = options.search_warmup_updates
     if search is None and total:
-        search = round(SEARCH_SHARE * total)
+        search = max(1, round(SEARCH_SHARE[options.pruning_mode] * total))
     if search is not None and warmup is not None and warmup >= search:
         problems.append(
             f"--search-warmup-updates {warmup}: must be below --search-updates ({search})"

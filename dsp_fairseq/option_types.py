@@ -13,6 +13,7 @@ from .config import PruningConfig
 from .errors import flag
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
+_PRUNING = tuple(field.name for field in fields(PruningConfig))
 # options without which nothing is known of a model
 SHAPE = tuple(
     f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
@@ -84,7 +85,9 @@ def type_problems(options: Any) -> List[str]:
     found = dict(options) if isinstance(options, Mapping) else vars(options)
     problems = [f"{flag(name)} is missing" for name in SHAPE if name not in found]
     problems += [f"{shown(name)}: no option of a Transformer" for name in sorted(_STRAY & set(found))]
-    for name in sorted(set(found) & set(DECLARED)):
+    empty = [name for name in _PRUNING if found.get(name) == ""]
+    problems += [f"{flag(name)} '': is empty; give it a value, or leave it out" for name in empty]
+    for name in sorted(set(found) & set(DECLARED) - set(empty)):
         wanted = _wanted(name, found[name])
         if wanted:
             problems.append(f"{flag(name)} {shown(found[name])}: must be {wanted}")

@@ -1,6 +1,7 @@
 """Everything about a training that can be refused before it writes anything."""
 
 import glob
+import logging
 import os
 from argparse import Namespace
 from typing import List, Optional
@@ -14,7 +15,9 @@ from .config import RECIPES
 from .errors import BadInput, flag, refuse
 from .option_problems import model_problems
 from .same_structure import structure_problems
+from .starting_point import heads_not_taken_over, unable_to_go_on
 
+logger = logging.getLogger(__name__)
 TASK = "translation_pruning"
 CRITERION = "dsp_label_smoothed_cross_entropy"
 # options that a training must not change on its way
@@ -56,7 +59,7 @@ def _adopt_structure(args: Namespace) -> List[str]:
 def _driver_problems(args: Namespace) -> List[str]:
     """A learned choice needs the task that steps the logits and the criterion that counts for it."""
     method = args.pruning_method
-    if method == "none" and args.heads_to_keep not in (None, str(inventory_of(args).heads)):
+    if method == "none" and str(args.heads_to_keep) not in ("None", str(inventory_of(args).heads)):
         return [
             f"--heads-to-keep {args.heads_to_keep}: --pruning-method none trains with all heads; "
             "leave it out, or choose another method"
@@ -116,9 +119,10 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
     path = _restored(args)
     if path is None:
         if args.finetune_from_model:
-            model_options(load(args.finetune_from_model))
+            _warn(heads_not_taken_over(args.finetune_from_model, load(args.finetune_from_model), args))
         return []
-    stored = model_options(load(path))
+    state = load(path)
+    stored = model_options(state)
     problems = []
     for option in SAME_PRUNING:
         if not hasattr(stored, option):
@@ -129,7 +133,16 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
                 f"{flag(option)} {now}: {path} was trained with {then}; say the same, "
                 "choose another --save-dir, or start from it with --finetune-from-model"
             )
+    if not problems and getattr(args, "reset_optimizer", False):
+        _warn(heads_not_taken_over(path, state, args))
+    elif not problems:
+        problems = unable_to_go_on(path, state, args)
     return problems
+
+
+def _warn(lines: List[str]) -> None:
+    for line in lines:
+        logger.warning(line)
 
 
 def _restored(args: Namespace) -> Optional[str]:

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from ..errors import refuse
 from ..inventory import Inventory
 from .choice import Choice
 from .hard_concrete import open_probability
@@ -47,31 +48,57 @@ class HeadGates(nn.Module):
         self.seed = seed
         self.update = 0
         self.register_buffer("logits", self.method.initial_logits(inventory))
-        # some methods start at random; those that do not learn always start, and stay, at the same logits
-        self._start = self.logits.clone() if self.method.learns else None
+        self._start = self.logits.clone()  # some methods start at random
         self.logits.requires_grad_(self.method.learns)
         self.adam = LogitAdam(inventory.heads, rate, self.method.pooled)
-        # update at which the choice is final; 0 while unknown
-        self.register_buffer("search", torch.zeros((), dtype=torch.float64))
-        self._planned_search = 0
+        # update at which the choice is final, and the length of the training that this was planned for; 0: unknown
+        for name in ("search", "length"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         self._sample_size = 0.0
         self._drawn: Optional[Tuple[Tensor, Tensor]] = None  # the sample of this update, and its leaf
-        if self.method.search_updates:
-            self.plan(self.method.search_updates)
+        self._end_search_at(self.method.search_updates)
 
     @property
     def method(self) -> Method:
         """Of the first share; schedules are the same for all."""
         return self.methods[0]
 
-    def plan(self, search: int) -> None:
-        """End the search at this update, unless the user or a loaded checkpoint has said when."""
-        self._planned_search = self._unplanned[0].search_updates or search
-        if not self.search:
-            self._end_search_at(self._planned_search)
+    @property
+    def _has_a_say(self) -> bool:
+        """Whether the order of the logits decides anything: not where all heads are kept whatever it is."""
+        return self.keep_range is not None or any(m.open_heads(0) is None or m.keep < m.heads for m in self.methods)
 
-    def _end_search_at(self, search: float) -> None:
-        if self.method.searches:
+    def choosing(self, update: int) -> bool:
+        """Whether a search goes on at this update, as far as its end is known."""
+        return self.method.searches and not 0 < self.search <= update
+
+    def plan(self, update: int, left: int, share: float, length: int) -> None:
+        """End the search when the user says, else after a share of the updates of the training.
+
+        A restarted training keeps its plan, unless its length is another one and the search is not over.
+
+        Args:
+            update: that is about to begin. At 0 the training, and with it the search, begins.
+            left: updates from then on.
+            length: of the whole training, as its options and data say.
+
+        Raises BadInput when the choice would never be final, or final before its warm-up is over.
+        """
+        if not self.choosing(update):
+            return
+        said, search, length_before = self._unplanned[0].search_updates, float(self.search), float(self.length)
+        self.length.fill_(length)
+        if update and search and length_before in (0, length):
+            return
+        if said is None:
+            search = max(1, round(share * (update + left)))
+            if search <= update:  # planned for a longer training
+                search = update + max(1, round(share * left))
+        self._end_search_at(said or search)
+        refuse(self.method.problems(update + left))
+
+    def _end_search_at(self, search: Optional[float]) -> None:
+        if self.method.searches and search:
             self.search.fill_(search)
             # rounded: the mean of several checkpoints may be a hair off
             self.methods = tuple(method.planned(round(search)) for method in self._unplanned)
@@ -79,8 +106,7 @@ class HeadGates(nn.Module):
     def _load_from_state_dict(self, *args, **kwargs):
         super()._load_from_state_dict(*args, **kwargs)
         self._drawn = None
-        if self.search:
-            self._end_search_at(float(self.search))
+        self._end_search_at(self._unplanned[0].search_updates or float(self.search))
 
     def upgrade_state_dict_named(self, state_dict, name):
         """Fill in what a checkpoint of the stock transformer lacks."""
@@ -96,12 +122,13 @@ class HeadGates(nn.Module):
         if update != self.update:
             self._drawn = None
         self.update = update
-        if update == 0:  # a training begins, from a checkpoint perhaps: its choice is a new one
-            start = self.method.initial_logits(self.inventory) if self._start is None else self._start
-            self.logits.data.copy_(start)
+        if update == 0:  # a training begins, from a checkpoint perhaps: its choice, if it makes one, is a new one
+            if self._has_a_say:
+                self.logits.data.copy_(self._start)
             self.adam.restart()
-            if self._planned_search:
-                self._end_search_at(self._planned_search)
+            if not self.method.searches:
+                self.search.zero_()
+                self.length.zero_()
 
     def mask(self) -> Tensor:
         """The mask that decodes: bool [H], exactly K True."""

@@ -6,13 +6,12 @@ K = heads to keep, update = fairseq's update counter.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import List, Optional
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import BadInput
 from ..inventory import Inventory, uniform_order
 from .hard_concrete import hard_concrete, logistic_noise, open_probability
 from .inclusion import inclusion
@@ -47,6 +46,10 @@ class Method:
     def planned(self, search: int) -> "Method":
         """The same method with its search ending at update ``search``, if it has a search."""
         return self
+
+    def problems(self, length: int) -> List[str]:
+        """What keeps a training of so many updates from choosing heads as planned, one line each."""
+        return []
 
     def settled(self, update: int) -> bool:
         """Whether training uses, from this update on, the very mask that decodes."""
@@ -152,18 +155,26 @@ class CommittedDsp(Method):
         return self.search
 
     def planned(self, search: int) -> "CommittedDsp":
-        warm_up = round(WARM_UP_SHARE * search) if self.warm_up is None else self.warm_up
-        if warm_up >= search:
-            raise BadInput(
-                f"--search-warmup-updates {warm_up}: must be below the {search} updates of the search "
-                "(--search-updates, or a share of the planned updates)"
-            )
         return replace(
             self,
             search=search,
-            warm_up=warm_up,
+            warm_up=round(WARM_UP_SHARE * search) if self.warm_up is None else self.warm_up,
             cooldown=search if self.cooldown is None else self.cooldown,
         )
+
+    def problems(self, length: int) -> List[str]:
+        problems = []
+        if self.search > length:
+            problems.append(
+                f"--search-updates {self.search}: the training ends before, after {length} updates, so the choice is "
+                "never final; say fewer, or train longer (--max-update, --max-epoch)"
+            )
+        if self.warm_up >= self.search:
+            problems.append(
+                f"--search-warmup-updates {self.warm_up}: must be below the {self.search} updates of the search "
+                "(--search-updates, or a share of the planned updates)"
+            )
+        return problems
 
     def initial_logits(self, inventory: Inventory) -> Tensor:
         return uniform_logits(inventory, self.prior)

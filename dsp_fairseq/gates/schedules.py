@@ -45,4 +45,6 @@ def noise_scale(update: int, start: int, end: int) -> float:
     """
     if update >= end:
         return 0.0
-    return min(1.0, (end - update) / (end - start))
+    if update < start:
+        return 1.0
+    return (end - update) / (end - start)

@@ -1,0 +1,43 @@
+"""What a training that begins from a checkpoint takes over of its heads, and what it does not."""
+
+from argparse import Namespace
+from typing import Any, Dict, List
+
+from .budgets import choice_of, inventory_of
+from .checkpoint import kept_heads_of
+from .config import RECIPES
+from .gates.methods import uniform_logits
+
+
+def heads_not_taken_over(path: str, state: Dict[str, Any], args: Namespace) -> List[str]:
+    """A line when a training with these options, from update 0, opens or masks other heads than its checkpoint."""
+    method = args.pruning_method
+    if "gates.logits" not in state["model"]:  # a stock transformer
+        return []
+    kept = kept_heads_of(state)
+    heads, masked = kept.inventory.heads, kept.inventory.heads - int(kept.mask.sum())
+    if not masked or method == "uniform" and _spread_evenly(args) == kept.mask.tolist():
+        return []
+    does = "trains all of them again" if method == "none" else "chooses anew"
+    return [
+        f"{path}: {masked} of its {heads} heads are masked, but --pruning-method {method} {does}; to train on under its "
+        f"choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
+    ]
+
+
+def unable_to_go_on(path: str, state: Dict[str, Any], args: Namespace) -> List[str]:
+    """A line when fairseq would begin again at update 0, and so would the choice of heads."""
+    if "last_optimizer_state" in state or "gates.logits" not in state["model"]:
+        return []
+    if RECIPES[args.pruning_method].learns or heads_not_taken_over(path, state, args):
+        return [
+            f"{path}: has no state of the optimiser (--no-save-optimizer-state), so the choice of heads cannot go on where "
+            "it was; choose anew with --finetune-from-model, or train on under its choice: "
+            f"dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
+        ]
+    return []
+
+
+def _spread_evenly(args: Namespace) -> List[bool]:
+    inventory = inventory_of(args)
+    return choice_of(args, inventory).mask(uniform_logits(inventory, 1.0)).tolist()
