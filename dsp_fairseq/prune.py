@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .atomic import check_target, writing
 from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, save, showing
+from .collisions import collisions
 from .config import NO_PRUNING
-from .errors import Failed
+from .errors import Failed, refuse
 from .inventory import Inventory
 from .parameters import once_per_tensor, total
 from .surgery import fill_with_zeros, remove_heads
@@ -64,9 +65,10 @@ def prune(
         force: overwrite ``out``.
 
     Raises:
-        BadInput: not a gated checkpoint, K out of range, ``out`` exists.
+        BadInput: not a gated checkpoint, K out of range, ``out`` exists or is ``checkpoint``.
         Failed: the written model does not compute the same.
     """
+    refuse(collisions({"OUT": out}, [checkpoint]))
     state = load_gated(checkpoint)
     check_target(out, force)
     kept = kept_heads_of(state)

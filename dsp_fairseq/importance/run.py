@@ -1,6 +1,5 @@
 """The whole job: importances, removal, and a checkpoint that decodes with exactly the heads that are left."""
 
-import os
 from argparse import Namespace
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from ..atomic import check_target, writing
 from ..checkpoint import KeptHeads, kept_heads_of, showing
 from ..budgets import choice_of
+from ..collisions import collisions
 from ..errors import BadInput, refuse
 from ..gates.choice import Choice
 from ..inventory import Inventory
@@ -70,8 +70,7 @@ def _prepare(checkpoint: str, settings: Settings, files: List[str], force: bool)
     for path, option in zip(files, ("", "--json ")):
         with _noting(problems, option):
             check_target(path, force)
-    if len({os.path.abspath(path) for path in files}) < len(files):
-        problems.append(f"--json {files[-1]}: is OUT; choose another name")
+    problems += collisions(dict(zip(("OUT", "--json"), files)), [checkpoint])
     with _noting(problems):
         state = load_with_gates(checkpoint)
         kept = kept_heads_of(state)
