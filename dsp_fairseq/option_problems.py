@@ -7,11 +7,13 @@ from typing import List
 from .budgets import choice_of, inventory_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
 from .errors import BadInput, flag
+from .shape_problems import shape_problems
 
 
 def model_problems(args: Namespace) -> List[str]:
     """Everything that keeps these options from making a gated model, one line each."""
-    return _unsupported(args) + _method_problems(args)
+    # heads cannot be counted in a shape that cannot be
+    return _unsupported(args) + (shape_problems(args) or _method_problems(args))
 
 
 def _unsupported(args: Namespace) -> List[str]:

@@ -156,14 +156,14 @@ def _own_storage(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 @torch.no_grad()
 def _logits_of(model) -> Tensor:
-    """Logits [batch, target, types] for made-up sentences of several lengths, in float32."""
+    """Logits [tokens, types] for made-up sentences of several lengths that the model can read, in float32."""
     model = model.float()
     generator = torch.Generator().manual_seed(1)
-    lengths = torch.tensor([23, 12, 5, 1])
-    source = _sentences(lengths, model.encoder.embed_tokens, generator)
-    target = _sentences(lengths, model.decoder.embed_tokens, generator)
-    logits, _ = model(source, lengths, target)
-    real = torch.arange(lengths.max())[None, :] < lengths[:, None]
+    read, written = (torch.tensor([23, 12, 5, 1]).clamp(max=most) for most in model.max_positions())
+    source = _sentences(read, model.encoder.embed_tokens, generator)
+    target = _sentences(written, model.decoder.embed_tokens, generator)
+    logits, _ = model(source, read, target)
+    real = torch.arange(written.max())[None, :] < written[:, None]
     return logits[real]  # [tokens, types]
 
 

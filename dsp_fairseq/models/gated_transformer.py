@@ -28,6 +28,7 @@ from ..modules import GatedDecoderLayer, GatedEncoderLayer, GatedMultiheadAttent
 from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
 from ..modules.retained_dropout import retained
 from ..option_problems import model_problems
+from ..surgery import UNUSED
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +96,9 @@ class GatedTransformerModel(TransformerModel):
     def upgrade_state_dict_named(self, state_dict, name):
         super().upgrade_state_dict_named(state_dict, name)
         # of a pipelined training; another one has no use for it
-        state_dict.pop("unused", None)
+        state_dict.pop(UNUSED, None)
         if self.unused is not None:
-            state_dict["unused"] = self.unused.detach().clone()
+            state_dict[UNUSED] = self.unused.detach().clone()
 
     @property
     def attention(self) -> List[GatedMultiheadAttention]:
