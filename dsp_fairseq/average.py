@@ -6,18 +6,12 @@ import torch
 from torch import Tensor
 
 from .atomic import check_target, writing
-from .budgets import inventory_of
 from .checkpoint import kept_heads_of, load_gated, model_options, save
 from .collisions import collisions
 from .errors import BadInput, flag, refuse
 from .parameters import once_per_tensor
 from .preflight import SAME_PRUNING
-
-# what a model computes with weights of the same shapes
-SAME_FUNCTION = (
-    *("encoder_normalize_before", "decoder_normalize_before", "no_decoder_final_norm", "activation_fn"),
-    *("no_scale_embedding", "no_token_positional_embeddings"),
-)
+from .same_structure import STRUCTURE
 
 
 class Averaged(NamedTuple):
@@ -74,11 +68,11 @@ def _as(mean: Tensor, like: Tensor) -> Tensor:
 def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[str, Any]):
     remedy = "average checkpoints of one training"
     options, others = model_options(first), model_options(state)
-    for option in (*SAME_PRUNING, *SAME_FUNCTION):
+    for option in (*SAME_PRUNING, *STRUCTURE):
         one, other = (getattr(said, option, None) for said in (options, others))
-        if str(one) != str(other):
+        if str(one or None) != str(other or None):
             yield f"{path}: trained with {flag(option)} {other}, {first_path} with {one}; {remedy}"
-    if inventory_of(options).blocks != inventory_of(others).blocks:
+    if getattr(options, "kept_heads", None) != getattr(others, "kept_heads", None):
         yield f"{path}: has other heads of the original model than {first_path}; {remedy}"
     shapes, theirs = ({name: tuple(t.shape) for name, t in s["model"].items()} for s in (first, state))
     wrong = sorted(name for name in {*shapes, *theirs} if shapes.get(name) != theirs.get(name))

@@ -11,7 +11,7 @@ from torch import Tensor
 from .atomic import check_target, writing
 from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, save, showing
 from .collisions import collisions
-from .config import NO_PRUNING
+from .config import LIMITS, NO_PRUNING
 from .errors import Failed, refuse
 from .inventory import Inventory
 from .parameters import once_per_tensor, total
@@ -105,8 +105,10 @@ def _is_no_weight(name: str) -> bool:
 
 
 def _small_state(state: Dict[str, Any], before: Inventory, after: Inventory) -> Dict[str, Any]:
-    """The checkpoint without the removed heads, and as if no training had begun."""
-    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, "kept_heads": after.indices()})
+    """The checkpoint without the removed heads, and as if no training had begun; limits stay, for the next prune."""
+    options = vars(model_options(state))
+    limits = {name: options.get(name) for name in LIMITS}
+    options = Namespace(**{**options, **NO_PRUNING, **limits, "kept_heads": after.indices()})
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},

@@ -84,7 +84,7 @@ def another_parameter(state):
         (other_budget, ["--heads-to-keep 5", "17", "1.pt", "0.pt"]),
         (other_shape, ["fc1.bias is [3]", "[32]", "1.pt"]),
         (another_parameter, ["layers.9", "[3]"]),
-        (other_head_size, ["1.pt", "0.pt", "other heads of the original model"]),
+        (other_head_size, ["--encoder-attention-heads 6", "1.pt", "0.pt"]),
         (other_function, ["--decoder-normalize-before True", "1.pt", "0.pt"]),
     ],
 )
