@@ -7,9 +7,11 @@ from torch import Tensor
 
 from .atomic import check_target, writing
 from .checkpoint import kept_heads_of, load_gated, model_options, save
+from .collisions import collisions
 from .errors import BadInput, flag, refuse
 from .parameters import once_per_tensor
 from .preflight import SAME_PRUNING
+from .same_structure import STRUCTURE
 
 
 class Averaged(NamedTuple):
@@ -34,10 +36,11 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
     nor torch >= 2.6 runs. The mask is that of the mean logits, exactly K heads, as always.
 
     Raises BadInput: fewer than two checkpoints, one that cannot be read or differs from the first in
-    its pruning or in a shape, ``out`` exists.
+    its pruning, its heads or in a shape, ``out`` exists or is one of them.
     """
     if len(checkpoints) < 2:
         raise BadInput(f"{len(checkpoints)} checkpoint given: a mean needs two or more")
+    refuse(collisions({"--out": out}, checkpoints))
     check_target(out, force)
     first = load_gated(checkpoints[0])
     masks = [kept_heads_of(first).mask]
@@ -65,10 +68,12 @@ def _as(mean: Tensor, like: Tensor) -> Tensor:
 def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[str, Any]):
     remedy = "average checkpoints of one training"
     options, others = model_options(first), model_options(state)
-    for option in SAME_PRUNING:
+    for option in (*SAME_PRUNING, *STRUCTURE):
         one, other = (getattr(said, option, None) for said in (options, others))
-        if str(one) != str(other):
+        if str(one or None) != str(other or None):
             yield f"{path}: trained with {flag(option)} {other}, {first_path} with {one}; {remedy}"
+    if getattr(options, "kept_heads", None) != getattr(others, "kept_heads", None):
+        yield f"{path}: has other heads of the original model than {first_path}; {remedy}"
     shapes, theirs = ({name: tuple(t.shape) for name, t in s["model"].items()} for s in (first, state))
     wrong = sorted(name for name in {*shapes, *theirs} if shapes.get(name) != theirs.get(name))
     if wrong:

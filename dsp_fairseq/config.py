@@ -157,6 +157,8 @@ class PruningConfig(FairseqDataclass):
 # the options of a model in which nothing is pruned any more
 NO_PRUNING = {f.name: None for f in fields(PruningConfig) if f.name != "_name"}
 NO_PRUNING.update(pruning_method="none", pruning_mode="joint")
+# of these a checkpoint keeps to the limits, for whoever prunes it further
+LIMITS = ("prunable", "min_heads_per_block", "max_heads_per_block")
 
 
 class Recipe(NamedTuple):

@@ -8,6 +8,7 @@ from .budgets import choice_of, inventory_of, keep_range_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
 from .errors import BadInput, flag
 from .option_types import type_problems
+from .shape_problems import shape_problems
 
 _RANGES = {
     "pruning_lr": (1e-30, 1e6),
@@ -24,7 +25,8 @@ _RANGES = {
 
 def model_problems(args: Namespace) -> List[str]:
     """Everything that keeps these options from making a gated model, one line each."""
-    return type_problems(args) or unsupported(args) + _method_problems(args)
+    # heads cannot be counted in a shape that cannot be
+    return type_problems(args) or unsupported(args) + (shape_problems(args) or _method_problems(args))
 
 
 def unsupported(args: Namespace) -> List[str]:
@@ -80,8 +82,6 @@ def _mode_problems(args: Namespace, method: str) -> List[str]:
         problems.append(f"--heads-to-keep-range {args.heads_to_keep_range}: --pruning-method {method} has no K to draw")
     if getattr(args, "heads_to_keep_range", None) and "=" in str(getattr(args, "heads_to_keep", None)):
         problems.append(f"--heads-to-keep {args.heads_to_keep}: --heads-to-keep-range draws one K for the whole model")
-    if getattr(args, "prunable", None) and method == "none":
-        problems.append(f"--prunable {args.prunable}: --pruning-method none keeps all heads; leave it out")
     if method == "l0" and getattr(args, "l0_penalty", None) is None:
         problems.append("--l0-penalty is missing: --pruning-method l0 needs the cost of an open head, such as 0.01")
     return problems
@@ -91,8 +91,6 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
     inventory = inventory_of(args)
     limits = ("min_heads_per_block", "max_heads_per_block")
     said = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
-    if method == "none" and said:
-        return [f"{option}: --pruning-method none keeps all heads; leave it out" for option in said]
     counts = ("heads_to_keep", "heads_to_keep_range")
     counted = any(getattr(args, name, None) is not None for name in counts)
     if not counted and method not in ("none", "l0"):

@@ -44,7 +44,7 @@ _SHARES = ("dropout", "attention_dropout", "activation_dropout", "relu_dropout",
 # least and largest value
 _RANGES: Dict[str, Tuple[float, float]] = {
     **{name: (0, 1) for name in _SHARES},
-    **{f"{side}_layers": (0, 1000) for side in ("encoder", "decoder")},
+    **{f"{side}_layers": (1, 1000) for side in ("encoder", "decoder")},
     **{f"{side}_attention_heads": (1, 1024) for side in ("encoder", "decoder")},
     **{f"{side}_embed_dim": (4, 65536) for side in ("encoder", "decoder")},
     **{f"{side}_ffn_embed_dim": (1, 2**20) for side in ("encoder", "decoder")},

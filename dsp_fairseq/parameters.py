@@ -9,6 +9,7 @@ from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Mapping, 
 from torch import Tensor
 
 from .inventory import KINDS, Block, Inventory
+from .surgery import UNUSED
 
 EMBEDDINGS, FEED_FORWARD, REST = "embeddings", "feed-forward", "norms and rest"
 PARTS = (EMBEDDINGS, *KINDS, FEED_FORWARD, REST)
@@ -85,7 +86,7 @@ def _parameters(weights: Mapping[str, Tensor]) -> Iterator[Tuple[str, Tensor]]:
     """Names and tensors, each tensor once."""
     seen = set()
     for name, tensor in weights.items():
-        if name.startswith("gates.") or name.endswith(_NO_PARAMETER) or not tensor.numel():
+        if name.startswith("gates.") or name == UNUSED or name.endswith(_NO_PARAMETER) or not tensor.numel():
             continue
         if _identity(tensor) not in seen:
             seen.add(_identity(tensor))

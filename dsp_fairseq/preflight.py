@@ -11,7 +11,7 @@ from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from .budgets import inventory_of
 from .checkpoint import load, model_options
-from .config import RECIPES
+from .config import LIMITS, RECIPES
 from .errors import BadInput, flag, refuse
 from .option_problems import model_problems
 from .same_structure import structure_problems
@@ -32,7 +32,7 @@ def check_training(args: Namespace) -> None:
     # fairseq comes here again when it builds a model from a checkpoint, which holds the options of
     # its training and, unlike a fresh command line, the name of the model
     fresh = hasattr(args, "save_dir") and not hasattr(args, "_name")
-    problems = _adopt_structure(args) if fresh else []
+    problems = _limits_of_nothing(args) + _adopt_structure(args) if fresh else []
     problems += model_problems(args)
     if fresh:
         problems += _driver_problems(args) + _precision_problems(args) + _data_problems(args)
@@ -53,7 +53,19 @@ def _adopt_structure(args: Namespace) -> List[str]:
     problems = structure_problems(args, path, stored)
     if not problems and getattr(stored, "kept_heads", None) is not None:
         args.kept_heads = stored.kept_heads
+        if args.pruning_method == "none":  # nothing is chosen anew: what is pruned further keeps to the same limits
+            vars(args).update({option: getattr(stored, option, None) for option in LIMITS})
     return problems
+
+
+def _limits_of_nothing(args: Namespace) -> List[str]:
+    """Limits of a choice that is not made, told once: from here on they are not given."""
+    if args.pruning_method != "none":
+        return []
+    said = [option for option in LIMITS if getattr(args, option, None) is not None]
+    told = [f"{flag(option)} {getattr(args, option)}: --pruning-method none keeps all heads; leave it out" for option in said]
+    vars(args).update(dict.fromkeys(said))
+    return told
 
 
 def _driver_problems(args: Namespace) -> List[str]:

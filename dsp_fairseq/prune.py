@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .atomic import check_target, writing
 from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, save, showing
-from .config import NO_PRUNING
-from .errors import Failed
+from .collisions import collisions
+from .config import LIMITS, NO_PRUNING
+from .errors import Failed, refuse
 from .inventory import Inventory
 from .parameters import once_per_tensor, total
 from .surgery import fill_with_zeros, remove_heads
@@ -64,9 +65,10 @@ def prune(
         force: overwrite ``out``.
 
     Raises:
-        BadInput: not a gated checkpoint, K out of range, ``out`` exists.
+        BadInput: not a gated checkpoint, K out of range, ``out`` exists or is ``checkpoint``.
         Failed: the written model does not compute the same.
     """
+    refuse(collisions({"OUT": out}, [checkpoint]))
     state = load_gated(checkpoint)
     check_target(out, force)
     kept = kept_heads_of(state)
@@ -103,8 +105,10 @@ def _is_no_weight(name: str) -> bool:
 
 
 def _small_state(state: Dict[str, Any], before: Inventory, after: Inventory) -> Dict[str, Any]:
-    """The checkpoint without the removed heads, and as if no training had begun."""
-    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, "kept_heads": after.indices()})
+    """The checkpoint without the removed heads, and as if no training had begun; limits stay, for the next prune."""
+    options = vars(model_options(state))
+    limits = {name: options.get(name) for name in LIMITS}
+    options = Namespace(**{**options, **NO_PRUNING, **limits, "kept_heads": after.indices()})
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
@@ -154,14 +158,14 @@ def _own_storage(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 @torch.no_grad()
 def _logits_of(model) -> Tensor:
-    """Logits [batch, target, types] for made-up sentences of several lengths, in float32."""
+    """Logits [tokens, types] for made-up sentences of several lengths that the model can read, in float32."""
     model = model.float()
     generator = torch.Generator().manual_seed(1)
-    lengths = torch.tensor([23, 12, 5, 1])
-    source = _sentences(lengths, model.encoder.embed_tokens, generator)
-    target = _sentences(lengths, model.decoder.embed_tokens, generator)
-    logits, _ = model(source, lengths, target)
-    real = torch.arange(lengths.max())[None, :] < lengths[:, None]
+    read, written = (torch.tensor([23, 12, 5, 1]).clamp(max=most) for most in model.max_positions())
+    source = _sentences(read, model.encoder.embed_tokens, generator)
+    target = _sentences(written, model.decoder.embed_tokens, generator)
+    logits, _ = model(source, read, target)
+    real = torch.arange(written.max())[None, :] < written[:, None]
     return logits[real]  # [tokens, types]
 
 

@@ -17,6 +17,7 @@ _ROWS = tuple(
     f"{projection}.{part}" for projection in ("q_proj", "k_proj", "v_proj") for part in ("weight", "bias")
 )
 _COLUMNS = "out_proj.weight"
+UNUSED = "unused"  # a parameter that models have whose weights are all frozen, and that nothing reads
 
 
 def rows_of_heads(heads: Tensor, head_dim: int) -> Tensor:
@@ -79,4 +80,4 @@ def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> Dict[s
 
 
 def _without_gates(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    return {name: tensor for name, tensor in state.items() if not name.startswith("gates.")}
+    return {name: tensor for name, tensor in state.items() if not name.startswith("gates.") and name != UNUSED}

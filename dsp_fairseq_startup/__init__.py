@@ -27,6 +27,7 @@ MENDS_BY_MODULE = {
     "hydra._internal.utils": "hydra_errors",
     "hydra.core.plugins": "hydra_plugins",
     "fairseq.options": "options",
+    "fairseq.sequence_generator": "alignment",
     "fairseq_cli.eval_lm": "model_overrides console",
     "fairseq_cli.generate": "model_overrides console",
     "fairseq_cli.hydra_train": "console",

@@ -4,7 +4,7 @@ from typing import List
 
 import torch
 
-from ..export.dictionaries import Dictionaries
+from ..export.dictionaries import BLANK, Dictionaries
 from .sentences import Sentence
 from .settings import Decoding
 from .variants import Hypothesis
@@ -43,6 +43,7 @@ class ExportedVariant:
             beam_size=self._decoding.beam,
             max_decoding_length=self._decoding.longest(max(map(len, batch)) + 1),
             return_scores=True,
+            suppress_sequences=[[BLANK]],  # fairseq never writes padding either
         )
 
     def hypotheses(self, found: list) -> List[Hypothesis]:

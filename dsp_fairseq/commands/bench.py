@@ -110,9 +110,11 @@ def _output_problems(arguments) -> list:
     """What keeps the files from being written, one line each."""
     from .. import pictures
     from ..atomic import check_target
+    from ..collisions import collisions
     from ..errors import BadInput
 
-    problems = []
+    outputs = {"--json": arguments.json, "--plot": arguments.plot}
+    problems = list(collisions(outputs, [*arguments.checkpoints, arguments.text]))
     if arguments.json:
         try:
             check_target(arguments.json, arguments.force)

@@ -46,12 +46,14 @@ def _checked(arguments):
     from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
     from .. import pictures, report
+    from ..collisions import collisions
     from ..errors import BadInput, refuse
     from ..history import text as history
 
     problems, told = [], None
     if arguments.plot:
         problems += pictures.problems(arguments.plot, arguments.force)
+        problems += collisions({"--plot": arguments.plot}, [arguments.checkpoint])
     elif arguments.force:
         problems.append("--force: only --plot writes a file; leave it out, or name a picture")
     given, folder = arguments.checkpoint, arguments.history

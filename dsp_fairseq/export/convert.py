@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from ..checkpoint import build_model, build_stock_model, kept_heads_of, load, model_options, showing
 from ..budgets import inventory_of
+from ..collisions import collisions
 from ..errors import BadInput, refuse
 from ..inventory import Inventory
 from ..surgery import remove_heads
@@ -108,6 +109,7 @@ def export(
         lambda: load_dictionaries(state, data),
         lambda: refuse(option_problems(model_options(state))),
         lambda: refuse(folder_problems(out, force, FILES)),
+        lambda: refuse(collisions({"OUT": out}, [checkpoint, data])),
     )
     model = (build_model if source.gated else build_stock_model)(source.state)
     pairs = random_pairs(model, words)

@@ -4,6 +4,7 @@ from argparse import Namespace
 from typing import List
 
 from ..errors import flag
+from ..shape_problems import shape_problems
 
 # of --activation-fn: its name in CTranslate2
 ACTIVATIONS = {
@@ -41,4 +42,4 @@ def option_problems(options: Namespace) -> List[str]:
             f"--activation-fn {activation}: cannot be exported to CTranslate2, which has "
             f"{', '.join(ACTIVATIONS)}"
         )
-    return problems
+    return problems + shape_problems(options)

@@ -56,17 +56,19 @@ def model_of(state: Dict[str, Any]):
     return build_model({**state, "cfg": {**state["cfg"], "model": options}, "model": dict(state["model"])})
 
 
-def decoding(state: Dict[str, Any], model, mask: Tensor, logits: Tensor) -> Dict[str, Any]:
+def decoding(state: Dict[str, Any], model, mask: Tensor, logits: Tensor, limits: Dict[str, Any] = {}) -> Dict[str, Any]:
     """The same weights, decoding with the heads of ``mask`` [H], as if no training had begun.
 
-    ``logits`` [H] are the new importance logits; the heads of the mask have the largest. Names that ``model``
-    does not know are left out: the stock encoder's second copy of its weights.
+    ``logits`` [H] are the new importance logits; the heads of the mask have the largest. ``limits`` are options that
+    the mask keeps to, for whoever prunes further. Names that ``model`` does not know are left out: the stock
+    encoder's second copy of its weights.
     """
+    cfg = showing(state, mask)["cfg"]
     names = [name for name in model.state_dict() if name in state["model"] and not name.startswith("gates.")]
     weights = {name: state["model"][name] for name in names}
     return {
         "args": None,
-        "cfg": showing(state, mask)["cfg"],
+        "cfg": {**cfg, "model": Namespace(**{**vars(cfg["model"]), **limits})},
         "model": {**weights, "gates.logits": logits},
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],

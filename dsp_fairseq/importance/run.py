@@ -1,11 +1,11 @@
 """The whole job: importances, removal, and a checkpoint that decodes with exactly the heads that are left."""
 
-import os
 from argparse import Namespace
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
+import torch
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 from torch import Tensor
 from tqdm import tqdm
@@ -13,6 +13,8 @@ from tqdm import tqdm
 from ..atomic import check_target, writing
 from ..checkpoint import KeptHeads, kept_heads_of, showing
 from ..budgets import choice_of
+from ..collisions import collisions
+from ..config import LIMITS
 from ..errors import BadInput, refuse
 from ..gates.choice import Choice
 from ..inventory import Inventory
@@ -42,8 +44,8 @@ def rank(
     """Write ``out``: ``checkpoint`` with its least important heads masked, weights as they are.
 
     Its importance logits are ranks (see :func:`ranks`): ``prune`` of it with a smaller K takes the heads that
-    were the most important when K was reached, with a larger one those that went last besides. Limits per
-    block and budgets per kind were kept to for K itself; an upper limit then holds for all smaller ones.
+    were the most important when K was reached, with a larger one those that went last besides, within the
+    limits per block. Budgets per kind were kept to for K itself.
 
     Args:
         json_file: where the importances go.
@@ -56,7 +58,8 @@ def rank(
     job = _prepare(checkpoint, settings, [out, json_file] if json_file else [out], force)
     ranking = _remove(job, settings)
     result = Result(checkpoint, settings, job.kept, ranking, job.sentences)
-    ranked = decoding(job.state, job.model, ranking.mask, ranks(ranking, job.kept.logits))
+    logits = ranks(ranking, job.kept.logits)
+    ranked = decoding(job.state, job.model, ranking.mask, logits, _limits_of(job.kept, settings, ranking.mask, logits))
     with writing_checkpoint(ranked, out, ranking.mask, force):
         if json_file:
             with writing(json_file, force) as beside, open(beside, "w", encoding="utf-8") as file:
@@ -70,8 +73,7 @@ def _prepare(checkpoint: str, settings: Settings, files: List[str], force: bool)
     for path, option in zip(files, ("", "--json ")):
         with _noting(problems, option):
             check_target(path, force)
-    if len({os.path.abspath(path) for path in files}) < len(files):
-        problems.append(f"--json {files[-1]}: is OUT; choose another name")
+    problems += collisions(dict(zip(("OUT", "--json"), files)), [checkpoint])
     with _noting(problems):
         state = load_with_gates(checkpoint)
         kept = kept_heads_of(state)
@@ -107,10 +109,7 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
 
     Raises BadInput when the heads that are open now do not allow them.
     """
-    names = ("min_heads_per_block", "max_heads_per_block")
-    said = {name: settings.given[name] for name in names if settings.given.get(name, -1) >= 0}  # settings refuse less
-    trained = {name: getattr(kept.options, name, None) for name in (*names, "prunable")}
-    choose = partial(choice_of, Namespace(**{**trained, **said}), heads_to_keep=settings.heads_to_keep)
+    choose = partial(choice_of, Namespace(**_limits(kept, settings)), heads_to_keep=settings.heads_to_keep)
     open_now = kept.inventory.keeping(kept.mask.tolist())
     try:
         choose(open_now)
@@ -120,6 +119,26 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
         note = f" (the checkpoint decodes with {open_now.heads} of {open_now.original_heads})"
         raise BadInput("\n".join(line + note for line in str(problem).splitlines())) from problem
     return choose
+
+
+def _limits(kept: KeptHeads, settings: Settings) -> Dict[str, Any]:
+    """Those that are given, else those of the training."""
+    said = {name: value for name, value in settings.given.items() if name in LIMITS and value >= 0}  # settings refuse less
+    return {**{name: getattr(kept.options, name, None) for name in LIMITS}, **said}
+
+
+def _limits_of(kept: KeptHeads, settings: Settings, mask: Tensor, logits: Tensor) -> Dict[str, Any]:
+    """The limits that say of the whole file what they said of its open heads: all, or all but the floor.
+
+    A block with fewer open heads than the floor keeps those; its closed ones must not be opened again.
+    """
+    limits = _limits(kept, settings)
+    try:
+        choice = choice_of(Namespace(**limits), kept.inventory, int(mask.sum()))
+        holds = torch.equal(choice.mask(logits), mask)
+    except BadInput:
+        holds = False
+    return limits if holds else {**limits, "min_heads_per_block": None}
 
 
 def _remove(job: Job, settings: Settings) -> Ranking:

@@ -18,7 +18,7 @@ from torch import nn
 
 from ..budgets import choice_of, inventory_of, keep_range_of
 from ..config import PruningConfig
-from ..errors import refuse
+from ..errors import BadInput, refuse
 from ..gates.choice import Choice, Share
 from ..gates.head_gates import HeadGates
 from ..gates.limits import Limits
@@ -26,7 +26,9 @@ from ..gates.methods import Method
 from ..inventory import KINDS
 from ..modules import GatedDecoderLayer, GatedEncoderLayer, GatedMultiheadAttention
 from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
+from ..modules.retained_dropout import retained
 from ..option_problems import model_problems
+from ..surgery import UNUSED
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +96,9 @@ class GatedTransformerModel(TransformerModel):
     def upgrade_state_dict_named(self, state_dict, name):
         super().upgrade_state_dict_named(state_dict, name)
         # of a pipelined training; another one has no use for it
-        state_dict.pop("unused", None)
+        state_dict.pop(UNUSED, None)
         if self.unused is not None:
-            state_dict["unused"] = self.unused.detach().clone()
+            state_dict[UNUSED] = self.unused.detach().clone()
 
     @property
     def attention(self) -> List[GatedMultiheadAttention]:
@@ -155,9 +157,10 @@ class GatedTransformerModel(TransformerModel):
             attention.keep(torch.nonzero(piece).flatten().to(self._device))
         self._mask_in_place = mask
 
-    def make_generation_fast_(self, need_attn=False, retain_dropout=False, **kwargs):
+    def make_generation_fast_(self, need_attn=False, retain_dropout=False, retain_dropout_modules=None, **kwargs):
         """Take the pruned heads out for good, and decode step by step without what nobody asked for."""
         if not self._is_generation_fast:
+            self.eval()  # in training a list of layers with LayerDrop leaves some out
             kept = self.gates.inventory.keeping(self.gates.mask().tolist())
             for attention, piece in zip(self.attention, self.gates.per_block(self.gates.mask())):
                 attention.remove_all_but(torch.nonzero(piece).flatten().to(self._device))
@@ -165,12 +168,31 @@ class GatedTransformerModel(TransformerModel):
             everything = Choice((Share(kept.heads, Limits(tuple(kept.sizes))),))
             self.gates = HeadGates(kept, everything, [Method(kept.heads, kept.heads)], 0.0, 0)
             self._mask_in_place = None
-            if not (need_attn or retain_dropout):
+            if need_attn:
+                self.show_attention()
+            elif not retain_dropout:
                 self.encoder.leave_rows_in_place = True
                 self.decoder.steps = DecoderSteps(self.decoder)
                 for layer in self.encoder.layers:
                     layer.self_attn.fused()
-        super().make_generation_fast_(need_attn=need_attn, retain_dropout=retain_dropout, **kwargs)
+        if retain_dropout and retain_dropout_modules is not None:
+            retain_dropout_modules = retained(self, retain_dropout_modules)
+        super().make_generation_fast_(
+            need_attn=need_attn,
+            retain_dropout=retain_dropout,
+            retain_dropout_modules=retain_dropout_modules,
+            **kwargs,
+        )
+
+    def show_attention(self) -> None:
+        """From now on decode with the attention to the encoder, which alignments are read from; raises BadInput."""
+        if self.decoder.aligning_layer is None:
+            raise BadInput(
+                "--print-alignment: no decoder.cross head is kept, so no word is aligned with another; leave it out, or "
+                "decode with a model that keeps one"
+            )
+        self.encoder.leave_rows_in_place = False
+        self.decoder.steps = None
 
     def mask_only(self) -> None:
         """Compute every head and multiply those that are not kept by 0: a masked model, to compare with."""
@@ -219,9 +241,26 @@ class GatedDecoder(TransformerDecoderBase):
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrap(GatedDecoderLayer(cfg, no_encoder_attn), cfg)
 
-    def extract_features(self, prev_output_tokens, encoder_out, incremental_state=None, **kwargs):
+    @property
+    def aligning_layer(self) -> Optional[int]:
+        """The last layer that has a head to attend to the encoder with; None: no layer has."""
+        layers = [self.layers[index] for index in range(self.num_layers)]
+        return next((i for i in reversed(range(self.num_layers)) if layers[i].encoder_attn.open_heads), None)
+
+    def extract_features(
+        self,
+        prev_output_tokens,
+        encoder_out,
+        incremental_state=None,
+        full_context_alignment=False,
+        alignment_layer=None,
+        alignment_heads=None,
+    ):
         if self.steps is None or incremental_state is None:
-            return super().extract_features(prev_output_tokens, encoder_out, incremental_state, **kwargs)
+            layer = self.aligning_layer if alignment_layer is None else alignment_layer
+            return super().extract_features(
+                prev_output_tokens, encoder_out, incremental_state, full_context_alignment, layer, alignment_heads
+            )
         state = StepState.of(incremental_state)
         return self.steps.features(prev_output_tokens, encoder_out, state), {"attn": [None], "inner_states": []}
 

@@ -158,13 +158,13 @@ class GatedMultiheadAttention(MultiheadAttention):
         """As in fairseq: query [target, batch, D], key and value [source, batch, D of the keys].
 
         Returns the output [target, batch, D] and, when asked for, the attention weights: mean over
-        the open heads [batch, target, source], or each [open heads, batch, target, source].
+        the open heads [batch, target, source], or each [open heads, batch, target, source]; None when no head is open.
         """
         if before_softmax:
             raise ValueError("before_softmax is not supported by gated attention")
         weights = self._weights()
         if self.open_heads == 0:
-            return self._empty(query, key, need_weights, need_head_weights)
+            return self._empty(query)
         if self._fused is not None and incremental_state is None and self.self_attention:
             # [length, batch, 3*heads*d] -> 3 of [length, batch, heads*d]
             q, k, v = (self._split(x) for x in F.linear(query, *self._fused).chunk(3, dim=-1))
@@ -224,7 +224,7 @@ class GatedMultiheadAttention(MultiheadAttention):
             self._set_input_buffer(incremental_state, cache)
         return k, v, key_padding_mask
 
-    def _empty(self, query, key, need_weights, need_head_weights):
+    def _empty(self, query):
         """No head open: the output bias, and no attention anywhere."""
         target, batch = query.shape[:2]
         output = self.out_proj.bias.expand(target, batch, -1)
@@ -235,11 +235,7 @@ class GatedMultiheadAttention(MultiheadAttention):
                 projection.weight.reshape(-1)[:1].sum() + projection.bias[:1].sum()
                 for projection in unused
             )
-        if not (need_weights or need_head_weights):
-            return output, None
-        source = query.size(0) if key is None else key.size(0)
-        shape = (batch, target, source)
-        return output, query.new_zeros((1, *shape) if need_head_weights else shape)
+        return output, None
 
 
 def by_input(weight: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from dsp_fairseq import checkpoint
 from dsp_fairseq.average import average
 from dsp_fairseq.checkpoint import build_model, kept_heads, load
 from dsp_fairseq.errors import BadInput
+from dsp_fairseq.prune import prune
 
 
 def written(folder, count, variant="shared embeddings", seed=0, change=lambda state: None):
@@ -67,6 +68,15 @@ def other_shape(state):
             state["model"][name] = tensor.narrow(tensor.shape.index(32), 0, 31).clone()
 
 
+def other_head_size(state):
+    """Twice as many heads of half the size: weights of the same shapes."""
+    state["cfg"]["model"].encoder_attention_heads *= 2
+
+
+def other_function(state):
+    state["cfg"]["model"].decoder_normalize_before = True
+
+
 def another_parameter(state):
     state["cfg"]["model"].layernorm_embedding = True
     for name in ("encoder", "decoder"):
@@ -80,6 +90,8 @@ def another_parameter(state):
         (other_budget, ["--heads-to-keep 5", "17", "1.pt", "0.pt"]),
         (other_shape, ["fc1.bias is [31]", "[32]", "1.pt"]),
         (another_parameter, ["layernorm_embedding", "[24]"]),
+        (other_head_size, ["--encoder-attention-heads 6", "1.pt", "0.pt"]),
+        (other_function, ["--decoder-normalize-before True", "1.pt", "0.pt"]),
     ],
 )
 def test_checkpoints_of_different_trainings_are_refused(tmp_path, change, words):
@@ -90,12 +102,31 @@ def test_checkpoints_of_different_trainings_are_refused(tmp_path, change, words)
     assert not (tmp_path / "mean.pt").exists()
 
 
+def test_models_pruned_to_other_heads_of_the_same_number_are_refused(tmp_path):
+    paths = []
+    for number, shift in enumerate((0, 1)):
+        state = masked_checkpoint()
+        state["model"]["gates.logits"] = state["model"]["gates.logits"].detach().clone()
+        state["model"]["gates.logits"][:3] = torch.tensor([50.0, -200.0, -200.0]).roll(shift)  # one head of a block
+        masked, small = str(tmp_path / f"masked{number}.pt"), str(tmp_path / f"{number}.pt")
+        state["cfg"].update(task={}, criterion={}, common={})
+        checkpoint.save(state, masked, masked)
+        prune(masked, small)
+        paths.append(small)
+    shapes = [{name: tensor.shape for name, tensor in load(path)["model"].items()} for path in paths]
+    assert shapes[0] == shapes[1]
+    with pytest.raises(BadInput, match="other heads of the original model"):
+        average(paths, str(tmp_path / "mean.pt"))
+
+
 def test_one_checkpoint_and_an_existing_file_are_refused(tmp_path):
     paths = written(tmp_path, 2)
     with pytest.raises(BadInput, match="two or more"):
         average(paths[:1], str(tmp_path / "mean.pt"))
+    out = str(tmp_path / "mean.pt")
+    average(paths, out)
+    before = load(out)["model"]["gates.logits"].clone()
     with pytest.raises(BadInput, match="--force"):
-        average(paths, paths[0])
-    before = load(paths[0])["model"]["gates.logits"].clone()
-    average(paths, paths[0], force=True)
-    assert not torch.equal(before, load(paths[0])["model"]["gates.logits"])
+        average(paths, out)
+    average([*paths, paths[0]], out, force=True)
+    assert not torch.equal(before, load(out)["model"]["gates.logits"])

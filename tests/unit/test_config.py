@@ -9,7 +9,10 @@ from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.option_problems import model_problems
 
-SHAPE = dict(encoder_layers=2, encoder_attention_heads=4, decoder_layers=1, decoder_attention_heads=2)
+SHAPE = dict(
+    encoder_layers=2, encoder_attention_heads=4, encoder_embed_dim=16,
+    decoder_layers=1, decoder_attention_heads=2, decoder_embed_dim=16,
+)  # fmt: skip
 
 
 def problems(**options):
@@ -70,7 +73,6 @@ def test_both_ends_are_allowed(keep):
             ["--heads-to-keep 1", "ask for 2 in 2 blocks"],
         ),
         (dict(heads_to_keep=1, max_heads_per_block=-1), ["--max-heads-per-block -1", "0 or more"]),
-        (dict(pruning_method="none", max_heads_per_block=1), ["--max-heads-per-block 1", "leave it out"]),
         (dict(heads_to_keep=1, pruning_mode="both"), ["--pruning-mode both", "joint or pipelined"]),
         (dict(heads_to_keep=1, pruning_method="uniform", pruning_mode="pipelined"), ["no choice to learn"]),
         (dict(heads_to_keep=1, frozen="all"), ["--frozen all", "encoder or decoder"]),

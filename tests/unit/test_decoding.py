@@ -19,11 +19,15 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from tiny_models import HEADS, Task, batch, build, pair, show_mask
 
+from dsp_fairseq.errors import BadInput
+from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.modules import GatedMultiheadAttention
 from dsp_fairseq.modules.decoder_steps import FIRST_POSITIONS, StepState, reorder_rows
 from dsp_fairseq.surgery import fill_with_zeros, remove_heads
 
 UNEVEN = [0, 1, 0] + [1, 1, 1] + [1, 0, 0, 0] * 2 + [0] * 4 + [0, 0, 0, 0] + [0, 1, 1, 1] + [1, 1, 0, 0]
+LAST_CROSS_EMPTY = [1] * 18 + [1, 0, 0, 1] + [0, 1, 1, 0] + [0] * 4
+NO_CROSS = [1] * 18 + [0] * 12
 MASKS = {
     "uneven": UNEVEN,
     "nothing": [0] * HEADS,
@@ -152,22 +156,103 @@ def test_alignments(kind):
             assert alignments[0] and np.allclose(*alignments, atol=1e-3)
 
 
-def test_alignments_of_a_block_without_heads_are_no_error():
-    _, gated = prepared(MASKS["nothing"], print_alignment="hard")
-    assert all("alignment" in h for hypotheses in translations([gated], print_alignment="hard") for h in hypotheses)
+@pytest.mark.parametrize("asked_late", [False, True], ids=["fairseq-generate", "hub interface"])
+def test_alignments_are_those_of_the_last_layer_that_attends_to_the_encoder(asked_late):
+    """The hub interface prepares a model before it is asked for alignments."""
+    _, gated = prepared(LAST_CROSS_EMPTY, **({} if asked_late else {"print_alignment": "soft"}))
+    before = translations([gated]) if asked_late else []
+    found = translations([gated], print_alignment="soft")
+    source = batch()["src_tokens"]
+    for row, hypotheses in enumerate(found):
+        best = hypotheses[0]
+        read = torch.cat([torch.tensor([2]), best["tokens"][:-1]])[None]
+        length = int(batch()["src_lengths"][row])
+        with torch.no_grad():
+            _, extra = gated(source[row : row + 1, -length:], torch.tensor([length]), read, alignment_layer=1)
+        shown = [[float(weight) for weight in word] for word in best["alignment"]]
+        assert np.allclose(np.array(shown), _soft(extra["attn"][0][0]), atol=1e-3)
+    if asked_late:
+        same(before, translations([gated]))
 
 
-def test_retained_dropout_still_drops():
-    _, gated = prepared(UNEVEN, retain_dropout=True)
+def _soft(attention):
+    """[target, source] as fairseq's soft alignment writes it."""
+    return np.array([[float(weight) for weight in word] for word in attention])
 
-    def scores(p):
-        for module in gated.decoder.modules():
-            if isinstance(module, FairseqDropout):
-                module.p = p
-        return [float(h[0]["positional_scores"][0]) for h in translations([gated], beam=1)]
 
-    assert scores(0.5) == scores(0.5)  # the same seed
-    assert scores(0.5) != scores(0.0)
+@pytest.mark.parametrize("generation", [{}, {"print_alignment": "hard"}], ids=["hub interface", "fairseq-generate"])
+def test_alignments_are_refused_where_nothing_attends_to_the_encoder(generation):
+    with pytest.raises(BadInput, match="--print-alignment: no decoder.cross head is kept"):
+        _, gated = prepared(NO_CROSS, **generation)
+        translations([gated], print_alignment="hard")
+
+
+def test_attention_of_a_layer_without_heads_is_none_and_heads_are_counted_among_the_open_ones():
+    _, gated = prepared(LAST_CROSS_EMPTY)
+    with torch.no_grad():
+        assert gated(**batch(), alignment_layer=2)[1]["attn"] == [None]
+        both, first, second = (
+            gated(**batch(), alignment_layer=1, alignment_heads=heads)[1]["attn"][0] for heads in (None, 1, 2)
+        )
+    assert torch.equal(both, second) and not torch.equal(both, first)
+
+
+class TestRetainedDropout:
+    NAMES = ("MultiheadAttention", "TransformerEncoder", "TransformerDecoder", "TransformerEncoderLayer", "TransformerDecoderLayer")
+
+    def kept_on(self, model, name):
+        """Names of the modules whose dropout stays on."""
+        config = OmegaConf.structured(FairseqConfig())
+        config.generation.retain_dropout, config.generation.retain_dropout_modules = True, name
+        model.prepare_for_inference_(config)
+        return {
+            path for path, module in model.named_modules() if isinstance(module, FairseqDropout) and module.apply_during_inference
+        }
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_gated_modules_answer_to_the_names_of_stock_ones(self, name):
+        stock, gated = pair("post-norm")
+        theirs = name if not name.endswith("Layer") else [f"{name}Base"]  # as fairseq 0.12.2 calls its layers
+        expected = self.kept_on(stock, theirs if isinstance(theirs, list) else [theirs])
+        assert expected and self.kept_on(gated, name) == expected
+
+    def test_several_names_as_a_command_line_or_a_list_gives_them(self):
+        found = [
+            self.kept_on(pair("post-norm")[1], asked)
+            for asked in ('["TransformerEncoder", "GatedMultiheadAttention"]', ["TransformerEncoderBase", "MultiheadAttention"])
+        ]
+        assert found[0] == found[1] and "encoder.dropout_module" in found[0] and len(found[0]) == 9
+
+    def test_a_name_of_no_module_is_told(self, caplog):
+        assert self.kept_on(pair("post-norm")[1], "TransformerModel,Conv") == set()
+        [line] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert "--retain-dropout-modules Conv" in line and all(name in line for name in self.NAMES)
+
+    @pytest.mark.parametrize("name", [None, *NAMES])
+    def test_they_drop_in_every_step(self, name):
+        retained = dict(retain_dropout=True, **({} if name is None else {"retain_dropout_modules": name}))
+        _, gated = prepared(UNEVEN, **retained)
+
+        def scores(p):
+            for module in gated.modules():
+                if isinstance(module, FairseqDropout):
+                    module.p = p
+            return [float(score) for h in translations([gated], beam=1) for score in h[0]["positional_scores"][:3]]
+
+        assert scores(0.5) == scores(0.5)  # the same seed
+        assert all(dropped != whole for dropped, whole in zip(scores(0.5), scores(0.0)))
+
+
+def test_layers_that_were_dropped_in_training_are_all_decoded():
+    options = dict(encoder_layerdrop=0.9, decoder_layerdrop=0.9)
+    gated = build(GatedTransformerModel, "post-norm", pruning_method="none", **options)
+    stock = build(TransformerModel, "post-norm", **options)
+    gated.load_state_dict(stock.state_dict())
+    for model in (stock, gated):  # in training mode, as fairseq loads them
+        model.prepare_for_inference_(OmegaConf.structured(FairseqConfig()))
+    for layer in stock.encoder.layers:
+        layer.can_use_fastpath = False
+    same(translations([stock]), translations([gated]))
 
 
 def test_a_prepared_model_stays_as_it_is():

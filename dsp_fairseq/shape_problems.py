@@ -1,0 +1,33 @@
+"""What is wrong with the shape of a Transformer: fairseq would build it and fail at the first sentence, or not build it."""
+
+from argparse import Namespace
+from typing import List
+
+from .errors import flag
+
+_SIDES = ("encoder", "decoder")
+
+
+def shape_problems(args: Namespace) -> List[str]:
+    """One line for every option that no model can be computed with."""
+    return [*_embedding_problems(args), *_activation_problems(args)]
+
+
+def _embedding_problems(args: Namespace) -> List[str]:
+    source, target = (getattr(args, f"{side}_embed_dim", None) for side in _SIDES)
+    problems = []
+    if getattr(args, "share_all_embeddings", False) and source != target:
+        problems.append(
+            f"--share-all-embeddings: needs one width, but --encoder-embed-dim is {source} and --decoder-embed-dim {target}"
+        )
+    out = getattr(args, "decoder_output_dim", None)
+    for option in ("share_all_embeddings", "share_decoder_input_output_embed", "tie_adaptive_weights"):
+        if getattr(args, option, False) and out not in (None, target):
+            problems.append(f"--decoder-output-dim {out}: {flag(option)} needs it to be --decoder-embed-dim, {target}")
+    return problems
+
+
+def _activation_problems(args: Namespace) -> List[str]:
+    if getattr(args, "activation_fn", None) != "swish":
+        return []
+    return ["--activation-fn swish: fairseq 0.12.2 cannot compute it; choose another, such as relu or gelu"]
