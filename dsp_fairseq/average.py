@@ -1,6 +1,6 @@
 """The mean of several checkpoints of one training, logits included."""
 
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -65,20 +65,23 @@ def _as(mean: Tensor, like: Tensor) -> Tensor:
     return mean.to(like.dtype) if like.is_floating_point() else like.clone()
 
 
-def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[str, Any]):
+def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[str, Any]) -> List[str]:
     remedy = "average checkpoints of one training"
     options, others = model_options(first), model_options(state)
-    for option in (*SAME_PRUNING, *STRUCTURE):
-        one, other = (getattr(said, option, None) for said in (options, others))
-        if str(one or None) != str(other or None):
-            yield f"{path}: trained with {flag(option)} {other}, {first_path} with {one}; {remedy}"
+    different = [
+        f"{path}: trained with {flag(option)} {getattr(others, option, None)}, {first_path} with "
+        f"{getattr(options, option, None)}; {remedy}"
+        for option in (*SAME_PRUNING, *STRUCTURE)
+        if str(getattr(options, option, None) or None) != str(getattr(others, option, None) or None)
+    ]
     if getattr(options, "kept_heads", None) != getattr(others, "kept_heads", None):
-        yield f"{path}: has other heads of the original model than {first_path}; {remedy}"
+        different.append(f"{path}: has other heads of the original model than {first_path}; {remedy}")
     shapes, theirs = ({name: tuple(t.shape) for name, t in s["model"].items()} for s in (first, state))
     wrong = sorted(name for name in {*shapes, *theirs} if shapes.get(name) != theirs.get(name))
-    if wrong:
+    if wrong and not different:  # another vocabulary
         name = wrong[0]
-        yield (
+        different.append(
             f"{path}: {name} is {list(theirs.get(name, []))}, in {first_path} it is {list(shapes.get(name, []))} "
             f"(and {len(wrong) - 1} more such differences); {remedy}"
         )
+    return different

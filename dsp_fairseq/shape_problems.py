@@ -10,10 +10,6 @@ _SIDES = ("encoder", "decoder")
 
 def shape_problems(args: Namespace) -> List[str]:
     """One line for every option that no model can be computed with."""
-    return [*_embedding_problems(args), *_activation_problems(args)]
-
-
-def _embedding_problems(args: Namespace) -> List[str]:
     source, target = (getattr(args, f"{side}_embed_dim", None) for side in _SIDES)
     problems = []
     if getattr(args, "share_all_embeddings", False) and source != target:
@@ -25,9 +21,3 @@ def _embedding_problems(args: Namespace) -> List[str]:
         if getattr(args, option, False) and out not in (None, target):
             problems.append(f"--decoder-output-dim {out}: {flag(option)} needs it to be --decoder-embed-dim, {target}")
     return problems
-
-
-def _activation_problems(args: Namespace) -> List[str]:
-    if getattr(args, "activation_fn", None) != "swish":
-        return []
-    return ["--activation-fn swish: fairseq 0.12.2 cannot compute it; choose another, such as relu or gelu"]

@@ -82,9 +82,9 @@ def test_it_decodes_as_stock_fairseq_and_as_its_export(folder):
 
 
 IMPOSSIBLE = {
-    "no encoder": (dict(encoder_layers=0), "--encoder-layers 0: must be 1 or more"),
-    "no decoder": (dict(decoder_layers=0), "--decoder-layers 0: must be 1 or more"),
-    "no feed-forward": (dict(decoder_ffn_embed_dim=0), "--decoder-ffn-embed-dim 0: must be 1 or more"),
+    "no encoder": (dict(encoder_layers=0), "--encoder-layers 0: must be 1 to"),
+    "no decoder": (dict(decoder_layers=0), "--decoder-layers 0: must be 1 to"),
+    "no feed-forward": (dict(decoder_ffn_embed_dim=0), "--decoder-ffn-embed-dim 0: must be 1 to"),
     "heads that do not divide": (dict(encoder_attention_heads=5), "--encoder-attention-heads 5: must divide"),
     "shared output of another width": (
         dict(share_decoder_input_output_embed=True, decoder_output_dim=12),
@@ -95,7 +95,7 @@ IMPOSSIBLE = {
         "--decoder-output-dim 12: --tie-adaptive-weights needs",
     ),
     "shared embeddings of two widths": (dict(share_all_embeddings=True, decoder_embed_dim=16), "--share-all-embeddings"),
-    "swish": (dict(activation_fn="swish"), "--activation-fn swish"),
+    "swish": (dict(activation_fn="swish"), "--activation-fn 'swish': must be one of"),
 }
 
 

@@ -71,6 +71,9 @@ def other_shape(state):
 def other_head_size(state):
     """Twice as many heads of half the size: weights of the same shapes."""
     state["cfg"]["model"].encoder_attention_heads *= 2
+    state["model"]["gates.logits"] = torch.arange(36, dtype=torch.float64)
+    for name in ("mean", "square"):
+        state["model"][f"gates.adam.{name}"] = torch.zeros(36, dtype=torch.float64)
 
 
 def other_function(state):
@@ -88,8 +91,8 @@ def another_parameter(state):
     "change, words",
     [
         (other_budget, ["--heads-to-keep 5", "17", "1.pt", "0.pt"]),
-        (other_shape, ["fc1.bias is [31]", "[32]", "1.pt"]),
-        (another_parameter, ["layernorm_embedding", "[24]"]),
+        (other_shape, ["--encoder-ffn-embed-dim 31", "with 32", "1.pt"]),
+        (another_parameter, ["--layernorm-embedding True", "with", "1.pt"]),
         (other_head_size, ["--encoder-attention-heads 6", "1.pt", "0.pt"]),
         (other_function, ["--decoder-normalize-before True", "1.pt", "0.pt"]),
     ],
