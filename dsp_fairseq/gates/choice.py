@@ -29,6 +29,11 @@ class Choice:
     shares: Tuple[Share, ...]
     free_count: bool = False  # no budget: every head is kept whose logit is positive (L0 gates)
 
+    @property
+    def choosable(self) -> Tensor:
+        """Heads that limits leave open, neither in nor out in any case: bool [H]."""
+        return torch.cat([share.limits.choosable for share in self.shares])
+
     def cut(self, flat: Tensor) -> List[Tensor]:
         """A flat tensor [H] cut into one piece per share."""
         return list(flat.split([share.heads for share in self.shares]))

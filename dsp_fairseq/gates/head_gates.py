@@ -50,7 +50,7 @@ class HeadGates(nn.Module):
         # some methods start at random; those that do not learn always start, and stay, at the same logits
         self._start = self.logits.clone() if self.method.learns else None
         self.logits.requires_grad_(self.method.learns)
-        self.adam = LogitAdam(inventory.heads, rate, self.method.pooled)
+        self.adam = LogitAdam(inventory.heads, rate, self.method.pooled, choosable=choice.choosable)
         # update at which the choice is final; 0 while unknown
         self.register_buffer("search", torch.zeros((), dtype=torch.float64))
         self._planned_search = 0
