@@ -21,6 +21,10 @@ class Share:
     def heads(self) -> int:
         return sum(self.limits.sizes)
 
+    def fixed(self) -> "Share":
+        """The same heads, of which all are kept."""
+        return Share(self.heads, replace(self.limits, fixed=(True,) * len(self.limits.sizes)))
+
 
 @dataclass(frozen=True)
 class Choice:

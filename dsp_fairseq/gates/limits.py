@@ -11,8 +11,6 @@ from torch import Tensor
 from .relaxed import Round
 from .subset import hard_top_k
 
-_AHEAD = 1e6  # what a head is raised by that must be chosen; far above any logit or noise
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -70,23 +68,17 @@ class Limits:
         return self._at_least, [max(least, min(size, cap)) for least, size in zip(self._at_least, self.sizes)]
 
     def mask(self, scores: Tensor, k: int) -> Tensor:
-        """The k heads with the largest scores [H] within the limits: bool [H], exactly k True.
-
-        All this is said to the choice of the k largest as numbers added to the scores: minus infinity rules a head
-        out (those of a block beyond its first ``cap``), a large number makes sure of it (the first ``floor``).
-        """
+        """The k heads with the largest scores [H] within the limits: bool [H], exactly k True."""
         if not self.binding:
             return hard_top_k(scores, k)
-        scores = scores.detach()
-        offsets = torch.zeros_like(scores)
-        sure = 0
-        for piece, own, least, most in zip(scores.split(self.sizes), offsets.split(self.sizes), *self.bounds(k)):
-            best = torch.argsort(piece, descending=True, stable=True)
-            own[best[most:]] = float("-inf")
-            for head in best[:least].tolist():  # one after the other, so that each counts as one
-                sure += 1
-                own[head] = sure * _AHEAD
-        return hard_top_k(scores + offsets, k)
+        device, scores = scores.device, scores.detach().cpu()
+        order = torch.argsort(scores, descending=True, stable=True)
+        order = order[torch.argsort(self._blocks[order], stable=True)]  # block by block, the best of each first
+        place = torch.empty_like(order)  # of each head within its block
+        place[order] = self._places
+        least, most = (torch.tensor(bound)[self._blocks] for bound in self.bounds(k))
+        scores = scores.masked_fill(place < least, float("inf")).masked_fill(place >= most, float("-inf"))
+        return hard_top_k(scores, k).to(device)
 
     def rounds(self, k: int) -> List[Round]:
         """How k heads are picked one after the other: for each block its floor, the rest from all blocks.
@@ -97,8 +89,8 @@ class Limits:
         if k < self.least:
             raise ValueError(f"k must be at least {self.least}, which the limits ask for, got {k}")
         least, most = (np.array(bound) for bound in self.bounds(k))
-        sizes = np.array(self.sizes)
-        ends, blocks = sizes.cumsum(), np.arange(len(sizes)).repeat(sizes)
+        sizes, blocks = np.array(self.sizes), self._blocks.numpy()
+        ends = sizes.cumsum()
         floors = [
             Round(slice(end - size, end), own) for end, size, own in zip(ends, sizes, least.tolist()) if 0 < own < size
         ]
@@ -129,14 +121,25 @@ class Limits:
         return []
 
     def _cap_of(self, k: int) -> int:
-        cap = max(self.sizes, default=0) if self.cap is None else self.cap
-        while self._room(cap) < k:
+        largest = max(self.sizes, default=0)
+        cap = largest if self.cap is None else self.cap
+        while self._room(cap) < k and cap < largest:
             cap += 1
         return cap
 
     def _of_heads(self, of_blocks: Sequence[bool]) -> Tensor:
         """What is true of each block, for each of its heads: bool [H]."""
-        return torch.tensor(of_blocks, dtype=torch.bool).repeat_interleave(torch.tensor(self.sizes))
+        return torch.tensor(of_blocks, dtype=torch.bool)[self._blocks]
+
+    @cached_property
+    def _blocks(self) -> Tensor:
+        """Block of each head: int [H]."""
+        return torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes, dtype=torch.long))
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """Place of each head in its block, from 0: int [H]."""
+        return torch.cat([torch.arange(size) for size in self.sizes])
 
     @property
     def _fixed(self) -> Tuple[bool, ...]:
