@@ -105,7 +105,7 @@ class TestInclusion:
             for piece, own, least, most in zip(np.split(chances, 3), np.split(logits, 3), *limits.bounds(k)):
                 assert least - 1e-6 <= piece.sum() <= most + 1e-6
                 assert (np.diff(piece[np.argsort(own)]) >= 0).all()
-        assert inclusion(logits, k, 1e-9, limits) == pytest.approx(limits.mask(torch.from_numpy(logits), k).numpy())
+        assert inclusion(logits, k, 1e-9, limits) == pytest.approx(limits.mask(torch.from_numpy(logits), k).double().numpy())
 
     @pytest.mark.parametrize("limits, k", LIMITED)
     def test_with_limits_it_is_near_the_frequencies_of_the_mask(self, limits, k):
