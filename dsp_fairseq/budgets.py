@@ -47,6 +47,8 @@ def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) 
         of_kind = {kind: [b for b in inventory.blocks if b.kind == kind] for kind in KINDS}
         shares = [Share(budget[kind], _limits(args, of_kind[kind])) for kind in KINDS]
     refuse(problem for share in shares for problem in share.limits.problems(share.keep))
+    if len(shares) > 1:  # a kind that keeps all its heads has no choice to make
+        shares = [share.fixed() if share.keep == share.heads else share for share in shares]
     free = value is None and getattr(args, "pruning_method", None) == "l0"
     return Choice(tuple(shares), free_count=free)
 

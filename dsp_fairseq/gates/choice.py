@@ -21,6 +21,10 @@ class Share:
     def heads(self) -> int:
         return sum(self.limits.sizes)
 
+    def fixed(self) -> "Share":
+        """The same heads, of which all are kept."""
+        return Share(self.heads, replace(self.limits, fixed=(True,) * len(self.limits.sizes)))
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -28,6 +32,11 @@ class Choice:
 
     shares: Tuple[Share, ...]
     free_count: bool = False  # no budget: every head is kept whose logit is positive (L0 gates)
+
+    @property
+    def choosable(self) -> Tensor:
+        """Heads that limits leave open, neither in nor out in any case: bool [H]."""
+        return torch.cat([share.limits.choosable for share in self.shares])
 
     def cut(self, flat: Tensor) -> List[Tensor]:
         """A flat tensor [H] cut into one piece per share."""

@@ -50,7 +50,7 @@ class HeadGates(nn.Module):
         self.register_buffer("logits", self.method.initial_logits(inventory))
         self._start = self.logits.clone()  # some methods start at random
         self.logits.requires_grad_(self.method.learns)
-        self.adam = LogitAdam(inventory.heads, rate, self.method.pooled)
+        self.adam = LogitAdam(inventory.heads, rate, self.method.pooled, choosable=choice.choosable)
         # update at which the choice is final, and the length of the training that this was planned for; 0: unknown
         for name in ("search", "length"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))

@@ -4,38 +4,37 @@ Pure functions of flat vectors of length H, float64. In numpy, whose calls on so
 """
 
 import math
+from typing import Callable, Tuple
 
 import numpy as np
+
+from .limits import Limits
 
 _EXACT = 1e-9  # heads: so near to k the probabilities sum
 _MOST_STEPS = 100  # of the search for the cut; a handful is usual
 _OVERFLOW = 50.0  # exp(-exp(50)) is 0 in float64
 
 
-def inclusion(logits: np.ndarray, k: int, noise: float, offsets: np.ndarray) -> np.ndarray:
-    """Probability [H] that each head is among the k largest under Gumbel noise.
+def inclusion(logits: np.ndarray, k: int, noise: float, limits: Limits) -> np.ndarray:
+    """Probability [H] that each head is among the k largest under Gumbel noise, within the limits.
 
     p_h = P(logit_h + noise * Gumbel > cut) = 1 - exp(-exp((logit_h - cut) / noise)), with the one cut at which
     they sum to k. That the cut is taken as fixed is the usual approximation for drawing k without replacement
-    (Rosen, Annals of Mathematical Statistics 43, 1972). Exact are the sum k, the order of the logits, and the
-    limit: without noise the k largest have 1, the others 0.
+    (Rosen, Annals of Mathematical Statistics 43, 1972). A block whose heads would sum to less than its floor or
+    to more than its cap has a cut of its own, at which they sum to that. Exact are the sum k, the order of the
+    logits in a block, and the limit: without noise the heads of ``limits.mask`` have 1, the others 0.
 
     Args:
         logits: [H].
         k: heads in the subset, 0..H.
         noise: scale of the Gumbel noise, > 0, in units of the logits.
-        offsets: [H] of ``Limits``: minus infinity for heads that are ruled out, above 0 for those that are certain.
     """
-    certain = offsets > 0
-    chances = certain.astype(np.float64)
-    undecided = offsets == 0
-    heads, left = int(undecided.sum()), k - int(certain.sum())
-    if left >= heads:
-        chances[undecided] = 1.0
-    elif left > 0:
-        scores = logits[undecided] / noise
-        chances[undecided] = -np.expm1(-_rates(scores, _cut(scores, left)))
-    return chances
+    scores = logits / noise
+    if not limits.binding:
+        return _chances(scores, k)
+    blocks = np.split(scores, np.cumsum(limits.sizes)[:-1])
+    counts = _counts(scores, k, limits)
+    return np.concatenate([_chances(block, count) for block, count in zip(blocks, counts)])
 
 
 def entropy(chances: np.ndarray) -> float:
@@ -52,22 +51,56 @@ def _rates(scores: np.ndarray, cut: float) -> np.ndarray:
     return np.exp(np.minimum(scores - cut, _OVERFLOW))
 
 
-def _cut(scores: np.ndarray, k: int) -> float:
-    """Where 1 - exp(-exp(score - cut)) sums to k, 0 < k < H: Newton's method, kept between two bounds."""
+def _chances(scores: np.ndarray, k: float) -> np.ndarray:
+    """1 - exp(-exp(score - cut)), which sum to k."""
+    if not 0 < k < len(scores):
+        return np.full(len(scores), float(k > 0))
+    return -np.expm1(-_rates(scores, _cut(scores, k)))
+
+
+def _cut(scores: np.ndarray, k: float) -> float:
+    """Where the chances sum to k, 0 < k < H."""
+
+    def excess(cut: float) -> Tuple[float, float]:
+        rates = _rates(scores, cut)
+        out = np.exp(-rates)
+        return len(scores) - k - out.sum(), (rates * out).sum()
+
     ordered = np.sort(scores)[::-1]
     # with the cut there, the lowest (the highest) score has the probability k / H
     shift = math.log(-math.log1p(-k / len(scores)))
     low, high = ordered[-1] - shift, ordered[0] - shift
-    cut = min(max(0.5 * (ordered[k - 1] + ordered[k]), low), high)
-    for _ in range(_MOST_STEPS):
+    last = min(max(round(k), 1), len(scores) - 1)
+    return _root(excess, low, high, 0.5 * (ordered[last - 1] + ordered[last]))
+
+
+def _counts(scores: np.ndarray, k: int, limits: Limits) -> np.ndarray:
+    """Heads of each block, which sum to k: those beyond one cut, or where that is not allowed the floor or the cap."""
+    least, most = (np.array(bound, dtype=float) for bound in limits.bounds(k))
+    blocks = np.arange(len(least)).repeat(limits.sizes)
+
+    def beyond(cut: float) -> Tuple[np.ndarray, np.ndarray]:
         rates = _rates(scores, cut)
-        out = np.exp(-rates)
-        excess = len(scores) - k - out.sum()
-        if abs(excess) < _EXACT:
+        return np.bincount(blocks, -np.expm1(-rates), len(least)), rates * np.exp(-rates)
+
+    def excess(cut: float) -> Tuple[float, float]:
+        counts, slopes = beyond(cut)
+        free = (least < counts) & (counts < most)
+        return np.clip(counts, least, most).sum() - k, slopes[free[blocks]].sum()
+
+    low, high = scores.min() - _OVERFLOW, scores.max() + _OVERFLOW
+    return np.clip(beyond(_root(excess, low, high, np.median(scores)))[0], least, most)
+
+
+def _root(excess: Callable[[float], Tuple[float, float]], low: float, high: float, start: float) -> float:
+    """Where a falling function is 0, of which ``excess`` gives value and minus slope: Newton, kept between two bounds."""
+    cut = min(max(start, low), high)
+    for _ in range(_MOST_STEPS):
+        value, slope = excess(cut)
+        if abs(value) < _EXACT:
             break
-        low, high = (cut, high) if excess > 0 else (low, cut)
-        slope = (rates * out).sum()
-        cut = cut + excess / slope if slope > 0 else high
+        low, high = (cut, high) if value > 0 else (low, cut)
+        cut = cut + value / slope if slope > 0 else high
         if not low < cut < high:
             cut = 0.5 * (low + high)
     return float(cut)

@@ -1,27 +1,25 @@
 """How few and how many heads a block may keep."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from functools import cached_property
+from typing import List, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .relaxed import Round
 from .subset import hard_top_k
-
-_AHEAD = 1e6  # what a head is raised by that must be chosen; far above any logit or noise
 
 
 @dataclass(frozen=True)
 class Limits:
     """At least ``floor`` and at most ``cap`` heads in every block; a block smaller than that keeps all.
 
-    Blocks that are ``fixed`` keep all their heads. All this is said to the choice of k heads as numbers
-    added to their scores: minus infinity rules a head out (those of a block beyond its first ``cap``), a
-    large number makes sure of it (the first ``floor`` of a block). The k largest are then the k heads of
-    largest sum that the limits allow.
+    Blocks that are ``fixed`` keep all their heads.
 
     >>> limits, scores = Limits(sizes=(2, 2), cap=1), torch.tensor([5.0, 4.0, 1.0, 2.0])
-    >>> hard_top_k(scores + limits.offsets(scores, 2), 2).tolist()  # the second best is of the best one's block
+    >>> limits.mask(scores, 2).tolist()  # the second best is of the best one's block
     [True, False, False, True]
     """
 
@@ -38,37 +36,69 @@ class Limits:
     @property
     def fixed_heads(self) -> Tensor:
         """Heads of fixed blocks: bool [H]."""
-        sizes, fixed = torch.tensor(self.sizes), torch.tensor(self._fixed, dtype=torch.bool)
-        return fixed.repeat_interleave(sizes)
+        return self._of_heads(self._fixed)
 
     @property
     def most(self) -> int:
         """Heads that fit under the cap."""
         return self._room(self.cap)
 
-    def offsets(self, scores: Tensor, k: int) -> Tensor:
-        """What to add to the scores [H] before the k largest are taken; [H], of the same type.
+    @cached_property
+    def binding(self) -> bool:
+        """Whether there is anything to keep to beside the number of heads."""
+        return any(self._at_least) or (self.cap is not None and self.cap < max(self.sizes, default=0))
+
+    @cached_property
+    def certain(self) -> Tensor:
+        """Heads that stay whatever the scores are: bool [H]."""
+        return self._of_heads([least >= size for least, size in zip(self._at_least, self.sizes)])
+
+    @cached_property
+    def choosable(self) -> Tensor:
+        """Heads that are neither in nor out in any case: bool [H]."""
+        return self._of_heads([least < size and self.cap != 0 for least, size in zip(self._at_least, self.sizes)])
+
+    def bounds(self, k: int) -> Tuple[List[int], List[int]]:
+        """Heads that each block keeps at least and at most when k are chosen.
 
         While more heads are to be open than fit under the cap (a budget that still falls), the
         lowest cap that leaves room for them applies.
         """
-        offsets = torch.zeros_like(scores, requires_grad=False)
-        if not any(self._at_least) and (self.cap is None or self.cap >= max(self.sizes, default=0)):
-            return offsets
         cap = self._cap_of(k)
-        sure = 0
-        pieces = zip(scores.detach().split(self.sizes), offsets.split(self.sizes), self._at_least)
-        for piece, own, least in pieces:
-            best = torch.argsort(piece, descending=True, stable=True)
-            own[best[max(cap, least) :]] = float("-inf")
-            for head in best[:least].tolist():  # one after the other, so that each counts as one
-                sure += 1
-                own[head] = sure * _AHEAD
-        return offsets
+        return self._at_least, [max(least, min(size, cap)) for least, size in zip(self._at_least, self.sizes)]
 
     def mask(self, scores: Tensor, k: int) -> Tensor:
         """The k heads with the largest scores [H] within the limits: bool [H], exactly k True."""
-        return hard_top_k(scores + self.offsets(scores, k), k)
+        if not self.binding:
+            return hard_top_k(scores, k)
+        device, scores = scores.device, scores.detach().cpu()
+        order = torch.argsort(scores, descending=True, stable=True)
+        order = order[torch.argsort(self._blocks[order], stable=True)]  # block by block, the best of each first
+        place = torch.empty_like(order)  # of each head within its block
+        place[order] = self._places
+        least, most = (torch.tensor(bound)[self._blocks] for bound in self.bounds(k))
+        scores = scores.masked_fill(place < least, float("inf")).masked_fill(place >= most, float("-inf"))
+        return hard_top_k(scores, k).to(device)
+
+    def rounds(self, k: int) -> List[Round]:
+        """How k heads are picked one after the other: for each block its floor, the rest from all blocks.
+
+        At a temperature towards 0 these are the heads of :meth:`mask`. Raises ValueError when the floors alone ask
+        for more than k.
+        """
+        if k < self.least:
+            raise ValueError(f"k must be at least {self.least}, which the limits ask for, got {k}")
+        least, most = (np.array(bound) for bound in self.bounds(k))
+        sizes, blocks = np.array(self.sizes), self._blocks.numpy()
+        ends = sizes.cumsum()
+        floors = [
+            Round(slice(end - size, end), own) for end, size, own in zip(ends, sizes, least.tolist()) if 0 < own < size
+        ]
+        full = (least == most)[blocks]
+        capped = (least < most) & (most < sizes)
+        caps = {"blocks": blocks, "room": np.where(capped, most - least, np.inf)} if capped.any() else {}
+        rest = Round(slice(0, len(blocks)), k - self.least, full if full.any() else None, **caps)
+        return [*floors, rest]
 
     def problems(self, k: int) -> List[str]:
         """Why k heads cannot be chosen within the limits, with the arithmetic."""
@@ -91,10 +121,25 @@ class Limits:
         return []
 
     def _cap_of(self, k: int) -> int:
-        cap = max(self.sizes, default=0) if self.cap is None else self.cap
-        while self._room(cap) < k:
+        largest = max(self.sizes, default=0)
+        cap = largest if self.cap is None else self.cap
+        while self._room(cap) < k and cap < largest:
             cap += 1
         return cap
+
+    def _of_heads(self, of_blocks: Sequence[bool]) -> Tensor:
+        """What is true of each block, for each of its heads: bool [H]."""
+        return torch.tensor(of_blocks, dtype=torch.bool)[self._blocks]
+
+    @cached_property
+    def _blocks(self) -> Tensor:
+        """Block of each head: int [H]."""
+        return torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes, dtype=torch.long))
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """Place of each head in its block, from 0: int [H]."""
+        return torch.cat([torch.arange(size) for size in self.sizes])
 
     @property
     def _fixed(self) -> Tuple[bool, ...]:

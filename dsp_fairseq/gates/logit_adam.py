@@ -1,5 +1,7 @@
 """Adam for the logits alone."""
 
+from typing import Optional
+
 import torch
 from torch import Tensor, nn
 
@@ -11,13 +13,22 @@ class LogitAdam(nn.Module):
     parameters under ``--fp16``: a rate given to a group is lost. So the logits are no parameter of
     fairseq's optimiser; this is theirs, and its moments are saved with the model.
 
-    ``pooled``: all logits share one second moment, the mean over the heads. Per-logit moments make
-    every logit move at the same speed however small its gradient is; a ranking needs the gradients'
-    relative sizes.
+    ``pooled``: all logits share one second moment, the mean over the heads that can be chosen (bool
+    [H], None: all); the gradient of the others is always 0. Per-logit moments make every logit move at
+    the same speed however small its gradient is; a ranking needs the gradients' relative sizes.
     """
 
-    def __init__(self, size: int, rate: float, pooled: bool, betas=(0.9, 0.98), eps: float = 1e-8):
+    def __init__(
+        self,
+        size: int,
+        rate: float,
+        pooled: bool,
+        betas=(0.9, 0.98),
+        eps: float = 1e-8,
+        choosable: Optional[Tensor] = None,
+    ):
         super().__init__()
+        self._choosable = torch.ones(size, dtype=torch.bool) if choosable is None else choosable
         self.rate, self.pooled, self.betas, self.eps = rate, pooled, betas, eps
         for name in ("mean", "square"):
             self.register_buffer(name, torch.zeros(size, dtype=torch.float64))
@@ -35,7 +46,10 @@ class LogitAdam(nn.Module):
         self.steps += 1
         self.mean.lerp_(gradient, 1 - beta1)
         square = gradient.square()
-        self.square.lerp_(square.mean().expand_as(square) if self.pooled else square, 1 - beta2)
+        if self.pooled:
+            of_choosable = square[self._choosable]
+            square = (of_choosable.mean() if len(of_choosable) else of_choosable.sum()).expand_as(square)
+        self.square.lerp_(square, 1 - beta2)
         mean = self.mean / (1 - beta1**self.steps)
         square = self.square / (1 - beta2**self.steps)
         logits -= self.rate * mean / (square.sqrt() + self.eps)

@@ -81,8 +81,7 @@ class Method:
 
     def inclusion(self, logits: Tensor, update: int, limits: Limits) -> np.ndarray:
         """Probability [H] that each head is in the subset, float64; called while not settled."""
-        offsets = limits.offsets(logits, self.keep)
-        return inclusion(logits.numpy(), self.keep, self.noise_level(update), offsets.numpy())
+        return inclusion(logits.numpy(), self.keep, self.noise_level(update), limits)
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class StraightThrough(Method):
         return False
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        return straight_through_top_k(logits, self.keep, limits.offsets(logits, self.keep))
+        return straight_through_top_k(logits, self.keep, limits)
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,7 @@ class PublishedDsp(Method):
         )
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        noise = noise + limits.offsets(logits + noise, self.keep)
-        return gumbel_soft_top_k(logits, self.keep, self.temperature(update), noise)
+        return gumbel_soft_top_k(logits, self.keep, self.temperature(update), noise, limits, bounded=True)
 
 
 @dataclass(frozen=True)
@@ -198,8 +196,7 @@ class CommittedDsp(Method):
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
         count = self.open_heads(update)
         noise = noise * self.noise_level(update)
-        noise = noise + limits.offsets(logits + noise, count)
-        return straight_through_gumbel_top_k(logits, count, self.temperature(update), noise)
+        return straight_through_gumbel_top_k(logits, count, self.temperature(update), noise, limits)
 
 
 @dataclass(frozen=True)

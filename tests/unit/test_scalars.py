@@ -16,7 +16,7 @@ from dsp_fairseq.config import RECIPES
 from dsp_fairseq.gates.inclusion import entropy, inclusion
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.scalars import KEPT, SCALARS, scalars
-from dsp_fairseq.gates.subset import hard_top_k
+from dsp_fairseq.gates.subset import gumbel_noise, hard_top_k
 
 KIND_TAGS = set(KEPT.values())
 
@@ -58,41 +58,67 @@ def random_logits(heads, seed, spread=3.0):
 CASES = [(36, 12, 1.0), (72, 1, 0.3), (72, 71, 2.0), (40, 20, 1e-3), (5, 2, 10.0), (288, 144, 0.05)]
 
 
+LIMITED = [
+    (Limits((4, 4, 4), cap=2, floor=1), 4),
+    (Limits((4, 4, 4), cap=2, floor=1), 3),
+    (Limits((4, 4, 4), cap=2), 6),
+    (Limits((4, 4, 4), cap=3, fixed=(False, True, False)), 8),
+    (Limits((4, 4, 4), floor=2), 7),
+]
+
+
 class TestInclusion:
     @pytest.mark.parametrize("heads, k, noise", CASES)
     @pytest.mark.parametrize("seed", [1, 2])
     def test_equals_the_slow_one_and_sums_to_k(self, heads, k, noise, seed):
         logits = random_logits(heads, seed)
-        chances = inclusion(logits, k, noise, np.zeros(heads))
+        chances = inclusion(logits, k, noise, Limits((heads,)))
         assert chances == pytest.approx(slow_inclusion(logits.tolist(), k, noise), abs=1e-6)
         assert chances.sum() == pytest.approx(k, abs=1e-8)
         assert (np.diff(chances[np.argsort(logits)]) >= 0).all()
 
     def test_equal_logits_share_k_evenly(self):
-        assert inclusion(np.zeros(36), 12, 1.0, np.zeros(36)) == pytest.approx(np.full(36, 1 / 3))
+        assert inclusion(np.zeros(36), 12, 1.0, Limits((36,))) == pytest.approx(np.full(36, 1 / 3))
 
     @pytest.mark.parametrize("k", [0, 1, 7, 35, 36])
     def test_without_noise_it_is_the_mask(self, k):
         logits = random_logits(36, 3)
         expected = hard_top_k(torch.from_numpy(logits), k).double().numpy()
-        assert inclusion(logits, k, 1e-12, np.zeros(36)) == pytest.approx(expected)
+        assert inclusion(logits, k, 1e-12, Limits((36,))) == pytest.approx(expected)
 
     def test_is_near_the_exact_chances_of_drawing_without_replacement(self):
         logits = random_logits(6, 4, spread=1.5)
         subsets = exact_subsets(logits.tolist(), 3, 0.7)
         exact = [sum(chance for subset, chance in subsets.items() if head in subset) for head in range(6)]
         assert sum(exact) == pytest.approx(3)
-        assert inclusion(logits, 3, 0.7, np.zeros(6)) == pytest.approx(exact, abs=0.06)
+        assert inclusion(logits, 3, 0.7, Limits((6,))) == pytest.approx(exact, abs=0.06)
         of_subset = -sum(chance * math.log2(chance) for chance in subsets.values())
         assert of_subset < entropy(np.array(exact))
 
-    def test_limits_rule_heads_out_and_make_sure_of_others(self):
-        limits = Limits((4, 4, 4), cap=2, floor=1)
-        logits = torch.from_numpy(random_logits(12, 5))
-        chances = inclusion(logits.numpy(), 4, 1.0, limits.offsets(logits, 4).numpy())
-        pieces = chances.reshape(3, 4)
-        assert ((pieces == 0.0).sum(1) == 2).all() and ((pieces == 1.0).sum(1) == 1).all()
-        assert chances.sum() == pytest.approx(4)
+    @pytest.mark.parametrize("limits, k", LIMITED)
+    @pytest.mark.parametrize("seed", [5, 6])
+    def test_limits_hold_on_average(self, limits, k, seed):
+        logits = random_logits(12, seed)
+        for noise in (0.1, 1.0, 10.0):
+            chances = inclusion(logits, k, noise, limits)
+            assert ((0 <= chances) & (chances <= 1)).all() and chances.sum() == pytest.approx(k, abs=1e-6)
+            for piece, own, least, most in zip(np.split(chances, 3), np.split(logits, 3), *limits.bounds(k)):
+                assert least - 1e-6 <= piece.sum() <= most + 1e-6
+                assert (np.diff(piece[np.argsort(own)]) >= 0).all()
+        assert inclusion(logits, k, 1e-9, limits) == pytest.approx(limits.mask(torch.from_numpy(logits), k).double().numpy())
+
+    @pytest.mark.parametrize("limits, k", LIMITED)
+    def test_with_limits_it_is_near_the_frequencies_of_the_mask(self, limits, k):
+        logits = random_logits(12, 7, spread=1.0)
+        generator = torch.Generator().manual_seed(1)
+        masks = [limits.mask(torch.from_numpy(logits) + gumbel_noise(12, generator), k) for _ in range(1000)]
+        frequencies = torch.stack(masks).double().mean(0).numpy()
+        assert inclusion(logits, k, 1.0, limits) == pytest.approx(frequencies, abs=0.12)
+
+    def test_a_choice_within_a_block_is_undecided(self):
+        """A floor of 1 and one head in each block: all that is left to choose is which."""
+        chances = inclusion(np.zeros(12), 3, 1.0, Limits((4, 4, 4), floor=1))
+        assert chances == pytest.approx(np.full(12, 0.25)) and entropy(chances) > 9
 
 
 class TestEntropy:
