@@ -131,7 +131,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one():
 def test_a_restarted_search_forgets_the_old_one():
     gates = train(gates_of(search_updates=50), torch.randn(HEADS, dtype=torch.float64), 50)
     assert gates.adam.steps > 0
-    gates.plan(9)  # what the task derives from the planned updates: the user's word stands
+    gates.plan(update=0, left=200, share=0.3, length=200)  # the user's word stands
     gates.set_num_updates(0)
     assert gates.adam.steps == 0 and not gates.settled
     assert gates.method.search_updates == 50
@@ -162,13 +162,84 @@ def test_an_overflow_leaves_no_trace():
     assert torch.equal(before, gates.logits) and gates.adam.steps == 0 and gates.logits.grad is None
 
 
-def test_planned_search_is_kept_from_the_checkpoint():
-    begun = gates_of(search_updates=None)
-    begun.plan(40)
-    longer = gates_of(search_updates=None)
-    longer.load_state_dict(begun.state_dict())
-    longer.plan(80)
-    assert longer.method.search_updates == 40
+def planned(left, update=0, length=None, begun=None, **options):
+    """Gates that are told how many updates are left, those of a loaded training if one had begun."""
+    gates = gates_of(search_updates=None, **options)
+    if begun is not None:
+        gates.set_num_updates(update or 7)  # as fairseq does before it loads, whatever the update will be
+        gates.load_state_dict(begun.state_dict())
+    gates.plan(update, left, 0.3, length or update + left)
+    gates.set_num_updates(update)
+    return gates
+
+
+class TestPlan:
+    def test_a_restarted_training_keeps_its_plan_whatever_updates_were_skipped(self):
+        begun = planned(100)
+        assert begun.method.search_updates == 30
+        assert planned(85, update=10, length=100, begun=begun).method.search_updates == 30
+
+    @pytest.mark.parametrize("left, search", [(390, 120), (50, 18), (20, 16), (1, 11)])
+    def test_another_length_is_planned_for_anew_while_the_search_goes_on(self, left, search):
+        gates = planned(left, update=10, begun=planned(100))
+        assert gates.method.search_updates == search and float(gates.search) == search
+        again = planned(left - 1, update=11, length=10 + left, begun=gates)
+        assert again.method.search_updates == search
+
+    def test_a_search_that_is_over_stays_over(self):
+        gates = planned(1000, update=30, begun=planned(100))
+        assert gates.method.search_updates == 30 and gates.settled
+
+    def test_checkpoints_from_before_lengths_were_stored_keep_their_plan(self):
+        begun = planned(100)
+        begun.length.zero_()
+        assert planned(390, update=10, begun=begun).method.search_updates == 30
+
+    @pytest.mark.parametrize("method", ["none", "dsp"])
+    def test_a_training_from_a_checkpoint_is_planned_from_its_own_updates(self, method):
+        begun = gates_of(method, search_updates=None if method == "none" else 3)
+        gates = planned(200, begun=begun)
+        assert gates.method.search_updates == 60 and not gates.settled
+
+    @pytest.mark.parametrize("stored", [3, 60])
+    def test_another_search_of_the_user_than_that_of_the_checkpoint(self, stored):
+        begun = gates_of(search_updates=stored)
+        gates = gates_of(search_updates=30, search_warmup_updates=20)
+        gates.load_state_dict(begun.state_dict())
+        gates.plan(0, 40, 0.3, 40)
+        gates.set_num_updates(25)
+        assert gates.method.search_updates == 30 and float(gates.search) == 30 and not gates.settled
+        assert gates.sample() is not None
+
+    def test_a_choice_that_would_never_be_final_is_refused(self):
+        with pytest.raises(BadInput, match="^--search-updates 101: .* after 100 updates"):
+            gates_of(search_updates=101).plan(0, 100, 0.3, 100)
+        gates_of(search_updates=100).plan(0, 100, 0.3, 100)
+
+    def test_a_warm_up_longer_than_the_planned_search_is_refused(self):
+        with pytest.raises(BadInput, match="^--search-warmup-updates 30: must be below the 30"):
+            planned(100, search_warmup_updates=30)
+        assert planned(101, search_warmup_updates=29).method.warm_up == 29
+
+    def test_a_choice_of_a_method_without_a_search_has_no_end(self):
+        gates = gates_of("ste")
+        gates.plan(0, 100, 0.3, 100)
+        assert not gates.settled and float(gates.search) == 0
+
+
+ALL_KEPT = [("none", None), ("uniform", HEADS), ("dsp", HEADS), ("dsp-published", HEADS), ("ste", HEADS)]
+
+
+@pytest.mark.parametrize("method, keep", ALL_KEPT)
+def test_a_ranking_stays_where_nothing_is_chosen(method, keep):
+    """Fine-tuning after `prune`, or of all heads: what ranked the heads before ranks them after."""
+    gates = gates_of(method, keep)
+    state = gates.state_dict()
+    state["logits"] = torch.randn(HEADS, dtype=torch.float64)
+    gates.set_num_updates(7)
+    gates.load_state_dict(state)
+    train(gates, torch.randn(HEADS, dtype=torch.float64), 3)
+    assert torch.equal(gates.logits.detach(), state["logits"])
 
 
 def test_gradient_is_per_unit_of_loss_and_free_of_the_loss_scale():
@@ -291,24 +362,6 @@ def test_uniform_prior_makes_the_start_uniform():
     gates = gates_of("dsp", 6)
     uniform = gates_of("uniform", 6)
     assert torch.equal(gates.mask(), uniform.mask())
-
-
-def test_a_search_is_not_taken_from_a_model_that_had_none_nor_from_an_older_training():
-    """Fine-tuning: the weights are the checkpoint's, choice and schedule are the new training's."""
-    for begun in (gates_of("none", HEADS), gates_of("dsp", 5, search_updates=None)):
-        begun.plan(3)
-        tuned = gates_of("dsp", 5, search_updates=None)
-        tuned.set_num_updates(3)
-        tuned.load_state_dict(begun.state_dict())
-        tuned.plan(70)
-        tuned.set_num_updates(0)
-        assert tuned.method.search_updates == 70 and not tuned.settled
-
-
-def test_a_warm_up_longer_than_the_planned_search_is_refused():
-    gates = gates_of("dsp", 5, search_updates=None, search_warmup_updates=20)
-    with pytest.raises(BadInput, match="--search-warmup-updates 20"):
-        gates.plan(20)
 
 
 @pytest.mark.parametrize("method", RECIPES)

@@ -1,0 +1,69 @@
+"""`fairseq-train` inside the process of the test: the same commands, without the imports (5 s) and hydra (1 s) of each."""
+
+import contextlib
+import copy
+import functools
+import io
+import logging
+import sys
+from typing import List, NamedTuple
+from unittest import mock
+
+from fairseq import checkpoint_utils
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf, overwrite_args_by_name
+from fairseq_cli import train
+
+
+class Trained(NamedTuple):
+    status: int
+    errors: List[str]  # lines on stderr
+    log: List[str]
+
+
+def fairseq_train(*arguments) -> Trained:
+    """Run it; an exception that would end in a traceback is raised."""
+    for function in (checkpoint_utils.save_checkpoint, train.should_stop_early):  # they remember the best score
+        vars(function).pop("best", None)
+    log, errors, status = _Lines(), io.StringIO(), 0
+    root = logging.getLogger()
+    with contextlib.ExitStack() as changes:
+        changes.enter_context(mock.patch.object(root, "handlers", [log]))
+        changes.enter_context(mock.patch.object(sys, "argv", ["fairseq-train", *map(str, arguments)]))
+        changes.enter_context(mock.patch.object(train, "convert_namespace_to_omegaconf", _configuration))
+        changes.enter_context(contextlib.redirect_stderr(errors))
+        changes.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        level = root.level
+        root.setLevel(logging.INFO)
+        try:
+            train.cli_main()
+        except SystemExit as end:
+            status = end.code
+        finally:
+            root.setLevel(level)
+    return Trained(status, errors.getvalue().splitlines(), log.lines)
+
+
+class _Lines(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.lines: List[str] = []
+
+    def emit(self, record):
+        self.lines.append(f"{record.levelname} {record.getMessage()}")
+
+
+@functools.lru_cache(maxsize=None)
+def _first_configuration(architecture):
+    return []
+
+
+def _configuration(args):
+    """What hydra makes of a command line; of a later one of the same architecture, the first one's with its values."""
+    first = _first_configuration(args.arch)
+    if not first:
+        first.append(convert_namespace_to_omegaconf(args))
+    configuration = copy.deepcopy(first[0])
+    overwrite_args_by_name(configuration, vars(args))
+    vars(configuration.model).clear()
+    vars(configuration.model).update(vars(args), _name=args.arch)
+    return configuration

@@ -1,0 +1,110 @@
+"""Whatever the options of pruning say: they build gates that train and decode, or are refused in lines."""
+
+import math
+from argparse import Namespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsp_fairseq.budgets import choice_of, inventory_of, keep_range_of
+from dsp_fairseq.config import RECIPES, SEARCH_SHARE, PruningConfig
+from dsp_fairseq.gates.head_gates import HeadGates
+from dsp_fairseq.gates.scalars import scalars
+from dsp_fairseq.option_problems import model_problems
+
+SHAPE = dict(encoder_layers=2, encoder_attention_heads=3, decoder_layers=2, decoder_attention_heads=4)
+UPDATES = 20
+NUMBERS = [0.0, -1.0, 1e-320, 1e-8, 0.3, 2.0, 1e8, 1e308, -1e308, math.inf, math.nan, 1, "", "x", True]
+COUNTS = [0, 1, 6, 7, UPDATES, UPDATES + 1, -1, 10**20, 1.5, "", "7", True]
+HEADS = [0, 1, 2, 3, 4, -1, 10**20, 1.5, "", "1", True]
+ODD = {
+    "prunable": ["", ",", "encoder.self", "encoder.self,", "encoder.self,encoder.self", "decoder.cross,encoder.self", 3, ["encoder.self"]],
+    "frozen": ["", "none", "encoder", 1],
+    "heads_to_keep": ["", 0, 7, 22, 23, "7", " 7", "+7", "٣", "=", "encoder.self=1", 3.0, True, "9" * 30, [3],
+                      "encoder.self=1,decoder.self=2,decoder.cross=3", "encoder.self=1,decoder.self=1,decoder.cross="],
+    "heads_to_keep_range": ["", ":", "3:", ":3", "0:0", "3:2", "0:22", "2:9", "1:23", "1:" + "9" * 20, 384],
+    "min_heads_per_block": HEADS,
+    "max_heads_per_block": HEADS,
+    **{name: NUMBERS for name in ("l0_penalty", "initial_log_odds", "pruning_lr", "uniform_prior")},
+    **{name: NUMBERS for name in ("initial_temperature", "final_temperature")},
+    **{name: COUNTS for name in ("search_updates", "search_warmup_updates", "cooldown_updates")},
+}  # fmt: skip
+
+
+def works_or_is_refused(**options):
+    args = Namespace(**SHAPE, max_update=UPDATES, **options)
+    problems = model_problems(args)
+    assert all(line.startswith("--") and "\n" not in line for line in problems), problems
+    if not problems:
+        trains(args)
+    return problems
+
+
+def trains(args):
+    config, inventory = PruningConfig.from_args(args), inventory_of(args)
+    choice = choice_of(args, inventory)
+    gates = HeadGates(inventory, choice, config.methods(choice), config.rate, 1, keep_range_of(args, inventory))
+    for update in (0, 1, 5, 6, 19, UPDATES):
+        if update < UPDATES:
+            gates.plan(update, UPDATES - update, SEARCH_SHARE[config.pruning_mode], UPDATES)
+        gates.set_num_updates(update)
+        gates.begin_update()
+        drawn = gates.mask_of_update() if gates.settled else gates.of_update(torch.device("cpu"))
+        assert all(math.isfinite(value) for value in scalars(gates).values())
+        if drawn is not None and drawn.requires_grad:
+            assert drawn.isfinite().all()
+            price = gates.penalty()
+            (drawn * torch.linspace(-1, 1, len(drawn))).sum().add(0.0 if price is None else price).backward()
+            gates.add_sample_size(1)
+            gates.step()
+        assert gates.logits.isfinite().all()
+    if not choice.free_count:
+        assert gates.mask().sum() == sum(share.keep for share in choice.shares)
+
+
+def base(method, mode):
+    needed = dict(l0_penalty=0.1) if method == "l0" else {} if method == "none" else dict(heads_to_keep=7)
+    return dict(pruning_method=method, pruning_mode=mode, **needed)
+
+
+@pytest.mark.parametrize("mode", SEARCH_SHARE)
+@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("option", ODD)
+def test_one_odd_value(option, method, mode):
+    for value in ODD[option]:
+        works_or_is_refused(**{**base(method, mode), option: value})
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_several_values(data):
+    options = base(data.draw(st.sampled_from(list(RECIPES))), data.draw(st.sampled_from(list(SEARCH_SHARE))))
+    for name in data.draw(st.lists(st.sampled_from(list(ODD)), min_size=2, max_size=4, unique=True)):
+        options[name] = data.draw(st.sampled_from(ODD[name]))
+    works_or_is_refused(**options)
+
+
+@pytest.mark.parametrize("option", ["pruning_method", "pruning_mode", *ODD])
+def test_an_empty_value_is_refused_by_name(option):
+    options = {**base("dsp", "joint"), option: ""}
+    assert f"--{option.replace('_', '-')} ''" in works_or_is_refused(**options)[0]
+
+
+@pytest.mark.parametrize("option, value", [("pruning_method", 0), ("pruning_method", ["dsp"]), ("pruning_mode", "Joint")])
+def test_what_is_no_method_or_mode(option, value):
+    [line] = works_or_is_refused(**{**base("dsp", "joint"), option: value})
+    assert str(value) in line
+
+
+def test_both_a_number_of_heads_and_a_range_are_looked_at():
+    [line] = works_or_is_refused(pruning_method="ste", heads_to_keep=5, heads_to_keep_range="2:99")
+    assert line.startswith("--heads-to-keep-range 2:99")
+
+
+def test_a_warm_up_may_take_most_of_a_pipelined_training():
+    options = dict(pruning_method="dsp", heads_to_keep=5, search_warmup_updates=UPDATES - 1)
+    assert works_or_is_refused(pruning_mode="pipelined", **options) == []
+    [line] = works_or_is_refused(**options)
+    assert "must be below --search-updates (6)" in line
