@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from .atomic import check_target, writing
-from .checkpoint import kept_heads_of, load_gated, model_options, save
+from .checkpoint import kept_heads_of, load, load_gated, model_options, save
 from .collisions import collisions
-from .errors import BadInput, flag, refuse
+from .errors import BadInput, Failed, flag, refuse
 from .parameters import once_per_tensor
 from .preflight import SAME_PRUNING
 from .same_structure import STRUCTURE
@@ -36,7 +36,8 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
     nor torch >= 2.6 runs. The mask is that of the mean logits, exactly K heads, as always.
 
     Raises BadInput: fewer than two checkpoints, one that cannot be read or differs from the first in
-    its pruning, its heads or in a shape, ``out`` exists or is one of them.
+    its pruning, its heads or in a shape, ``out`` exists or is one of them. Raises Failed when what was written, read
+    again, is not the mean.
     """
     if len(checkpoints) < 2:
         raise BadInput(f"{len(checkpoints)} checkpoint given: a mean needs two or more")
@@ -57,12 +58,20 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
     kept = kept_heads_of(state)
     with writing(out, force) as beside:
         save(state, beside, out)
+        _check(load(beside)["model"], mean, out)
     agreed = torch.stack([*masks, kept.mask]).all(dim=0)
     return Averaged(len(checkpoints), int(kept.mask.sum()), kept.inventory.original_heads, int(agreed.sum()))
 
 
 def _as(mean: Tensor, like: Tensor) -> Tensor:
     return mean.to(like.dtype) if like.is_floating_point() else like.clone()
+
+
+def _check(written: Dict[str, Tensor], mean: Dict[str, Tensor], out: str) -> None:
+    exactly = {"rtol": 0.0, "atol": 0.0, "equal_nan": True}  # fairseq has tensors whose number was never set
+    wrong = [name for name in mean if name not in written or not torch.allclose(written[name], mean[name], **exactly)]
+    if wrong:
+        raise Failed(f"{out}: {wrong[0]} was not written as it is, so nothing is left of it; please report this")
 
 
 def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[str, Any]) -> List[str]:

@@ -136,6 +136,8 @@ def _cfg_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
         name, value, depth = todo.pop()
         if depth > _DEEPEST:
             yield f"{name[:80]}...: tables in tables, more than {_DEEPEST} of them"
+        elif depth == 1 and not isinstance(value, (Mapping, Namespace, str, type(None))):
+            yield f"{shown(name)} is {shown(value)}, no table of options"
         elif isinstance(value, Mapping):
             wrong = [key for key in value if not isinstance(key, str)]
             if wrong and name.count(".") <= 1:
@@ -145,8 +147,6 @@ def _cfg_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
             todo += [(name, part, depth + 1) for part in value]
         elif isinstance(value, str) and "${" in value:
             yield f"{shown(name)} is {shown(value)}, which refers to something else"
-        elif depth == 1 and not isinstance(value, (Namespace, str, type(None))):
-            yield f"{shown(name)} is {shown(value)}, no table of options"
     task = _items(cfg.get("task"))
     for name in ("data", "source_lang", "target_lang"):
         if not isinstance(task.get(name), (str, type(None))):

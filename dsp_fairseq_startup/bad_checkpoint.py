@@ -13,7 +13,7 @@ class BadCheckpoint(WrongUse):
     """A checkpoint file that cannot or must not be read: which file, what is wrong with it, what to do; a line a problem."""
 
 
-class CannotRead(BadCheckpoint):
+class CannotRead(OSError):
     """The file may be sound: this machine cannot read it."""
 
     exit_code = 1

@@ -49,13 +49,15 @@ def _missing_part(state):
 
 def _told(path, error):
     """The error for the user: what is wrong with the file, or what else kept it from being read."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return CannotRead(f"checkpoint {path}: {error.strerror.lower()}")
-    if isinstance(error, BadCheckpoint):
-        return type(error)(f"checkpoint {path}: {error}")
-    if isinstance(error, MemoryError) or re.search(r"allocate memory|not enough memory|out of memory", str(error)):
+    if isinstance(error, OSError) and (error.strerror or isinstance(error, CannotRead)):
+        return CannotRead(f"checkpoint {path}: {error.strerror or error}")
+    size = os.path.getsize(path)
+    asked = re.search(r"allocate (\d+) bytes", str(error))
+    if asked and int(asked[1]) > size and not integrity.is_zip(path):  # of an archive, the sizes have been looked at
+        error = integrity.Damaged(f"a tensor in it claims {int(asked[1]):,} bytes, the whole file has {size:,}")
+    elif isinstance(error, MemoryError) or re.search(r"allocate memory|not enough memory|out of memory", str(error)):
         return CannotRead(
-            f"checkpoint {path}: not enough memory to read it ({os.path.getsize(path):,} bytes); end other programs, or "
+            f"checkpoint {path}: not enough memory to read it ({size:,} bytes); end other programs, or "
             "use a machine with more"
         )
     return BadCheckpoint(f"checkpoint {path}: {_what_is_wrong(error)}")

@@ -20,7 +20,7 @@ class Damaged(ValueError):
 
 def check_file(path):
     """Raise `Damaged` when a file is not whole; whether its tensors can be mapped from it."""
-    if not _is_zip(path):  # torch wrote no archives before 1.6, and no checksums
+    if not is_zip(path):  # torch wrote no archives before 1.6, and no checksums
         return False
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
@@ -38,7 +38,7 @@ def check_file(path):
     return all(member.compress_type == zipfile.ZIP_STORED for member in members.values())
 
 
-def _is_zip(path):
+def is_zip(path):
     with open(path, "rb") as file:
         return file.read(len(ZIP)) == ZIP
 
@@ -80,7 +80,7 @@ def check_tensors(state, path):
         storage = tensor.untyped_storage()
         sizes[storage.data_ptr()] = storage.nbytes()
     claimed, size = sum(sizes.values()), os.path.getsize(path)
-    if claimed > size and not _is_zip(path):
+    if claimed > size and not is_zip(path):
         raise Damaged(f"its tensors claim {claimed:,} bytes, the whole file has {size:,}")
 
 

@@ -10,7 +10,7 @@ from tiny_models import HEADS
 from dsp_fairseq import checkpoint
 from dsp_fairseq.average import average
 from dsp_fairseq.checkpoint import build_model, kept_heads, load
-from dsp_fairseq.errors import BadInput
+from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.prune import prune
 
 
@@ -133,3 +133,16 @@ def test_one_checkpoint_and_an_existing_file_are_refused(tmp_path):
         average(paths, out)
     average([*paths, paths[0]], out, force=True)
     assert not torch.equal(before, load(out)["model"]["gates.logits"])
+
+
+def test_what_is_not_written_as_it_is_fails_and_leaves_nothing(tmp_path, monkeypatch):
+    paths = written(tmp_path, 2)
+
+    def save(state, beside, out):
+        weights = {**state["model"], "encoder.layers.0.fc1.bias": state["model"]["encoder.layers.0.fc1.bias"] + 1e-3}
+        checkpoint.save({**state, "model": weights}, beside, out)
+
+    monkeypatch.setattr("dsp_fairseq.average.save", save)
+    with pytest.raises(Failed, match="mean.pt: encoder.layers.0.fc1.bias"):
+        average(paths, str(tmp_path / "mean.pt"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.pt", "1.pt"]
