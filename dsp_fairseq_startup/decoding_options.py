@@ -31,8 +31,8 @@ NUMBERS = (
     ("generation", "prefix_size", lambda n: n >= 0, "0 or more words"),
     ("generation", "no_repeat_ngram_size", lambda n: n >= 0, "1 or more words, or 0 for no such limit"),
     ("generation", "lm_weight", math.isfinite, "a number"),
-    ("dataset", "batch_size", lambda n: n is None or n >= 1, "1 or more sentences"),
-    ("dataset", "max_tokens", lambda n: n is None or n >= 1, "1 or more"),
+    ("dataset", "batch_size", lambda n: n in (None, -1) or n >= 1, "1 or more sentences"),
+    ("dataset", "max_tokens", lambda n: n in (None, -1) or n >= 1, "1 or more"),
     ("dataset", "required_batch_size_multiple", lambda n: n >= 1, "1 or more"),
     ("dataset", "num_workers", lambda n: n >= 0, "0 or more"),
     ("dataset", "data_buffer_size", lambda n: n >= 0, "0 or more"),
@@ -120,7 +120,7 @@ def text_problems(cfg):
             continue
         for option in options:
             value = None if _is_missing(options, option) else options[option]
-            if value is None and (_is_missing(options, option) or option in ("source_lang", "target_lang")):
+            if _is_missing(options, option):
                 yield f"--{kind} {name} needs {flag(option)}"
             elif value is not None and option in FILES and "://" not in value and not os.path.isfile(value):
                 yield f"{flag(option)} {value}: no such file"

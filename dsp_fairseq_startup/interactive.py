@@ -76,6 +76,8 @@ class Session:
     def telling_what_is_too_long(self, make_batches):
         @functools.wraps(make_batches)
         def wrapper(lines, cfg, task, max_positions, encode_fn):
+            if cfg.generation.constraints:
+                tell_unknown_constraints(lines, task.target_dictionary, encode_fn)
             done = set()
             for batch in make_batches(lines, cfg, task, max_positions, encode_fn):
                 done.update(batch.ids.tolist())
@@ -95,6 +97,17 @@ class Session:
         print(
             f"fairseq-interactive: line {number} has {length} words or pieces, the end of the sentence included; model and"
             f" task take {longest} (--max-source-positions): not translated",
+            file=sys.stderr,
+        )
+
+
+def tell_unknown_constraints(lines, dictionary, encode_fn):
+    constraints = [encode_fn(constraint).split() for line in lines for constraint in line.split("\t")[1:]]
+    unknown = sorted({word for words in constraints for word in words if dictionary.index(word) == dictionary.unk()})
+    if unknown:
+        print(
+            f"fairseq-interactive: warning: --constraints: {', '.join(unknown)}: not in the target dictionary,"
+            f" {dictionary.unk_string()} is demanded in its place",
             file=sys.stderr,
         )
 

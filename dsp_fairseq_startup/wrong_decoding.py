@@ -2,13 +2,13 @@
 
 import re
 
-from .wrong_use import frames, last_frame, raised_in
+from .wrong_use import MAKES_IT, frames, last_frame, raised_in
 
 ONLY_REFINED = {"steps": "--print-step", "history": "--retain-iter-history"}
 
 
 def explain(error):
-    for explanation in (_sizes, _search, _scores, _missing_package, _nothing):
+    for explanation in (_sizes, _search, _scores, _pieces, _missing_package, _missing_side, _nothing):
         message = explanation(error)
         if message is not None:
             return message
@@ -28,11 +28,13 @@ def _sizes(error):
     found = re.match(r"sentence at index (\d+) of size (\d+) exceeds max_tokens limit of (\d+)!", text)
     if found:
         return "sentence {} (from 0 on) has {} words or pieces, more than --max-tokens {}".format(*found.groups())
+    if text.startswith("Sentences lengths should not exceed max_tokens="):
+        return f"--max-tokens {text.rpartition('=')[2]}: the longest sentence has more words or pieces"
     return None
 
 
 def _listed(numbers):
-    return ", ".join(re.findall(r"\d+", numbers)) or numbers
+    return ", ".join(re.findall(r"\b\d+", numbers)) or numbers  # numpy writes np.int32(5)
 
 
 def _search(error):
@@ -61,8 +63,42 @@ def _scores(error):
     return None
 
 
+def _pieces(error):
+    """Of `--tokenizer` and `--bpe`, before anything is loaded or when their files are."""
+    text = str(error)
+    found = re.search(r"Error merging override (tokenizer|bpe)\.(\w+)=null", text)
+    if found:
+        kind, option = found.groups()
+        return f"--{option.replace('_', '-')} is missing: this --{kind} needs it"
+    found = re.match(r"Could not load (tokenizer|bpe)/(\w+)", text)
+    if found:
+        return "--{} {}: fairseq 0.12.2 registers it without its options, it cannot be chosen here".format(*found.groups())
+    found = re.search(r"could not parse ModelProto from (.+)", text)
+    if found:
+        return f"--sentencepiece-model {found.group(1)}: no model of sentencepiece"
+    return None
+
+
 def _missing_package(error):
+    if isinstance(error, ModuleNotFoundError) and last_frame(error).f_globals["__name__"].startswith("fairseq."):
+        return f"the Python package {error.name} is needed for this and is not installed"
     return str(error) if isinstance(error, ImportError) and str(error).startswith("Please install ") else None
+
+
+def _missing_side(error):
+    """Data of one language only are enough to translate, not to train, to validate or to score."""
+    if not isinstance(error, (TypeError, AttributeError)):
+        return None
+    for frame in frames(error):
+        sample, task = frame.f_locals.get("sample"), frame.f_locals.get("task") or frame.f_locals.get("self")
+        task = getattr(task, "task", task)
+        if isinstance(sample, dict) and sample.get("target", "") is None and hasattr(task, "datasets"):
+            subsets = [name for name, data in task.datasets.items() if getattr(data, "tgt", "") is None]
+            return (
+                f"{task.cfg.data} has no {task.cfg.target_lang} side of {', '.join(subsets)}, which this needs; {MAKES_IT}"
+                " with both"
+            )
+    return None
 
 
 def _nothing(error):
