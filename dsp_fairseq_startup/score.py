@@ -58,7 +58,7 @@ def lines_of(path):
 
 def what_is_wrong(error):
     if isinstance(error, OSError):
-        return error.strerror.lower()
+        return (error.strerror or str(error)).lower()
     line = error.object.count(b"\n", 0, error.start) + 1
     return f"line {line} is not UTF-8 (byte {error.object[error.start]:#04x}); `iconv -t utf-8` converts it"
 
