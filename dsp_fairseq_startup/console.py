@@ -11,6 +11,8 @@ import sys
 
 from . import wrong_use
 
+INTERRUPTED = 130  # as shells have it for Ctrl-C
+
 
 def mend(command_module):
     command = "fairseq-" + command_module.__name__.rpartition(".")[2].replace("_", "-")
@@ -25,6 +27,11 @@ def with_one_line_errors(function, command=None):
     def wrapper(*args, **kwargs):
         try:
             return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            if os.environ.get("DSP_DEBUG"):
+                raise
+            print(f"{command or os.path.basename(sys.argv[0])}: interrupted", file=sys.stderr)
+            sys.exit(INTERRUPTED)
         except Exception as error:
             if os.environ.get("DSP_DEBUG"):
                 raise

@@ -6,6 +6,14 @@ import importlib
 from . import dataclass_defaults, plain_values, quiet, typing_io
 
 
+# not for processes that `multiprocessing` spawns: they run the main module under another name
+RUN_AS_A_SCRIPT = """
+if __name__ == "__main__":
+    from {0} import cli_main
+    cli_main()
+"""
+
+
 class MendingLoader:
     """Executes a module as its own loader does, then mends it; all else (source, resources) is that loader's."""
 
@@ -21,6 +29,12 @@ class MendingLoader:
 
     def create_module(self, spec):
         return self._loader.create_module(spec)
+
+    def get_code(self, name):
+        """`python -m NAME` runs the code of a module without importing it: let a command import itself, and be mended."""
+        if "console" in self._mends:
+            return compile(RUN_AS_A_SCRIPT.format(name), self._loader.get_filename(name), "exec")
+        return self._loader.get_code(name)
 
     def exec_module(self, module):
         if module.__name__.partition(".")[0] in ("fairseq", "fairseq_cli"):

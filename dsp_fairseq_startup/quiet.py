@@ -25,6 +25,8 @@ HARMLESS_WARNINGS = (
 HARMLESS_LOG_LINES = (
     # a plea of the text-to-speech task, made at every `import fairseq`
     ("fairseq.tasks.text_to_speech", "Please install tensorboardX"),
+    # all options in one line, before the error that says which of them is wrong
+    ("fairseq.dataclass.utils", "Error when composing. Overrides: "),
 )
 
 

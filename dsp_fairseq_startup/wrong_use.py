@@ -9,7 +9,9 @@ WHERE = "(DSP_DEBUG=1 shows where it was needed)"
 
 def explain(error):
     """One line for the user, or None if this is no known error of use."""
-    for explanation in (_data, _checkpoint, _user_dir, _command_line, _file):
+    from . import vocabulary, wrong_decoding  # they use the functions below
+
+    for explanation in (_data, _checkpoint, _user_dir, _command_line, _file, vocabulary.explain, wrong_decoding.explain):
         message = explanation(error)
         if message is not None:
             return message
@@ -17,9 +19,9 @@ def explain(error):
 
 
 def _data(error):
-    if _raised_in(error, "infer_language_pair") and isinstance(error, FileNotFoundError):
+    if raised_in(error, "infer_language_pair") and isinstance(error, FileNotFoundError):
         return f"data folder {error.filename} does not exist; {MAKES_IT}"
-    if _raised_in(error, "infer_language_pair") and isinstance(error, NotADirectoryError):
+    if raised_in(error, "infer_language_pair") and isinstance(error, NotADirectoryError):
         return f"data folder {error.filename} is not a folder; {MAKES_IT}"
     if str(error).startswith("Could not infer language pair"):
         folder = _variable(error, "paths", ["the data folder"])[0]
@@ -29,7 +31,7 @@ def _data(error):
         )
     if isinstance(error, FileNotFoundError):
         folder, name = os.path.split(str(error.filename or ""))
-        if name.startswith("dict.") and _raised_in(error, "load_dictionary"):
+        if name.startswith("dict.") and raised_in(error, "load_dictionary"):
             missing = f"dictionary {error.filename}" if os.path.isdir(folder) else f"data folder {folder}"
             return f"{missing} does not exist; {MAKES_IT}"
         if str(error).startswith("Dataset not found: "):
@@ -42,7 +44,7 @@ def _checkpoint(error):
     start = "Model file not found: "
     if isinstance(error, OSError) and str(error).startswith(start):
         return f"checkpoint {str(error)[len(start):]} does not exist; {_path_option()}"
-    if isinstance(error, IsADirectoryError) and _raised_in(error, "load_checkpoint_to_cpu"):
+    if isinstance(error, IsADirectoryError) and raised_in(error, "load_checkpoint_to_cpu"):
         return f"checkpoint {error.filename} is a folder; {_path_option()}"
     if isinstance(error, ValueError) and str(error).startswith("--finetune-from-model"):
         return str(error).partition("\n")[0]
@@ -54,16 +56,16 @@ def _path_option():
 
 
 def _user_dir(error):
-    if isinstance(error, FileNotFoundError) and _raised_in(error, "import_user_module"):
+    if isinstance(error, FileNotFoundError) and raised_in(error, "import_user_module"):
         return f"--user-dir {error} does not exist; `dsp-fairseq user-dir` prints the folder of dsp_fairseq"
     return None
 
 
 def _command_line(error):
     """fairseq's commands check their options with `assert condition, message`, a missing `--arch` with nothing."""
-    if isinstance(error, RuntimeError) and not error.args and _last_frame(error).f_code.co_name == "parse_args_and_arch":
+    if isinstance(error, RuntimeError) and not error.args and last_frame(error).f_code.co_name == "parse_args_and_arch":
         return "--arch is missing; `fairseq-train --help` lists the architectures, those of --user-dir included"
-    if isinstance(error, AssertionError) and _last_frame(error).f_globals["__name__"].startswith("fairseq_cli."):
+    if isinstance(error, AssertionError) and last_frame(error).f_globals["__name__"].startswith("fairseq_cli."):
         return str(error).partition("\n")[0] or None
     return None
 
@@ -75,21 +77,21 @@ def _file(error):
     return None
 
 
-def _frames(error):
+def frames(error):
     traceback = error.__traceback__
     while traceback is not None:
         yield traceback.tb_frame
         traceback = traceback.tb_next
 
 
-def _last_frame(error):
-    return list(_frames(error))[-1]
+def last_frame(error):
+    return list(frames(error))[-1]
 
 
-def _raised_in(error, function):
-    return any(frame.f_code.co_name == function for frame in _frames(error))
+def raised_in(error, function):
+    return any(frame.f_code.co_name == function for frame in frames(error))
 
 
 def _variable(error, name, otherwise):
     """fairseq's messages do not say what was given; the frame that raised still knows."""
-    return _last_frame(error).f_locals.get(name, otherwise)
+    return last_frame(error).f_locals.get(name, otherwise)

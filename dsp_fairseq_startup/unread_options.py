@@ -1,0 +1,84 @@
+"""Options that `fairseq-generate` and `fairseq-interactive` take and never look at: told in one line, on stderr
+
+Where: the parsers of both, which have many options of training, and each some of the other. When: always.
+"""
+
+import functools
+import sys
+
+# group -> options that decoding reads; None stands for the whole group
+READ = {
+    "common": {
+        *("no_progress_bar", "log_interval", "log_format", "seed", "cpu", "fp16", "memory_efficient_fp16", "user_dir"),
+        *("use_plasma_view", "plasma_path"),
+    },
+    "dataset": {
+        *("num_workers", "skip_invalid_size_inputs_valid_test", "max_tokens", "batch_size", "required_batch_size_multiple"),
+        *("required_seq_len_multiple", "dataset_impl", "data_buffer_size", "train_subset", "gen_subset", "num_shards", "shard_id"),
+        *("grouped_shuffling", "update_epoch_batch_itr", "update_ordered_indices_seed"),
+    },
+    "distributed_training": {
+        *("distributed_world_size", "distributed_rank", "distributed_num_procs", "distributed_no_spawn", "device_id"),
+        *("distributed_init_method", "distributed_port", "distributed_backend", "nprocs_per_node"),
+    },
+    "checkpoint": {"checkpoint_suffix", "checkpoint_shard_count"},
+    "generation": None,
+}  # fmt: skip
+# of a group that is read, what these do not read
+UNREAD = {
+    "generate": {
+        "generation": {
+            *("no_early_stop", "iter_decode_eos_penalty", "iter_decode_max_iter", "iter_decode_force_max_iter"),
+            *("iter_decode_with_beam", "iter_decode_with_external_reranker", "decoding_format", "eos_token"),
+        },
+    },
+    "interactive": {
+        "generation": {
+            *("no_early_stop", "iter_decode_eos_penalty", "iter_decode_max_iter", "iter_decode_force_max_iter"),
+            *("iter_decode_with_beam", "iter_decode_with_external_reranker", "decoding_format", "eos_token"),
+            *("prefix_size", "sacrebleu", "lm_path", "lm_weight", "print_step", "retain_iter_history"),
+        },
+        "dataset": {
+            *("gen_subset", "num_shards", "shard_id", "num_workers", "data_buffer_size", "required_batch_size_multiple"),
+            *("dataset_impl", "train_subset", "required_seq_len_multiple"),
+        },
+        "common": {"no_progress_bar", "log_interval", "log_format"},
+        "common_eval": {"quiet", "results_path"},
+        "task": {"truncate_source", "left_pad_source", "left_pad_target", "load_alignments", "num_batch_buckets"},
+    },
+}  # fmt: skip
+TASKS = ("translation", "translation_pruning")  # other tasks may well read what these do not
+
+
+def mend(command_module):
+    command = command_module.__name__.rpartition(".")[2]
+    command_module.main = telling_the_unread(command_module.main, command)
+
+
+def telling_the_unread(main, command):
+    @functools.wraps(main)
+    def wrapper(cfg, *args, **kwargs):
+        unread = list(unread_options(cfg, command)) if cfg.task._name in TASKS else []
+        if unread:
+            print(f"fairseq-{command}: warning: it does not read {', '.join(unread)}", file=sys.stderr)
+        return main(cfg, *args, **kwargs)
+
+    return wrapper
+
+
+def unread_options(cfg, command):
+    from fairseq.dataclass.configs import FairseqConfig
+    from fairseq.tasks.translation import TranslationConfig
+
+    for group in {**READ, **UNREAD[command]}:
+        defaults = TranslationConfig() if group == "task" else getattr(FairseqConfig(), group)
+        read, unread = READ.get(group), UNREAD[command].get(group, set())
+        for name in cfg[group]:
+            if name in unread or (read is not None and name not in read):
+                if hasattr(defaults, name) and is_chosen(cfg[group][name], getattr(defaults, name)):
+                    yield f"--{name.replace('_', '-')}"
+
+
+def is_chosen(value, default):
+    refers_to_another = isinstance(default, str) and default.startswith("${")
+    return not refers_to_another and value != default and value not in (None, False)
