@@ -10,7 +10,7 @@ import os
 from .bad_checkpoint import WrongUse
 
 AGAIN = "copy both again, or make them anew with fairseq-preprocess"
-CODES = "int8, uint8, int16, int32, int64, uint16, uint32"
+VERSION = 1
 LAYOUTS = {b"MMIDIDX\0": "mmap", b"TNTIDX\0\0": "lazy"}  # what the index begins with -> kind of data
 FITTING = {"mmap": ("mmap",), "lazy": ("lazy", "cached")}  # kind -> values of --dataset-impl
 
@@ -54,7 +54,7 @@ def refuse_damage(path, impl, indexed_dataset):
         raise WrongUse(f"{index} {what}; {AGAIN}")
     if impl not in FITTING[kind]:
         raise WrongUse(f"--dataset-impl {impl}: {index} was made with {' or '.join(FITTING[kind])}; leave the option out")
-    expected = {"mmap": _expected_by_mmap, "lazy": _expected_by_lazy}[kind](index, indexed_dataset)
+    expected = {"mmap": _expected_by_mmap, "lazy": _expected_by_lazy}[kind](index, indexed_dataset._code_to_dtype)
     if expected is None:
         raise WrongUse(f"{index} is damaged, its size or its offsets are wrong; {AGAIN}")
     if expected == 0:
@@ -66,14 +66,14 @@ def refuse_damage(path, impl, indexed_dataset):
         )
 
 
-def _expected_by_mmap(index, indexed_dataset):
-    """Bytes of the data file: type and number of the sentences, their lengths, their offsets. None: damaged."""
+def _expected_by_mmap(index, types):
+    """Bytes of the data file. The index: magic, version, type, number of sentences; their lengths; where they begin."""
     import numpy
 
     header = _read(index, "uint8", 26)
-    if header is None or int(header[17]) not in indexed_dataset._code_to_dtype:
+    if header is None or header[8] or header[9:17].view("<u8")[0] != VERSION or int(header[17]) not in types:
         return None
-    width = numpy.dtype(indexed_dataset._code_to_dtype[int(header[17])]).itemsize
+    width = numpy.dtype(types[int(header[17])]).itemsize
     count = int(header[18:].view("<u8")[0])
     if os.path.getsize(index) != 26 + 12 * count:
         return None
@@ -85,21 +85,24 @@ def _expected_by_mmap(index, indexed_dataset):
     return int(ends[-1]) if count else 0
 
 
-def _expected_by_lazy(index, indexed_dataset):
-    """The same for type, width, two numbers, where the dimensions and the sentences begin, the lengths."""
+def _expected_by_lazy(index, types):
+    """The same. Magic, version, type, width, numbers of sentences and dimensions; where both begin; the lengths."""
     import numpy
 
     header = _read(index, "<u8", 6)
     if header is None:
         return None
-    code, width, count, lengths = map(int, header[2:])
-    if code not in indexed_dataset._code_to_dtype or os.path.getsize(index) != 48 + 8 * (2 * (count + 1) + lengths):
+    version, code, width, count, lengths = map(int, header[1:])
+    if version != VERSION or code not in types or numpy.dtype(types[code]).itemsize != width:
         return None
-    starts = _read(index, "<i8", count + 1, 48 + 8 * (count + 1))
+    if os.path.getsize(index) != 48 + 8 * (2 * (count + 1) + lengths):
+        return None
+    dimensions, starts = (_read(index, "<i8", count + 1, 48 + part * 8 * (count + 1)) for part in (0, 1))
     sizes = _read(index, "<i8", lengths, 48 + 16 * (count + 1))
-    if lengths == count and not numpy.array_equal(numpy.diff(starts), sizes):
-        return None
-    return int(starts[-1]) * width
+    if lengths == count:  # sentences, no tensors of more dimensions
+        if not numpy.array_equal(numpy.diff(starts), sizes) or not numpy.array_equal(dimensions, numpy.arange(count + 1)):
+            return None
+    return None if starts[0] or (numpy.diff(starts) < 0).any() else int(starts[-1]) * width
 
 
 def _read(name, dtype, count, offset=0):

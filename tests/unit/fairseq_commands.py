@@ -4,8 +4,6 @@ import importlib
 import random
 import sys
 
-import torch
-
 LANGUAGES = ("--source-lang", "de", "--target-lang", "en")
 TINY = (
     *("--arch", "transformer", "--encoder-layers", "1", "--decoder-layers", "1", "--optimizer", "adam", "--lr", "0.001"),
@@ -38,7 +36,3 @@ def write_texts(folder, **sizes):
         sentences = [letter.choices("abcdef", k=letter.randint(2, 6)) for _ in range(size)]
         (folder / f"{split}.de").write_text("".join(" ".join(words) + "\n" for words in sentences))
         (folder / f"{split}.en").write_text("".join(" ".join(reversed(words)) + "\n" for words in sentences))
-
-
-def weights_in(checkpoint):
-    return torch.load(checkpoint, weights_only=False)["model"]

@@ -6,9 +6,9 @@ import types
 
 import pytest
 import torch
-from fairseq_commands import LANGUAGES, TINY, run, weights_in, write_texts
+from fairseq_commands import LANGUAGES, TINY, run, write_texts
 
-from dsp_fairseq_startup import best_metric, undefined_loss
+from dsp_fairseq_startup import best_metric, safe_load, undefined_loss
 from dsp_fairseq_startup.bad_checkpoint import WrongUse
 
 EMPTY = '{"min_len": 0, "max_len_b": 0}'  # the only hypothesis is the end of the sentence
@@ -70,7 +70,7 @@ class TestEmptyHypotheses:
         options = ("--eval-bleu", "--eval-bleu-args", EMPTY, "--best-checkpoint-metric", "bleu")
         status, errors, save = train(*options, "--maximize-best-checkpoint-metric")
         assert (status, errors) == (0, [])
-        assert torch.load(save / "checkpoint_best.pt", weights_only=False)["extra_state"]["val_loss"] == 0
+        assert safe_load.load(save / "checkpoint_best.pt")["extra_state"]["val_loss"] == 0
 
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
     def test_count_as_in_the_whole_corpus(self, order):
@@ -102,7 +102,7 @@ class TestEmptyHypotheses:
 
 
 class TestBestMetric:
-    @pytest.mark.parametrize("metric", ["bleu", "losss", "accuracy"])
+    @pytest.mark.parametrize("metric", ["bleu", "losss"])
     def test_that_nothing_logs_is_refused_before_training(self, train, metric):
         options = ("--best-checkpoint-metric", metric, "--maximize-best-checkpoint-metric")
         is_refused(train(*options), f"--best-checkpoint-metric {metric}", "loss, num_updates, ppl", "--eval-bleu")
@@ -144,7 +144,7 @@ class TestBestMetric:
             save = tmp_path / metric
             options = (*TINY, "--max-update", 3, "--save-dir", save, "--best-checkpoint-metric", metric)
             assert run("train", letters, *options, monkeypatch=monkeypatch, capsys=capsys) == (0, [])
-            weights.append(weights_in(save / "checkpoint_last.pt"))
+            weights.append(safe_load.load(save / "checkpoint_last.pt")["model"])
         learned = [name for name in weights[0] if not name.endswith("_float_tensor")]  # an empty one, never filled
         assert all(torch.equal(weights[0][name], weights[1][name]) for name in learned)
 
@@ -168,23 +168,21 @@ class TestBestMetric:
 
 
 class TestDivergence:
-    @pytest.mark.parametrize("precision", [(), ("--memory-efficient-bf16",), ("--amp",), ("--optimizer", "sgd")])
-    def test_is_one_line(self, train, precision):
-        status, (error,), save = train(*DIVERGING, *precision)
+    @pytest.mark.parametrize("precision", [(), ("--amp",)])
+    def test_is_one_line(self, train, precision, caplog):
+        with caplog.at_level(logging.INFO, "fairseq.nan_detector"):
+            status, (error,), save = train(*DIVERGING, *precision)
         assert status == 1 and "training diverged after 1 updates" in error and "--lr" in error
         assert (save / "crash.pt").exists() and not (save / "checkpoint_last.pt").exists()
+        seen = [record.getMessage() for record in caplog.records if record.name == "fairseq.nan_detector"]
+        assert [line.partition(" ")[0] for line in seen] == ["NaN", "Detected", "norms:"]
+        assert "output of encoder" in seen[0]
 
     def test_in_half_precision_on_a_cpu(self, train):
         """Updates are skipped, at lower and lower scales of the loss, to the lowest."""
         options = (*DIVERGING, "--memory-efficient-fp16", "--fp16-scale-window", "99", "--min-loss-scale", "30")
         status, (error,), save = train(*options)
         assert status == 1 and "Minimum loss scale reached (30.0)" in error
-
-    def test_where_it_began_is_logged(self, train, caplog):
-        train(*DIVERGING)
-        messages = [record.getMessage() for record in caplog.records if record.name == "fairseq.nan_detector"]
-        assert any(message.startswith("NaN detected in output of encoder") for message in messages)
-        assert any(message.startswith("norms: ") for message in messages)
 
     def test_disagreeing_processes_are_no_matter_of_the_learning_rate(self):
         from dsp_fairseq_startup.divergence import _words
@@ -238,11 +236,6 @@ class TestOptions:
     def test_a_warm_up_that_starts_below_the_lowest_learning_rate(self, train):
         warm_up = ("--lr-scheduler", "inverse_sqrt", "--warmup-updates", 4, "--stop-min-lr", "1e-9")
         is_refused(train(*warm_up), "--stop-min-lr 1e-09", "learning rate 0", "--warmup-init-lr")
-        assert train(*warm_up, "--warmup-init-lr", "1e-7")[:2] == (0, [])
 
     def test_no_sentence_is_short_enough(self, train):
         is_refused(train("--max-tokens", "2"), "dataset is empty")
-
-    def test_an_optimizer_without_its_package(self, train):
-        is_refused(train("--optimizer", "lamb"), "Please install apex")
-
