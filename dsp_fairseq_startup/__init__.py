@@ -14,16 +14,23 @@ MENDED_PACKAGES = frozenset(("fairseq", "fairseq_cli", "hydra"))
 
 # module -> files of this package whose `mend(module)` run, in this order, as soon as that module has been imported
 MENDS_BY_MODULE = {
-    "fairseq.checkpoint_utils": "checkpoints vocabulary",
-    "fairseq.data.data_utils": "numpy_names",
+    "fairseq.checkpoint_utils": "checkpoints vocabulary undefined_loss",
+    "fairseq.data.data_utils": "numpy_names known_words",
+    "fairseq.data.dictionary": "dictionaries",
+    "fairseq.data.indexed_dataset": "cached_data damaged_data",
     "fairseq.data.language_pair_dataset": "numpy_names",
     "fairseq.data.token_block_dataset": "numpy_names",
     "fairseq.distributed.utils": "distributed",
+    "fairseq.file_chunker_utils": "line_ends",
     "fairseq.file_io": "whole_copies",
     "fairseq.file_utils": "archives",
     "fairseq.models.fairseq_model": "replace_unk",
     "fairseq.modules.dynamic_crf_layer": "numpy_names",
     "fairseq.modules.transformer_layer": "encoder_fast_path",
+    "fairseq.nan_detector": "divergence",
+    "fairseq.optim.amp_optimizer": "divergence",
+    "fairseq.tasks.translation": "empty_hypotheses",
+    "fairseq.trainer": "divergence",
     "_pytest.assertion.rewrite": "pytest_rewriting",
     "hydra._internal.utils": "hydra_errors",
     "hydra.core.plugins": "hydra_plugins",
@@ -36,9 +43,9 @@ MENDS_BY_MODULE = {
     "fairseq_cli.generate": "model_overrides unread_options decoding_options console",
     "fairseq_cli.hydra_train": "console",
     "fairseq_cli.interactive": "model_overrides interactive unread_options decoding_options console",
-    "fairseq_cli.preprocess": "console",
+    "fairseq_cli.preprocess": "line_ends preprocessing console",
     "fairseq_cli.score": "score console",
-    "fairseq_cli.train": "console",
+    "fairseq_cli.train": "best_metric before_training console",
     "fairseq_cli.validate": "model_overrides console",
 }
 

@@ -43,9 +43,10 @@ def with_one_line_errors(function, command=None):
 
 
 def exit_if_told(error):
-    """A spawned process that ended with an error of use has already said so: end alike, say no more."""
-    if type(error).__name__ == "ProcessExitedException" and getattr(error, "exit_code", None) == wrong_use.EXIT_CODE:
-        sys.exit(wrong_use.EXIT_CODE)
+    """A spawned process that exited, and did not crash, has already said why: end alike, say no more."""
+    status = getattr(error, "exit_code", None)
+    if type(error).__name__ == "ProcessExitedException" and status in (1, wrong_use.EXIT_CODE):
+        sys.exit(status)
 
 
 def exit_if_meant_for_the_user(error, command):

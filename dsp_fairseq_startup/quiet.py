@@ -27,11 +27,18 @@ HARMLESS_LOG_LINES = (
     ("fairseq.tasks.text_to_speech", "Please install tensorboardX"),
     # all options in one line, before the error that says which of them is wrong
     ("fairseq.dataclass.utils", "Error when composing. Overrides: "),
+    # every number of every gradient of a training that diverged; their norms are shown
+    ("fairseq.nan_detector", "gradients: "),
 )
 
 
-# the same, of what need be said once only: fairseq says it anew in every epoch and validation
-ONCE_IS_ENOUGH = (("fairseq.logging.progress_bar", "tensorboard not found"),)
+# what fairseq says anew in every epoch and validation, of a package that is missing: start of its words -> ours, said once
+MISSING_PACKAGES = {
+    "tensorboard not found": "--tensorboard-logdir: tensorboard is not installed (pip install tensorboard)",
+    "wandb not found": "--wandb-project: wandb is not installed (pip install wandb)",
+    "Aim not found": "--aim-repo: aim is not installed (pip install aim)",
+    "azureml.core not found": "--azureml-logging: azureml.core is not installed (pip install azureml-core)",
+}
 
 
 def silence_known_messages():
@@ -39,17 +46,18 @@ def silence_known_messages():
         warnings.filterwarnings("ignore", message=message, module=module, category=category)
     for logger, start in HARMLESS_LOG_LINES:
         logging.getLogger(logger).addFilter(lambda record, start=start: not record.getMessage().startswith(start))
-    for logger, start in ONCE_IS_ENOUGH:
-        logging.getLogger(logger).addFilter(_Once(start))
+    for start, words in MISSING_PACKAGES.items():
+        logging.getLogger("fairseq.logging.progress_bar").addFilter(_Once(start, f"{words}, so nothing is logged there"))
 
 
 class _Once(logging.Filter):
-    def __init__(self, start):
+    def __init__(self, start, words):
         super().__init__()
-        self.start, self.said = start, False
+        self.start, self.words, self.said = start, words, False
 
     def filter(self, record):
         if not record.getMessage().startswith(self.start):
             return True
+        record.msg, record.args = self.words, ()
         before, self.said = self.said, True
         return not before

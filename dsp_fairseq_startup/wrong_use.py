@@ -6,12 +6,24 @@ EXIT_CODE = 2
 MAKES_IT = "`fairseq-preprocess --destdir FOLDER` makes a data folder"
 WHERE = "(DSP_DEBUG=1 shows where it was needed)"
 
+# how messages of fairseq begin that say well what to do
+CLEAR_ENOUGH = (
+    "AdaptiveLoss is not compatible",
+    "Cannot use a fixed learning rate schedule",
+    "Size of sample #",
+    "The dataset is empty",
+    "Trying to use an uninitialized 'dummy' batch",
+    "Valid paths ",
+    "world size is ",
+)
+
 
 def explain(error):
     """One line for the user, or None if this is no known error of use."""
     from . import vocabulary, wrong_decoding  # they use the functions below
 
-    for explanation in (_data, _checkpoint, _user_dir, _command_line, _file, vocabulary.explain, wrong_decoding.explain):
+    ours = (_data, _checkpoint, _user_dir, _command_line, _file, vocabulary.explain, wrong_decoding.explain)
+    for explanation in (*ours, _clear_enough):
         message = explanation(error)
         if message is not None:
             return message
@@ -29,6 +41,10 @@ def _data(error):
             f"{folder} holds no data of a language pair (such as train.de-en.de.idx); {MAKES_IT};"
             " or name the languages with --source-lang and --target-lang"
         )
+    if str(error) == "Source and target must contain the same number of examples":
+        folder = _variable(error, "data_path", "the data folder", "load_langpair_dataset")
+        split = _variable(error, "split", "data", "load_langpair_dataset")
+        return f"source and target of {split} in {folder} have different numbers of sentences; make them anew"
     if isinstance(error, FileNotFoundError):
         folder, name = os.path.split(str(error.filename or ""))
         if name.startswith("dict.") and raised_in(error, "load_dictionary"):
@@ -77,6 +93,12 @@ def _file(error):
     return None
 
 
+def _clear_enough(error):
+    """Also where an optional package is missing, which fairseq asks for by its name."""
+    words = " ".join(str(error).split())
+    return words if words.startswith(CLEAR_ENOUGH) or (isinstance(error, ImportError) and "install" in words) else None
+
+
 def frames(error):
     traceback = error.__traceback__
     while traceback is not None:
@@ -92,6 +114,7 @@ def raised_in(error, function):
     return any(frame.f_code.co_name == function for frame in frames(error))
 
 
-def _variable(error, name, otherwise):
-    """fairseq's messages do not say what was given; the frame that raised still knows."""
-    return last_frame(error).f_locals.get(name, otherwise)
+def _variable(error, name, otherwise, function=None):
+    """fairseq's messages do not say what was given; the frame that raised, or that of `function`, still knows."""
+    found = [frame for frame in frames(error) if function in (None, frame.f_code.co_name)]
+    return found[-1].f_locals.get(name, otherwise) if found else otherwise

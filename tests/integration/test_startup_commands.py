@@ -22,7 +22,7 @@ MODEL = [
     *("--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16", "--decoder-attention-heads", "2"),
 ]
 TRAINING = ["--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--log-interval", "1"]
-BLEU = ["--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 5}', "--best-checkpoint-metric", "bleu"]
+BLEU = ["--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 5}', "--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric"]
 
 
 def run(command, *arguments, folder, stdin="", **environment):

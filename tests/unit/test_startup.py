@@ -334,11 +334,12 @@ class TestConsole:
     def test_a_child_that_said_so_is_not_repeated(self, capsys):
         from torch.multiprocessing import ProcessExitedException
 
-        child = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=2)
-        assert self.exits(raising(child), capsys) == (2, [])
-        crashed = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=1)
+        for status in (1, 2):
+            child = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=status)
+            assert self.exits(raising(child), capsys) == (status, [])
+        killed = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=-9)
         with pytest.raises(ProcessExitedException):
-            raising(crashed)()
+            raising(killed)()
 
     def test_a_command_that_succeeds_returns_its_value(self):
         assert console.with_one_line_errors(lambda: 7, "fairseq-train")() == 7
@@ -346,8 +347,8 @@ class TestConsole:
     def test_every_command_is_wrapped(self):
         import importlib
 
-        for module, mend in dsp_fairseq_startup.MENDS_BY_MODULE.items():
-            if mend == "console":
+        for module, mends in dsp_fairseq_startup.MENDS_BY_MODULE.items():
+            if "console" in mends.split():
                 assert hasattr(importlib.import_module(module).cli_main, "__wrapped__"), module
 
 
@@ -358,6 +359,14 @@ class TestWrongUse:
 
     def test_a_missing_file_is_named(self):
         assert "train.de: no such file" in explanation(FileNotFoundError(2, "No such file or directory", "train.de"))
+
+    def test_a_missing_package_is_named(self):
+        assert explanation(ImportError("\n\nPlease install apex\n\n  pip ")) == "Please install apex pip"
+        assert explanation(ImportError("cannot import name 'x' from 'y'")) is None
+
+    def test_what_fairseq_says_well_is_kept_on_one_line(self):
+        message = "The dataset is empty. This could\nindicate"
+        assert explanation(Exception(message)) == "The dataset is empty. This could indicate"
 
     def test_a_missing_checkpoint_is_named(self):
         message = explanation(IOError("Model file not found: x.pt"))
@@ -422,13 +431,17 @@ class TestQuiet:
     def test_log_lines_that_need_be_said_once_only(self):
         """In a process of its own, where nobody has said them yet."""
         code = (
-            "from fairseq.logging import progress_bar\n"
-            "for _ in range(3): progress_bar.logger.warning('tensorboard not found, please install with: pip')\n"
-            "for _ in range(2): progress_bar.logger.warning('other')"
+            "from fairseq.logging import progress_bar as bars\n"
+            "bars.SummaryWriter = bars.wandb = bars.get_aim_run = bars.Run = None\n"
+            "for _ in range(3):\n"
+            "    bars.progress_bar([], 'simple', tensorboard_logdir='x', wandb_project='x', aim_repo='x', azureml_logging=True)\n"
+            "    bars.logger.warning('other')"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         said = [line.rpartition(" | ")[2] for line in done.stderr.splitlines()]
-        assert said == ["tensorboard not found, please install with: pip", "other", "other"]
+        assert said[4:] == ["other", "other", "other"]
+        for option in ("--tensorboard-logdir", "--wandb-project", "--aim-repo", "--azureml-logging"):
+            assert [line.partition(":")[0] for line in said].count(option) == 1
 
 
 class TestSmallMends:

@@ -1,0 +1,38 @@
+"""fairseq's commands in this process: how they end, what they print, on a corpus of a few letters."""
+
+import importlib
+import random
+import sys
+
+LANGUAGES = ("--source-lang", "de", "--target-lang", "en")
+TINY = (
+    *("--arch", "transformer", "--encoder-layers", "1", "--decoder-layers", "1", "--optimizer", "adam", "--lr", "0.001"),
+    *("--encoder-embed-dim", "8", "--encoder-ffn-embed-dim", "8", "--encoder-attention-heads", "2"),
+    *("--decoder-embed-dim", "8", "--decoder-ffn-embed-dim", "8", "--decoder-attention-heads", "2"),
+    *("--max-tokens", "100", "--cpu", "--num-workers", "0", "--log-format", "simple", "--no-epoch-checkpoints"),
+)
+
+
+def run(command, *arguments, monkeypatch, capsys):
+    """Exit status, lines of stderr with an error, of a command that runs here."""
+    from fairseq import checkpoint_utils
+
+    checkpoint_utils.save_checkpoint.__dict__.pop("best", None)
+    module = importlib.import_module(f"fairseq_cli.{command}")
+    monkeypatch.setattr(sys, "argv", [f"fairseq-{command}", *map(str, arguments)])
+    monkeypatch.delenv("DSP_DEBUG", raising=False)
+    status = 0
+    try:
+        module.cli_main()
+    except SystemExit as exit:
+        status = exit.code
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"fairseq-{command}: error: ")]
+    return status, errors
+
+
+def write_texts(folder, **sizes):
+    letter = random.Random(1)
+    for split, size in sizes.items():
+        sentences = [letter.choices("abcdef", k=letter.randint(2, 6)) for _ in range(size)]
+        (folder / f"{split}.de").write_text("".join(" ".join(words) + "\n" for words in sentences))
+        (folder / f"{split}.en").write_text("".join(" ".join(reversed(words)) + "\n" for words in sentences))
