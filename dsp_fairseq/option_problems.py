@@ -6,7 +6,7 @@ from typing import List
 
 from .budgets import choice_of, inventory_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
-from .errors import BadInput, flag
+from .errors import MOST, BadInput, flag
 
 
 def model_problems(args: Namespace) -> List[str]:
@@ -116,8 +116,9 @@ def _number_problems(args: Namespace) -> List[str]:
         ("l0_penalty", 0),
     ):
         value = getattr(args, option, None)
-        if value is not None and not least <= value < math.inf:
-            problems.append(f"{flag(option)} {value}: must be {least} or more, and finite")
+        finite = value is None or value <= MOST or isinstance(value, float) and value < math.inf
+        if value is not None and not (least <= value and finite):
+            problems.append(f"{flag(option)} {value}: must be {least} or more, and finite (a count: at most {MOST})")
     if problems:
         return problems
     options = PruningConfig.from_args(args)

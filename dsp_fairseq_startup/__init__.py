@@ -9,23 +9,27 @@ them may import ``dsp_fairseq``: ``--user-dir`` refuses a module of that name th
 """
 
 import sys
+from _thread import get_ident
 
 MENDED_PACKAGES = frozenset(("fairseq", "fairseq_cli", "hydra"))
 
-# module -> file of this package whose `mend(module)` runs as soon as that module has been imported
+# module -> file of this package, or files, whose `mend(module)` runs as soon as that module has been imported
 MENDS_BY_MODULE = {
-    "fairseq.checkpoint_utils": "checkpoints",
+    "fairseq.checkpoint_utils": ("checkpoints", "saving", "one_training"),
+    "fairseq.criterions": "user_dir",
     "fairseq.data.data_utils": "numpy_names",
     "fairseq.data.language_pair_dataset": "numpy_names",
     "fairseq.data.token_block_dataset": "numpy_names",
     "fairseq.distributed.utils": "distributed",
     "fairseq.file_io": "whole_copies",
+    "fairseq.models": "user_dir",
     "fairseq.modules.dynamic_crf_layer": "numpy_names",
     "fairseq.modules.transformer_layer": "encoder_fast_path",
     "_pytest.assertion.rewrite": "pytest_rewriting",
     "hydra._internal.utils": "hydra_errors",
     "hydra.core.plugins": "hydra_plugins",
-    "fairseq.options": "options",
+    "fairseq.options": ("options", "user_dir"),
+    "fairseq.tasks": "user_dir",
     "fairseq_cli.eval_lm": "console",
     "fairseq_cli.generate": "console",
     "fairseq_cli.hydra_train": "console",
@@ -40,14 +44,24 @@ MENDS_BY_MODULE = {
 class MendingFinder:
     """Finds modules as the other finders do; ours get mended while they load."""
 
+    def __init__(self):
+        self._asked = set()  # (thread, module): another finder may ask all the others just as this one does
+
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in MENDED_PACKAGES and name not in MENDS_BY_MODULE:
             return None
-        spec = self._find_with_the_others(name, path, target)
+        asked = get_ident(), name
+        if asked in self._asked:
+            return None
+        self._asked.add(asked)
+        try:
+            spec = self._find_with_the_others(name, path, target)
+        finally:
+            self._asked.remove(asked)
         if spec is not None and spec.loader is not None:
             from .loading import MendingLoader
 
-            spec.loader = MendingLoader(spec.loader, MENDS_BY_MODULE.get(name))
+            spec.loader = MendingLoader(spec.loader, mends_of(name))
         return spec
 
     def _find_with_the_others(self, name, path, target):
@@ -61,6 +75,11 @@ class MendingFinder:
         return None
 
 
+def mends_of(name):
+    mends = MENDS_BY_MODULE.get(name, ())
+    return (mends,) if isinstance(mends, str) else mends
+
+
 def __getattr__(name):
     # `from dsp_fairseq_startup import BadCheckpoint`, without importing that file at every start
     if name == "BadCheckpoint":
@@ -70,4 +89,6 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-sys.meta_path.insert(0, MendingFinder())
+# a second copy of this package, of another checkout, would mend what is mended
+if not any(type(finder).__name__ == "MendingFinder" for finder in sys.meta_path):
+    sys.meta_path.insert(0, MendingFinder())
