@@ -18,7 +18,8 @@ except ImportError:  # setuptools < 64 has no `pip install -e` of its own, only 
 
 ROOT = Path(__file__).resolve().parent
 PTH_NAME = "dsp_fairseq_startup.pth"
-PTH_LINE = "import dsp_fairseq_startup\n"
+# Python prints a traceback at every start for a line that fails: a checkout that was moved must not make it talk
+PTH_LINE = 'import sys; exec("try:\\n import dsp_fairseq_startup\\nexcept ModuleNotFoundError:\\n pass")\n'
 
 
 class BuildPyWithPth(build_py):

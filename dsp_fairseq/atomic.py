@@ -1,11 +1,16 @@
 """Files that appear whole or not at all."""
 
+import fcntl
 import os
+import re
+import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Iterator
 
-from .errors import BadInput
+from dsp_fairseq_startup.not_written import not_written
+
+from .errors import BadInput, Failed
 
 
 @contextmanager
@@ -13,33 +18,113 @@ def writing(path: str, force: bool = False) -> Iterator[str]:
     """A path beside ``path`` to write to; on success it takes its place, on any failure it is removed.
 
     Raises BadInput, before anything is written, when ``path`` exists and ``force`` is not set, is a
-    folder, or when its folder does not exist.
+    folder, or when its folder does not exist; and at the end when another process was first there. Raises Failed
+    when the system does not let it be written.
     """
     check_target(path, force)
     folder, name = os.path.split(os.path.abspath(path))
-    handle, beside = tempfile.mkstemp(prefix=f".{name}.", suffix=os.path.splitext(name)[1], dir=folder)
-    os.close(handle)
-    try:
-        yield beside
-        sync(beside)
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, path)
-        sync(folder)
-    except BaseException:
-        if os.path.exists(beside):
-            os.remove(beside)
-        raise
+    suffix = os.path.splitext(name)[1]
+    with telling_of(path):
+        remove_abandoned(os.path.abspath(path), suffix)
+        handle, beside = _new_file(folder, f".{name}.", suffix)
+        try:
+            yield beside
+            sync(beside)
+            os.chmod(beside, 0o666 & ~_umask())
+            _take_place(beside, path, force)
+            sync(folder)
+        except BaseException:
+            if os.path.exists(beside):
+                os.remove(beside)
+            raise
+        finally:
+            os.close(handle)
 
 
 def check_target(path: str, force: bool = False) -> None:
     """Raise BadInput when a file could not, or must not, be written there."""
+    if "\0" in path:
+        raise BadInput(f"{path!r}: holds a NUL byte, which no file name may; name a file")
     if os.path.isdir(path):
         raise BadInput(f"{path}: is a folder; name a file")
-    if os.path.exists(path) and not force:
-        raise BadInput(f"{path}: exists; choose another name, or overwrite it with --force")
+    if os.path.lexists(path) and not force:
+        raise _exists(path)
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise BadInput(f"{path}: folder {folder} does not exist; make it first")
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"{path}: nothing may be written in {folder}; choose another folder")
+
+
+def _exists(path: str) -> BadInput:
+    return BadInput(f"{path}: exists; choose another name, or overwrite it with --force")
+
+
+def _take_place(beside: str, path: str, force: bool) -> None:
+    """One rename; without ``force`` one that fails when ``path`` has come to be meanwhile."""
+    if force:
+        return os.replace(beside, path)
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError:  # a file system without links: nearly as good
+        check_target(path)
+        return os.replace(beside, path)
+    os.remove(beside)
+
+
+@contextmanager
+def telling_of(path: str) -> Iterator[None]:
+    """An error of the system tells of ``path``, which the user knows, and not of what is beside it."""
+    try:
+        yield
+    except Failed:
+        raise
+    except (OSError, RuntimeError) as error:  # torch wraps what the system says
+        named = getattr(error, "filename", None)
+        beside = os.path.join(os.path.dirname(os.path.abspath(path)), f".{os.path.basename(path)}.")
+        told = not_written(path, error) if named is None or str(named).startswith(beside) else None
+        if told is None:
+            raise
+        raise Failed(str(told)) from error
+
+
+def _new_file(folder: str, prefix: str, suffix: str) -> "tuple[int, str]":
+    while True:
+        handle, beside = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
+        claim(handle)
+        if os.path.exists(beside):  # another process may have taken it for abandoned before it was claimed
+            return handle, beside
+        os.close(handle)
+
+
+def claim(handle: int) -> bool:
+    """Whether this open file or folder is now ours, until it is closed or the process ends in any way."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another's, or a file system without locks
+        return False
+    return True
+
+
+def remove_abandoned(path: str, suffix: str = "") -> None:
+    """What killed commands have left beside ``path``: nobody has claimed it."""
+    folder, name = os.path.split(path)
+    left = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}{re.escape(suffix)}")
+    for entry in os.scandir(folder):
+        if left.fullmatch(entry.name) and not entry.is_symlink():
+            with suppress(OSError):  # another user's, or gone
+                _remove_unclaimed(entry.path, entry.is_dir())
+
+
+def _remove_unclaimed(path: str, is_folder: bool) -> None:
+    handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        if claim(handle):
+            shutil.rmtree(path) if is_folder else os.remove(path)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

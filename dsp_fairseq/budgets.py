@@ -9,6 +9,8 @@ from .gates.choice import Choice, Share
 from .gates.limits import Limits
 from .inventory import KINDS, Block, Inventory
 
+_NUMBER = r"-?\d{1,18}"  # of so many digits that Python turns it into a number whatever it limits
+
 
 def inventory_of(args: Namespace) -> Inventory:
     """The blocks of the model that these options build.
@@ -79,11 +81,11 @@ def keep_range_of(args: Namespace, inventory: Inventory) -> Optional[Tuple[int, 
     said = getattr(args, "heads_to_keep_range", None)
     if said is None:
         return None
-    parts = re.fullmatch(r"(\d+):(\d+)", said)
+    parts = re.fullmatch(r"(\d{1,9}):(\d{1,9})", said)
     low, high = map(int, parts.groups()) if parts else (1, 0)
     if not low <= high <= inventory.heads:
         raise BadInput(
-            f"--heads-to-keep-range {said}: must be LO:HI with LO not above HI and HI at most {inventory.heads}, the "
+            f"--heads-to-keep-range {said[:100]}: must be LO:HI with LO not above HI and HI at most {inventory.heads}, the "
             "heads of this model"
         )
     limits = _limits(args, inventory.blocks)
@@ -99,7 +101,7 @@ def parse_heads_to_keep(value: Any, heads: Dict[str, int]) -> Union[int, Dict[st
     if value is None:
         return sum(heads.values())
     text, everything = str(value), sum(heads.values())
-    if re.fullmatch(r"-?\d+", text):
+    if re.fullmatch(_NUMBER, text):
         refuse(
             [f"--heads-to-keep {text}: must be 0 to {everything}, the heads of this model"]
             if not 0 <= int(text) <= everything
@@ -107,10 +109,10 @@ def parse_heads_to_keep(value: Any, heads: Dict[str, int]) -> Union[int, Dict[st
         )
         return int(text)
     pairs = [part.partition("=")[::2] for part in text.split(",")]
-    if sorted(kind for kind, _ in pairs) != sorted(heads) or not all(re.fullmatch(r"-?\d+", n) for _, n in pairs):
+    if sorted(kind for kind, _ in pairs) != sorted(heads) or not all(re.fullmatch(_NUMBER, n) for _, n in pairs):
         example = ",".join(f"{kind}={count}" for kind, count in heads.items())
         raise BadInput(
-            f"--heads-to-keep {text}: must be a number, 0 to {everything}, or one for each kind of block, such as "
+            f"--heads-to-keep {text[:100]}: must be a number, 0 to {everything}, or one for each kind of block, such as "
             f"{example} (all heads of this model)"
         )
     budget = {kind: int(number) for kind, number in pairs}

@@ -10,9 +10,10 @@ from fairseq.data import Dictionary
 from torch import Tensor
 
 from . import checkpoint_schema
+from .atomic import telling_of
 from .budgets import choice_of, inventory_of
 from .checkpoint_schema import model_options
-from .errors import BadInput, Failed
+from .errors import BadInput
 from .inventory import Inventory
 
 CHECKS.append(checkpoint_schema.check)  # fairseq's own commands load through load_checkpoint as well
@@ -31,11 +32,8 @@ def load(path: str) -> Dict[str, Any]:
 
 def save(state: Dict[str, Any], beside: str, out: str) -> None:
     """Write a checkpoint to ``beside``, which will be renamed to ``out``; raises Failed."""
-    try:
-        torch.save(state, beside)
-    except RuntimeError as error:  # torch's writer says no more than that
-        problem = f"{out}: could not be written, probably because the disk is full; nothing is left of it"
-        raise Failed(problem) from error
+    with telling_of(out), open(beside, "wb") as file:  # of an open file torch tells why it cannot be written
+        torch.save(state, file)
 
 
 class KeptHeads(NamedTuple):

@@ -2,6 +2,9 @@
 
 from typing import Iterable, List
 
+MOST = 2**31 - 1  # of any count that an option takes
+MOST_SEED = 2**32 - 1  # numpy takes no larger one
+
 
 class BadInput(ValueError):
     """Wrong use: one line per problem, each naming the option, the value seen and the remedy.

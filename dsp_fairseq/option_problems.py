@@ -1,12 +1,11 @@
 """What is wrong with the options of a gated model and of its pruning, one line each."""
 
-import math
 from argparse import Namespace
 from typing import List
 
 from .budgets import choice_of, inventory_of, keep_range_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
-from .errors import BadInput, flag
+from .errors import MOST, BadInput, flag
 from .option_types import type_problems
 from .shape_problems import shape_problems
 
@@ -17,9 +16,9 @@ _RANGES = {
     "initial_log_odds": (-1e6, 1e6),
     "uniform_prior": (0, 1e6),
     "l0_penalty": (0, 1e6),
-    "search_updates": (1, math.inf),
-    "search_warmup_updates": (0, math.inf),
-    "cooldown_updates": (0, math.inf),
+    "search_updates": (1, MOST),
+    "search_warmup_updates": (0, MOST),
+    "cooldown_updates": (0, MOST),
 }
 
 
@@ -116,7 +115,7 @@ def _number_problems(args: Namespace) -> List[str]:
     for option, (least, most) in _RANGES.items():
         value = getattr(args, option, None)
         if value is not None and not least <= value <= most:
-            allowed = f"{least} or more" if most == math.inf else f"{least:g} to {most:g}"
+            allowed = f"{least} to {MOST}" if most == MOST else f"{least:g} to {most:g}"
             problems.append(f"{flag(option)} {value}: must be {allowed}")
     if problems:
         return problems

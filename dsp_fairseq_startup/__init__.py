@@ -9,12 +9,14 @@ them may import ``dsp_fairseq``: ``--user-dir`` refuses a module of that name th
 """
 
 import sys
+from _thread import get_ident
 
 MENDED_PACKAGES = frozenset(("fairseq", "fairseq_cli", "hydra"))
 
 # module -> files of this package whose `mend(module)` run, in this order, as soon as that module has been imported
 MENDS_BY_MODULE = {
-    "fairseq.checkpoint_utils": "checkpoints vocabulary undefined_loss",
+    "fairseq.checkpoint_utils": "checkpoints vocabulary undefined_loss saving one_training",
+    "fairseq.criterions": "user_dir",
     "fairseq.data.data_utils": "numpy_names known_words",
     "fairseq.data.dictionary": "dictionaries",
     "fairseq.data.indexed_dataset": "cached_data damaged_data",
@@ -24,6 +26,7 @@ MENDS_BY_MODULE = {
     "fairseq.file_chunker_utils": "line_ends",
     "fairseq.file_io": "whole_copies",
     "fairseq.file_utils": "archives",
+    "fairseq.models": "user_dir",
     "fairseq.models.fairseq_model": "replace_unk",
     "fairseq.modules.dynamic_crf_layer": "numpy_names",
     "fairseq.modules.transformer_layer": "encoder_fast_path",
@@ -34,9 +37,10 @@ MENDS_BY_MODULE = {
     "_pytest.assertion.rewrite": "pytest_rewriting",
     "hydra._internal.utils": "hydra_errors",
     "hydra.core.plugins": "hydra_plugins",
-    "fairseq.options": "options",
-    "fairseq.sequence_generator": "alignment",
+    "fairseq.options": "options user_dir",
     "fairseq.scoring.bleu": "empty_bleu",
+    "fairseq.sequence_generator": "alignment",
+    "fairseq.tasks": "user_dir",
     "fairseq.tasks.fairseq_task": "replace_unk",
     "fairseq.utils": "replace_unk",
     "fairseq_cli.eval_lm": "model_overrides console",
@@ -53,14 +57,24 @@ MENDS_BY_MODULE = {
 class MendingFinder:
     """Finds modules as the other finders do; ours get mended while they load."""
 
+    def __init__(self):
+        self._asked = set()  # (thread, module): another finder may ask all the others just as this one does
+
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in MENDED_PACKAGES and name not in MENDS_BY_MODULE:
             return None
-        spec = self._find_with_the_others(name, path, target)
+        asked = get_ident(), name
+        if asked in self._asked:
+            return None
+        self._asked.add(asked)
+        try:
+            spec = self._find_with_the_others(name, path, target)
+        finally:
+            self._asked.remove(asked)
         if spec is not None and spec.loader is not None:
             from .loading import MendingLoader
 
-            spec.loader = MendingLoader(spec.loader, MENDS_BY_MODULE.get(name, "").split())
+            spec.loader = MendingLoader(spec.loader, mends_of(name))
         return spec
 
     def _find_with_the_others(self, name, path, target):
@@ -74,6 +88,10 @@ class MendingFinder:
         return None
 
 
+def mends_of(name):
+    return MENDS_BY_MODULE.get(name, "").split()
+
+
 def __getattr__(name):
     # `from dsp_fairseq_startup import BadCheckpoint`, without importing that file at every start
     if name == "BadCheckpoint":
@@ -83,4 +101,6 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-sys.meta_path.insert(0, MendingFinder())
+# a second copy of this package, of another checkout, would mend what is mended
+if not any(type(finder).__name__ == "MendingFinder" for finder in sys.meta_path):
+    sys.meta_path.insert(0, MendingFinder())

@@ -1,15 +1,17 @@
-"""Errors of use in fairseq's commands: one line on stderr and exit status 2 instead of a traceback.
+"""Errors of use in fairseq's commands: one line on stderr and exit status 2 (a full disk: 1) instead of a traceback.
 
 Two kinds: exceptions whose class has an `exit_code` (ours: the message is meant for the user), and what
-fairseq raises for input that is not there (`wrong_use` finds the words). Everything else keeps its
+fairseq raises for input that is not there (`wrong_use` finds the words) or a full disk. Everything else keeps its
 traceback. `DSP_DEBUG=1` in the environment brings back every traceback.
 """
 
+import contextlib
 import functools
 import os
 import sys
 
-from . import wrong_use
+from . import not_written, wrong_use
+from .not_written import NotWritten
 
 INTERRUPTED = 130  # as shells have it for Ctrl-C
 
@@ -26,12 +28,17 @@ def with_one_line_errors(function, command=None):
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         try:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            sys.stdout.flush()  # here a full disk can still be told
+            return result
         except KeyboardInterrupt:
             if os.environ.get("DSP_DEBUG"):
                 raise
             print(f"{command or os.path.basename(sys.argv[0])}: interrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)
+        except BrokenPipeError:  # the reader has seen enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
+            sys.exit(0)
         except Exception as error:
             if os.environ.get("DSP_DEBUG"):
                 raise
@@ -43,14 +50,18 @@ def with_one_line_errors(function, command=None):
 
 
 def exit_if_told(error):
-    """A spawned process that exited, and did not crash, has already said why: end alike, say no more."""
-    status = getattr(error, "exit_code", None)
-    if type(error).__name__ == "ProcessExitedException" and status in (1, wrong_use.EXIT_CODE):
-        sys.exit(status)
+    """A spawned process that ended with a status of its own has said why: end alike. One that was killed has not."""
+    if type(error).__name__ != "ProcessExitedException":
+        return
+    if error.signal_name:
+        print(f"a process of this command was killed by {error.signal_name}, perhaps for want of memory", file=sys.stderr)
+        sys.exit(1)
+    if error.exit_code in (wrong_use.EXIT_CODE, NotWritten.exit_code):
+        sys.exit(error.exit_code)
 
 
 def exit_if_meant_for_the_user(error, command):
-    for exception in _chain(error):
+    for exception in [*not_written.chain(error), not_written.of_the_disk(error)]:
         exit_code = getattr(type(exception), "exit_code", None)
         if isinstance(exit_code, int):
             _exit(command, str(exception), exit_code)
@@ -59,15 +70,9 @@ def exit_if_meant_for_the_user(error, command):
         _exit(command, message, wrong_use.EXIT_CODE)
 
 
-def _chain(error):
-    """The exception and those it was raised for: fairseq's trainer wraps what a model raises while loading."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _exit(command, message, exit_code):
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # it may be what the disk has no room for
+        sys.stdout.flush()
     for line in message.splitlines() or [""]:
         print(f"{command}: error: {line}", file=sys.stderr)
     sys.exit(exit_code)

@@ -2,9 +2,9 @@
 
 import functools
 import importlib
+import logging
 
-from . import dataclass_defaults, plain_values, quiet, typing_io
-
+from . import dataclass_defaults, full_logs, plain_values, quiet, typing_io
 
 # not for processes that `multiprocessing` spawns: they run the main module under another name
 RUN_AS_A_SCRIPT = """
@@ -42,11 +42,23 @@ class MendingLoader:
         with dataclass_defaults.hashable_defaults():
             self._loader.exec_module(module)
         for mend in self._mends:
-            importlib.import_module(f"{__package__}.{mend}").mend(module)
+            apply(mend, module)
+
+
+def apply(mend, module):
+    """A module in which the mended name is missing, of a changed fairseq perhaps, is left as it is."""
+    try:
+        importlib.import_module(f"{__package__}.{mend}").mend(module)
+    except Exception as error:
+        logging.getLogger(__package__).warning(
+            "%s is not as in fairseq 0.12.2 (%s: %s): left without the mend %s.%s",
+            *(module.__name__, type(error).__name__, error, __package__, mend),
+        )
 
 
 @functools.lru_cache(maxsize=None)
 def mend_process():
     """What has to be in place before the first module of fairseq or hydra runs; done once."""
     quiet.silence_known_messages()
+    full_logs.tell_once()
     typing_io.restore()

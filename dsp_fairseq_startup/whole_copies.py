@@ -7,9 +7,12 @@ it, but copies it to the other names (`checkpoint_last.pt` among them) in place.
 import functools
 import os
 
+from .saving import leaving_nothing
+
 
 def mend(file_io):
-    file_io.PathManager.copy = staticmethod(whole_or_not_at_all(file_io.PathManager.copy))
+    copy = whole_or_not_at_all(file_io.PathManager.copy)
+    file_io.PathManager.copy = staticmethod(leaving_nothing(copy, lambda src_path, dst_path, **_: dst_path))
 
 
 def whole_or_not_at_all(copy):

@@ -4,6 +4,7 @@ import os
 
 EXIT_CODE = 2
 MAKES_IT = "`fairseq-preprocess --destdir FOLDER` makes a data folder"
+ITS_USER_DIR = '--user-dir "$(dsp-fairseq user-dir)"'
 WHERE = "(DSP_DEBUG=1 shows where it was needed)"
 
 # how messages of fairseq begin that say well what to do
@@ -64,6 +65,12 @@ def _checkpoint(error):
         return f"checkpoint {error.filename} is a folder; {_path_option()}"
     if isinstance(error, ValueError) and str(error).startswith("--finetune-from-model"):
         return str(error).partition("\n")[0]
+    start = "Cannot load model parameters from checkpoint "
+    if str(error).startswith(start):
+        path = str(error)[len(start) :].partition(";")[0]
+        if '"gates.logits"' in str(error.__context__):
+            return f"checkpoint {path}: is of a gated_transformer; say --arch gated_transformer_... as in its training, and {ITS_USER_DIR}"
+        return f"checkpoint {path}: has other weights than this --arch with these options; say those of its training"
     return None
 
 
@@ -81,9 +88,28 @@ def _command_line(error):
     """fairseq's commands check their options with `assert condition, message`, a missing `--arch` with nothing."""
     if isinstance(error, RuntimeError) and not error.args and last_frame(error).f_code.co_name == "parse_args_and_arch":
         return "--arch is missing; `fairseq-train --help` lists the architectures, those of --user-dir included"
+    if isinstance(error, ValueError) and str(error).startswith("Seed must be between"):  # numpy's
+        return f"--seed {_seed(error)}: must be 0 to {2**32 - 1}"
+    if raised_in(error, "literal_eval"):
+        caller = next(frame for frame in frames(error) if frame.f_code.co_name == "literal_eval").f_back
+        option = "--optimizer-overrides" if caller.f_code.co_name == "load_checkpoint" else "--model-overrides"
+        return f"{option}: must be a dictionary as Python writes it, such as \"{{'heads_to_keep': 12}}\"; {_short(error)}"
     if isinstance(error, AssertionError) and last_frame(error).f_globals["__name__"].startswith("fairseq_cli."):
         return str(error).partition("\n")[0] or None
     return None
+
+
+def _short(error):
+    """The first words: the message may quote a whole value."""
+    return str(error).partition("\n")[0][:100]
+
+
+def _seed(error):
+    for frame in frames(error):
+        cfg = frame.f_locals.get("cfg")
+        if hasattr(cfg, "common"):
+            return cfg.common.seed
+    return "(as given)"
 
 
 def _file(error):

@@ -14,6 +14,7 @@ export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-8589934592}"
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "$script" "$*" >&2; exit 1; }          # the work failed
 misuse() { printf '%s: %s\n' "$script" "$*" >&2; exit 2; }        # wrong use, or something missing
+disk_full() { misuse "disk full: make room, or choose another folder with --out, and run the same again (log: $1)"; }
 
 # value_of OPTION REMAINING-ARGUMENTS...: the argument of an option, or exit 2
 value_of() {
@@ -62,10 +63,28 @@ lock() {
     flock -n 9 || misuse "another run is working in $1: wait for it, or choose another folder with --out"
 }
 
+# is_full LOG: whether the disk of a log is full, or a command that wrote there found one full
+is_full() {
+    grep -qsiE 'No space left on device|Errno 28|Disk quota exceeded|disk full' "$1" ||
+        [ "$(df -Pk "$(dirname "$1")" 2>/dev/null | awk 'NR == 2 { print $4 }')" -lt 64 ] 2>/dev/null
+}
+
+# why STATUS LOG: why a command failed: the signal that ended it, or else the last that it said
+why() {
+    local said name=""
+    said=$(grep -vE '^[=[:space:]-]*$' "$2" 2>/dev/null | tail -n 1 || true)
+    [ "$1" -le 128 ] || name=$(kill -l $(($1 - 128)) 2>/dev/null || true)
+    case $name in
+        "") say "${said:-it said nothing, and ended with status $1}" ;;
+        KILL) say "killed by signal 9, probably out of memory" ;;
+        *) say "killed by signal $(($1 - 128)) (SIG$name)" ;;
+    esac
+}
+
 # stage NAME FUNCTION OUTPUT: makes OUTPUT by calling `FUNCTION PARTIAL-OUTPUT`, which becomes OUTPUT by one
 # rename at the end. An OUTPUT that is there is finished, and skipped. What the tools say goes to a log.
 stage() {
-    local name=$1 make=$2 output=$3 status=0 started=$SECONDS
+    local name=$1 make=$2 output=$3 status=0 started=$SECONDS full=no
     local partial=$output.partial log=$out/logs/$name.log
     if [ -e "$output" ]; then
         say "$name: done before, skipped"
@@ -79,10 +98,12 @@ stage() {
     status=$?
     set -e
     if [ "$status" -ne 0 ]; then
+        ! is_full "$log" || full=yes                 # asked while what filled it is there
         rm -rf "$partial"
         say "failed after $((SECONDS - started)) s"
+        [ "$full" = no ] || disk_full "$log"
         [ "$status" -ne 2 ] || { tail -n 1 "$log" >&2; exit 2; }       # a helper's own one-line error
-        fail "stage $name failed: $(tail -n 1 "$log") (all of it: $log)"
+        fail "stage $name failed: $(why "$status" "$log") (all of it: $log)"
     fi
     mv "$partial" "$output"
     say "$((SECONDS - started)) s"
@@ -123,10 +144,11 @@ run_training() {
     [ ! -e "$printed" ] || before=$(wc -c <"$printed")
     "$@" 2>&1 | python "$project/examples/multi30k/summary.py" --follow "$printed" || status=$?
     if [ "$status" -ne 0 ]; then
+        ! is_full "$printed" || disk_full "$printed"
         told=$(tail -c "+$((before + 1))" "$printed" | grep '^fairseq-train: error: ' | awk '!seen[$0]++' || true)
         [ "$1" != torchrun ] || [ -z "$told" ] || status=2             # torchrun itself ends with 1
         [ "$status" -ne 2 ] || { say "${told:-$(grep -v ' | ' "$printed" | tail -n 1)}" >&2; exit 2; }
-        fail "training failed: $(tail -n 1 "$printed") (all of it: $printed)"
+        fail "training failed: $(why "$status" "$printed") (all of it: $printed)"
     fi
     touch "$run/trained"
     say "train: $((SECONDS - started)) s"

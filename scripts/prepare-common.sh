@@ -56,15 +56,6 @@ prepare_options() {
         misuse "--source $source_language --target $target_language: one of the two must be en"
 }
 
-# a full disk is not a fault of the work: as all that the user has to mend, it ends with 2
-fail() {
-    if [ -n "${log:-}" ] && grep -qsE 'No space left on device|Errno 28|Disk quota exceeded' "$log"; then
-        misuse "disk full: make room, or choose another folder with --out, and run the same again (stage's log: $log)"
-    fi
-    printf '%s: %s\n' "$script" "$*" >&2
-    exit 1
-}
-
 corpus() { python -m "corpus.$1" "${@:2}"; }
 
 results="data-bin subwords codes split tok raw"

@@ -134,15 +134,19 @@ check_venv
 # --- the steps (bash ignores `set -e` inside them, because `step` asks whether they failed: hence the &&) ---
 
 step() { # step "what is done" command...: one line with the seconds; the command's output goes to the log
-    local title=$1 start=$SECONDS
+    local title=$1 start=$SECONDS status=0
     shift
     printf 'setup: %s ... ' "$title"
     printf '\n=== %s\n' "$title" >>"$log"
-    if "$@" >>"$log" 2>&1; then
+    "$@" >>"$log" 2>&1 || status=$?
+    if [ "$status" -eq 0 ]; then
         echo "$((SECONDS - start)) s"
     else
         echo "failed"
         tail -n 25 "$log" >&2
+        [ "$status" -ne 137 ] || fail "$title was killed by signal 9, probably out of memory; $log has the rest"
+        [ "$(df -Pk "$venv" | awk 'NR == 2 { print $4 }')" -ge 1024 ] ||
+            fail "$title failed: the disk of $venv is full" "make room, or choose another folder with --venv"
         fail "$title failed; the lines above are the end of $log"
     fi
 }

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
+from ..errors import MOST
+
 STOCK, MASKED, REMOVED, EXPORTED = VARIANTS = ("stock", "masked", "removed", "exported")
 
 
@@ -46,7 +48,11 @@ class Settings:
             "--rounds": (self.rounds, 1),
             "--sentences": (self.sentences, 1),
         }
-        found = [f"{flag} {value}: must be {low} or more" for flag, (value, low) in least.items() if not value >= low]
+        found = [
+            f"{flag} {value}: must be {low} to {MOST}"
+            for flag, (value, low) in least.items()
+            if not low <= value <= MOST
+        ]
         return found + _device_problems(decoding.device)
 
 

@@ -115,7 +115,7 @@ def export(
     pairs = random_pairs(model, words)
     expected = fairseq_scores(model, pairs)
     quantised_difference = None
-    with writing_folder(out) as beside:
+    with writing_folder(out, force) as beside:
         _save(source, model, words, None, beside)
         difference = check_scores(beside, words, pairs, expected)
         if quantization != "none":

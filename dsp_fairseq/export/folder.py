@@ -6,31 +6,55 @@ import shutil
 from contextlib import contextmanager
 from typing import Collection, Iterator, List
 
-from ..atomic import sync
+from ..atomic import claim, remove_abandoned, sync, telling_of
+from ..errors import BadInput
 
 
 @contextmanager
-def writing_folder(path: str) -> Iterator[str]:
+def writing_folder(path: str, force: bool = False) -> Iterator[str]:
     """A new folder beside ``path`` to write to; on success it takes its place, on any failure it is removed.
 
-    What was at ``path`` is there until then, and comes back when it cannot be replaced. Ask
-    :func:`folder_problems` first.
+    With ``force``, what was at ``path`` is there until then, and comes back when it cannot be replaced. Ask
+    :func:`folder_problems` first. Raises BadInput when another process was first there, Failed when the system does
+    not let it be written.
     """
     path = os.path.realpath(path)
     beside, replaced = _beside(path), _beside(path)
+    with telling_of(path):
+        remove_abandoned(path)
+        try:
+            os.mkdir(beside)
+            with _claimed(beside):
+                yield beside
+                _sync(beside)
+                if force and os.path.exists(path):
+                    os.rename(path, replaced)
+                _take_place(beside, path)
+            sync(os.path.dirname(path))
+        finally:
+            if os.path.exists(replaced) and not os.path.exists(path):
+                os.rename(replaced, path)
+            for folder in (beside, replaced):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _claimed(folder: str) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.mkdir(beside)
-        yield beside
-        _sync(beside)
-        if os.path.exists(path):
-            os.rename(path, replaced)
-        os.rename(beside, path)
-        sync(os.path.dirname(path))
+        claim(handle)
+        yield
     finally:
-        if os.path.exists(replaced) and not os.path.exists(path):
-            os.rename(replaced, path)
-        for folder in (beside, replaced):
-            shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _take_place(beside: str, path: str) -> None:
+    try:
+        os.rename(beside, path)
+    except OSError as error:
+        if os.path.lexists(path):
+            raise BadInput(f"{path}: exists; choose another name, or replace it with --force") from error
+        raise
 
 
 def folder_problems(path: str, force: bool, replaceable: Collection[str]) -> List[str]:
@@ -42,6 +66,8 @@ def folder_problems(path: str, force: bool, replaceable: Collection[str]) -> Lis
     parent = os.path.dirname(target)
     if not os.path.isdir(parent):
         return [f"{path}: folder {parent} does not exist; make it first"]
+    if not os.access(parent, os.W_OK):
+        return [f"{path}: nothing may be written in {parent}; choose another folder"]
     if not os.path.exists(target):
         return []
     if not os.path.isdir(target):

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ..errors import flag
+from ..errors import MOST, MOST_SEED, flag
 from . import BLOCK, GRADIENT, MAGNITUDE, RANDOM
 
 DEFAULTS = {"normalise": BLOCK, "max_tokens": 4096, "subset": "valid", "seed": 1}
@@ -12,7 +12,11 @@ _READS = {
     MAGNITUDE: {"step", "normalise"},
     RANDOM: {"seed"},
 }
-_LEAST = {"step": 1, "sentences": 1, "min_heads_per_block": 0, "max_heads_per_block": 0}
+_BOUNDS = {
+    "seed": (0, MOST_SEED),
+    **dict.fromkeys(("step", "sentences", "max_tokens"), (1, MOST)),
+    **dict.fromkeys(("min_heads_per_block", "max_heads_per_block"), (0, MOST)),
+}
 
 
 class Settings(NamedTuple):
@@ -42,9 +46,10 @@ class Settings(NamedTuple):
     def problems(self) -> List[str]:
         """One line each; what depends on the checkpoint is not among them."""
         found = [
-            f"{flag(name)} {value}: must be {_LEAST[name]} or more"
+            f"{flag(name)} {value}: must be {low} to {high}"
             for name, value in self.given.items()
-            if name in _LEAST and value < _LEAST[name]
+            for low, high in [_BOUNDS.get(name, (value, value))]
+            if not low <= value <= high
         ]
         unread = set.union(*_READS.values()) - _READS[self.score]
         found += [

@@ -1,13 +1,14 @@
 """What a sweep's YAML file says, and what is wrong with it."""
 
 import os
+import re
 import shlex
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import yaml
 
 from ..config import RECIPES
-from ..errors import BadInput, refuse
+from ..errors import MOST_SEED, BadInput, refuse
 from ..inventory import KINDS
 
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
@@ -79,12 +80,24 @@ def _load(path: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadInput(f"{path}{line}: is not YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise BadInput(f"{path}: is nested too deeply; a sweep needs three levels") from error
+    except Exception as error:  # PyYAML lets what Python says of a wrong number or date through
         raise BadInput(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
 
 
 class _Loader(yaml.SafeLoader):
-    """A key that stands twice is a mistake: PyYAML would take the last one and say nothing."""
+    """A key that stands twice is a mistake: PyYAML would take the last one and say nothing.
+
+    So is a number that YAML reads as another one than people do: 012 is 10, 1:30 is 90, 0x10 is 16, 1_0 is 10.
+    """
+
+    def construct_yaml_int(self, node):
+        if not re.fullmatch(r"[-+]?(0|[1-9]\d{0,17})", node.value):
+            shown = node.value if len(node.value) <= 30 else node.value[:27] + "..."
+            problem = f"{shown} is no plain number of at most 18 digits; write one, or put it between quotation marks"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return int(node.value)
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -93,6 +106,9 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 class _Reader:
@@ -133,7 +149,17 @@ class _Reader:
         elif not isinstance(value, str) or not value:
             self._wrong(key, value, f"must be the name of a folder, {example}")
             return None
-        return value
+        return value if value is None or self._is_text(key, value) else None
+
+    def _is_text(self, key: str, value: str) -> bool:
+        """Whether a file may have this name, and a command this argument."""
+        try:
+            right = b"\0" not in os.fsencode(value)
+        except UnicodeEncodeError:
+            right = False
+        if not right:
+            self._wrong(key, ascii(value), "holds a character that no name may have; write it anew")
+        return right
 
     def _folder(self, key: str) -> Optional[str]:
         value = self._text(key, "the one that fairseq-preprocess wrote (its --destdir)")
@@ -152,6 +178,8 @@ class _Reader:
         if value is None:
             return ()
         if isinstance(value, str):
+            if not self._is_text(key, value):
+                return ()
             try:
                 return tuple(shlex.split(value))
             except ValueError as error:
@@ -163,6 +191,8 @@ class _Reader:
         for word in value:
             if isinstance(word, bool) or not isinstance(word, (str, int, float)):
                 self._wrong(key, word, "must be a word or a number; put it between quotation marks")
+            elif isinstance(word, str) and not self._is_text(key, word):
+                continue
             elif isinstance(word, str) and word.startswith("--") and " " in word:
                 self._wrong(key, word, "is one word of the list; write a comma instead of the space")
         return tuple(map(str, value))
@@ -190,7 +220,7 @@ class _Reader:
         methods = self._axis(grid, "method", lambda x: x in METHODS, f"must be among {', '.join(METHODS)}", "[dsp]")
         keeps = f"must be a number of heads, or one for each kind of block: {','.join(f'{kind}=4' for kind in KINDS)}"
         heads = self._axis(grid, "heads_to_keep", _is_budget, keeps, "[24, 12]")
-        seeds = self._axis(grid, "seed", _is_count, "must be a whole number, 0 or more", "[1, 2]")
+        seeds = self._axis(grid, "seed", _is_seed, f"must be a whole number, 0 to {MOST_SEED}", "[1, 2]")
         return tuple(methods), tuple(map(str, heads)), tuple(seeds)
 
     def _axis(self, grid: Dict[str, Any], name: str, is_right, allowed: str, example: str) -> List[Any]:
@@ -246,6 +276,10 @@ def names(words: Words) -> List[str]:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_seed(value: Any) -> bool:
+    return _is_count(value) and value <= MOST_SEED
 
 
 def _is_budget(value: Any) -> bool:

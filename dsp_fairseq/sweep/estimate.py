@@ -57,7 +57,7 @@ def _left(cell: Cell, record: records.Record, seconds: float) -> float:
 
 def _side_by_side(times: List[float], jobs: int) -> float:
     """Each job takes the next cell as soon as it is free."""
-    ends = [0.0] * jobs
+    ends = [0.0] * max(1, min(jobs, len(times)))
     for seconds in times:
         ends[ends.index(min(ends))] += seconds
     return max(ends)

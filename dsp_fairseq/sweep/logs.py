@@ -58,7 +58,7 @@ def entries(path: str) -> List[Dict[str, Any]]:
     for line in _tail(path).splitlines():
         try:
             entry = json.loads(line[line.index("{") :])
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict):
             found.append(entry)

@@ -98,6 +98,6 @@ def _stored(cell: Cell) -> Dict[str, Any]:
             stored = json.load(file)
         if not isinstance(stored, dict):
             raise ValueError
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: is damaged; {_REMEDY}") from error
     return stored

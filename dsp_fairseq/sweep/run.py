@@ -1,6 +1,7 @@
 """Runs the commands of all cells that are not done, a few at a time."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ from .plan import Cell, Words
 from .progress import Display, clock
 
 _TRAINING = 0.9  # of a cell, in what the bar shows
+_NO_ROOM = 1 << 20  # bytes; with less, a command may have failed without a word, for want of room for the word
 _PAUSE = 0.25  # seconds between two looks at the children
 
 
@@ -66,6 +68,13 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, most of which have no name
+        return f"signal {number}"
 
 
 class _Run:
@@ -151,8 +160,11 @@ class _Run:
     def _failed(self, status: int) -> None:
         command, paths = self._command_and_logs()
         told = logs.last_error(*paths)
+        free = shutil.disk_usage(self.cell.folder).free
+        if free < _NO_ROOM and "no space left" not in told.lower():
+            told = f"{free:,} bytes are left on the disk of {self.cell.folder}, make room; it said: {told}"
         if status < 0:
-            told = f"killed by {signal.Signals(-status).name}, perhaps for want of memory; before that: {told}"
+            told = f"killed by {_name_of(-status)}, perhaps for want of memory; before that: {told}"
         self._fail(f"{command} failed: {told} (all of it: {paths[0]})")
 
     def _fail(self, told: str) -> None:

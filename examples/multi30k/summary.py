@@ -38,8 +38,11 @@ def follow(log: Path) -> None:
     valid = {}
     with log.open("a", encoding="utf-8") as copy:
         for line in sys.stdin:
-            copy.write(line)
-            copy.flush()
+            try:
+                copy.write(line)
+                copy.flush()
+            except OSError as error:
+                sys.exit(f"{log}: {error.strerror.lower()}, so the training is stopped")
             entry = record(line)
             if "valid_nll_loss" in entry:
                 valid = entry

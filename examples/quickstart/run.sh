@@ -141,13 +141,14 @@ train_all() {
 }
 
 finish_training() {
-    local log=$out/logs/train-$1.log pid=${pid_of[$1]}
+    local log=$out/logs/train-$1.log pid=${pid_of[$1]} status=0
     [ ! -t 1 ] || printf '\r\033[K'
     unset "pid_of[$1]"
-    if ! wait "$pid"; then
-        say "[$(elapsed)] train $1: failed; the end of its log:"
-        tail -n 5 "$log"
-        fail "training $1 failed (all of it: $log)"
+    wait "$pid" || status=$?
+    if [ "$status" -ne 0 ]; then
+        say "[$(elapsed)] train $1: failed"
+        ! is_full "$log" || disk_full "$log"
+        fail "training $1 failed: $(why "$status" "$log") (all of it: $log)"
     fi
     mv "$out/models/$1.partial" "$out/models/$1"
     say "[$(elapsed)] train $1: done"

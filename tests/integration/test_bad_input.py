@@ -1,7 +1,11 @@
 """Wrong use of fairseq-train and its kin: clear lines, exit 2, no traceback, nothing written."""
 
+import fcntl
+import subprocess
+
 import pytest
 
+from conftest import COMMANDS, PROJECT
 from test_train_and_decode import TRAIN
 
 
@@ -122,3 +126,31 @@ def test_report_of_something_else(run, tmp_path):
     assert "text.pt" in line
     [line] = refused(run("dsp-fairseq", "report", tmp_path / "missing.pt"))
     assert "does not exist" in line
+
+
+def test_the_user_dir_is_forgotten(run, corpus, checkpoint):
+    for command in ("fairseq-generate", "fairseq-validate"):
+        [line] = refused(run(command, corpus.data_bin, "--path", checkpoint, "--max-tokens", 800))
+        assert line.startswith(f"{command}: error: ") and '--user-dir "$(dsp-fairseq user-dir)"' in line
+
+
+def test_a_disk_too_small_for_the_checkpoint(corpus, tmp_path):
+    """A limit for the size of a file stands for it: the write fails half-way in the same place."""
+    command = [str(COMMANDS / "fairseq-train"), str(corpus.data_bin), *TRAIN, "--save-dir", str(tmp_path / "save")]
+    command += ["--max-update", "1", "--heads-to-keep", "7"]
+    limited = ["bash", "-c", 'ulimit -f 200; exec "$@"', "bash", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, cwd=PROJECT, timeout=600)
+    assert done.returncode == 1, done.stderr
+    best = tmp_path / "save" / "checkpoint_best.pt"
+    told = f"fairseq-train: error: checkpoint {best}: could not be written: file too large; "
+    assert [line.startswith(told) for line in done.stderr.splitlines()] == [True]
+    assert "Traceback" not in done.stdout and list(tmp_path.rglob("*.pt*")) == []
+
+
+def test_a_second_training_into_one_folder(run, corpus, tmp_path):
+    with open(tmp_path / ".training-lock", "a") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        options = ["--save-dir", tmp_path, "--max-update", 1, "--heads-to-keep", 7]
+        [line] = refused(run("fairseq-train", corpus.data_bin, *TRAIN, *options))
+    assert line.startswith(f"fairseq-train: error: --save-dir {tmp_path}: another training saves there;")
+    assert list(tmp_path.glob("*.pt")) == []

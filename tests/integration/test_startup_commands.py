@@ -251,7 +251,9 @@ class TestInstalls:
 
     def hook_location(self, python, folder):
         code = "import sys; print(getattr(sys.modules.get('dsp_fairseq_startup'), '__file__', 'none'))"
-        return succeed([python], "-c", code, folder=folder).stdout.strip()
+        done = succeed([python], "-c", code, folder=folder)
+        assert done.stderr == ""
+        return done.stdout.strip()
 
     def pip(self, python, *arguments, folder):
         return succeed([sys.executable, "-m", "pip", "--python", python], *arguments, folder=folder)
@@ -265,6 +267,11 @@ class TestInstalls:
 
         code = "from fairseq_cli.train import cli_main; cli_main()"
         assert "usage:" in succeed([python], "-c", code, "--help", folder=tmp_path).stdout
+
+        if editable:  # Python said so at every start, in 16 lines
+            checkout.rename(tmp_path / "moved")
+            assert self.hook_location(python, tmp_path) == "none"
+            (tmp_path / "moved").rename(checkout)
 
         self.pip(python, "uninstall", "-y", "dsp-fairseq", folder=tmp_path)
         assert self.hook_location(python, tmp_path) == "none"

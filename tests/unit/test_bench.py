@@ -22,6 +22,13 @@ from dsp_fairseq.surgery import fill_with_zeros
 # --- statistics ---
 
 
+@pytest.mark.parametrize("number", [-1, 10**20, float("inf"), float("nan")])
+def test_every_number_has_its_bounds(number):
+    decoding = Decoding(number, number, number, number)
+    problems = Settings(decoding, rounds=number, sentences=number).problems()
+    assert len(problems) == 6 and all(" must be " in problem and " to 2147483647" in problem for problem in problems)
+
+
 def test_spread_of_rounds():
     assert Spread.of([3.0, 1.0, 2.0, 10.0]) == (2.5, 1.0, 10.0)
 

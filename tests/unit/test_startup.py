@@ -1,12 +1,17 @@
 """The start-up hook: what it does at start, to dataclasses, checkpoints, messages and errors of fairseq."""
 
 import argparse
+import contextlib
 import dataclasses
+import errno
 import os
 import pickle
 import re
+import resource
+import signal
 import subprocess
 import sys
+import time
 import types
 import warnings
 from pathlib import Path
@@ -24,10 +29,13 @@ from dsp_fairseq_startup import (
     hydra_errors,
     hydra_plugins,
     numpy_names,
+    one_training,
     quiet,
     safe_load,
+    user_dir,
     wrong_use,
 )
+from dsp_fairseq_startup.not_written import NotWritten
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "fairseq", "fairseq_cli", "hydra", "omegaconf", "numpy", "dsp_fairseq"}
@@ -50,7 +58,7 @@ class TestStart:
         assert run_python(code, "-S").split() == ["dsp_fairseq_startup"]
 
     def test_mended_modules_exist(self):
-        for mend in set(" ".join(dsp_fairseq_startup.MENDS_BY_MODULE.values()).split()):
+        for mend in {mend for name in dsp_fairseq_startup.MENDS_BY_MODULE for mend in dsp_fairseq_startup.mends_of(name)}:
             module = __import__(f"dsp_fairseq_startup.{mend}", fromlist=["mend"])
             assert callable(module.mend)
 
@@ -58,6 +66,45 @@ class TestStart:
         finder = dsp_fairseq_startup.MendingFinder()
         assert finder.find_spec("fairseqx") is None
         assert finder.find_spec("json.decoder", json_path()) is None
+
+    def test_another_finder_that_asks_the_others(self, monkeypatch):
+        """Each asked the other in turn, without end."""
+
+        class Another:
+            def find_spec(self, name, path=None, target=None):
+                found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+                return next((spec for spec in found if spec is not None), None)
+
+        import importlib.util
+
+        import hydra
+
+        ours, last = dsp_fairseq_startup.MendingFinder(), importlib.machinery.PathFinder
+        for finders in ([Another(), ours, last], [ours, Another(), last], [type(ours)(), ours, last]):
+            monkeypatch.setattr(sys, "meta_path", finders)
+            spec = ours.find_spec("hydra.utils", hydra.__path__)
+            assert type(spec.loader).__name__ == "MendingLoader" and spec.origin.endswith("utils.py")
+
+    def test_a_second_copy_mends_nothing_twice(self, monkeypatch):
+        import importlib.util
+
+        monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+        before = len(sys.meta_path)
+        path = dsp_fairseq_startup.__file__
+        spec = importlib.util.spec_from_file_location("a_copy", path, submodule_search_locations=[str(Path(path).parent)])
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        assert len(sys.meta_path) == before
+
+    def test_a_module_without_the_mended_name_is_told_in_one_line_and_left(self, caplog):
+        from dsp_fairseq_startup import loading
+
+        for name in dsp_fairseq_startup.MENDS_BY_MODULE:
+            for mend in dsp_fairseq_startup.mends_of(name):
+                loading.apply(mend, types.ModuleType(name))
+        lines = [record.getMessage() for record in caplog.records]
+        assert len(lines) > 10 and not any("\n" in line for line in lines)
+        assert any(line.startswith("fairseq.options is not as in fairseq 0.12.2 (AttributeError: ") for line in lines)
+        assert any(line.endswith("left without the mend dsp_fairseq_startup.options") for line in lines)
 
     def test_a_mended_module_keeps_its_source(self):
         import inspect
@@ -334,12 +381,48 @@ class TestConsole:
     def test_a_child_that_said_so_is_not_repeated(self, capsys):
         from torch.multiprocessing import ProcessExitedException
 
-        for status in (1, 2):
-            child = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=status)
-            assert self.exits(raising(child), capsys) == (status, [])
-        killed = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=-9)
+        child = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=2)
+        assert self.exits(raising(child), capsys) == (2, [])
+        full = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=1)
+        assert self.exits(raising(full), capsys) == (1, [])
+        crashed = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=3)
         with pytest.raises(ProcessExitedException):
             raising(killed)()
+
+    def test_a_child_that_was_killed_is_told(self, capsys):
+        from torch.multiprocessing import ProcessExitedException
+
+        killed = ProcessExitedException("terminated", error_index=0, error_pid=1, exit_code=-9, signal_name="SIGKILL")
+        status, [line] = self.exits(raising(killed), capsys)
+        assert status == 1 and "killed by SIGKILL, perhaps for want of memory" in line
+
+    def test_a_full_disk(self, tmp_path, capsys):
+        def write():
+            with open("/dev/full", "w") as file:
+                file.write("x")
+
+        status, lines = self.exits(console.with_one_line_errors(write, "fairseq-preprocess"), capsys)
+        told = "/dev/full: could not be written: no space left on device; make room and run the same again"
+        assert (status, lines) == (1, [f"fairseq-preprocess: error: {told}"])
+
+    def test_a_full_disk_below_standard_output(self, monkeypatch, capsys):
+        full = open("/dev/full", "w")
+        monkeypatch.setattr(sys, "stdout", full)
+        status, [line] = self.exits(console.with_one_line_errors(lambda: print("x"), "fairseq-generate"), capsys)
+        monkeypatch.undo()
+        assert status == 1 and "could not be written: no space left on device" in line
+        with pytest.raises(OSError):
+            full.close()
+
+    def test_a_reader_that_has_seen_enough(self, monkeypatch):
+        reader, writer = os.pipe()
+        os.close(reader)
+        pipe = open(writer, "w")
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(SystemExit) as exit:
+            console.with_one_line_errors(lambda: print("x"), "fairseq-interactive")()
+        assert exit.value.code == 0
+        pipe.close()  # what is left has somewhere to go
 
     def test_a_command_that_succeeds_returns_its_value(self):
         assert console.with_one_line_errors(lambda: 7, "fairseq-train")() == 7
@@ -347,12 +430,237 @@ class TestConsole:
     def test_every_command_is_wrapped(self):
         import importlib
 
-        for module, mends in dsp_fairseq_startup.MENDS_BY_MODULE.items():
-            if "console" in mends.split():
+        for module in dsp_fairseq_startup.MENDS_BY_MODULE:
+            if "console" in dsp_fairseq_startup.mends_of(module):
                 assert hasattr(importlib.import_module(module).cli_main, "__wrapped__"), module
 
 
+class TestUserDir:
+    """--user-dir is forgotten; within these tests nothing of dsp_fairseq is registered."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_registered(self, monkeypatch):
+        monkeypatch.setattr(user_dir, "is_registered", lambda name: False)
+
+    def test_the_names_are_those_that_the_plug_in_registers(self):
+        from fairseq.criterions import CRITERION_REGISTRY
+        from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+        from fairseq.tasks import TASK_REGISTRY
+
+        import dsp_fairseq  # noqa: F401 (registers)
+
+        for registry in (ARCH_MODEL_REGISTRY, MODEL_REGISTRY, TASK_REGISTRY, CRITERION_REGISTRY):
+            ours = {name for name, kind in registry.items() if kind.__module__.startswith("dsp_fairseq.")}
+            assert ours == {name for name in registry if user_dir.OURS.fullmatch(name)} and ours
+
+    @pytest.mark.parametrize(
+        "words",
+        [["-a", "gated_transformer"], ["--arch=gated_transformer_tiny"], ["--task", "translation_pruning"],
+         ["--arch", "transformer", "--criterion", "dsp_label_smoothed_cross_entropy"]],
+    )  # fmt: skip
+    def test_on_a_command_line(self, words):
+        from fairseq import options
+
+        with pytest.raises(user_dir.PluginMissing, match=r"""--user-dir "\$\(dsp-fairseq user-dir\)\""""):
+            options.parse_args_and_arch(options.get_training_parser(), ["data", *words])
+
+    def test_a_folder_of_that_name_is_none_of_ours(self):
+        from fairseq import options
+
+        words = ["gated_transformer", "--arch", "transformer_tiny", "--save-dir", "translation_pruning"]
+        assert options.parse_args_and_arch(options.get_training_parser(), words).data == "gated_transformer"
+
+    @pytest.mark.parametrize(
+        "configuration",
+        [argparse.Namespace(_name="translation_pruning"), argparse.Namespace(task="translation_pruning")],
+    )
+    def test_in_a_checkpoint_or_a_yaml_file(self, configuration):
+        from fairseq import criterions, models, tasks
+
+        with pytest.raises(user_dir.PluginMissing, match="translation_pruning is of dsp_fairseq"):
+            tasks.setup_task(configuration)
+        with pytest.raises(user_dir.PluginMissing, match="gated_transformer_tiny is of dsp_fairseq"):
+            models.build_model(argparse.Namespace(_name=None, arch="gated_transformer_tiny"), None)
+        with pytest.raises(user_dir.PluginMissing):
+            criterions.build_criterion(argparse.Namespace(criterion="dsp_label_smoothed_cross_entropy"), None)
+
+    def test_the_hub_interface(self, tmp_path):
+        from fairseq.models.transformer import TransformerModel
+        from omegaconf import OmegaConf
+
+        config = OmegaConf.create({"task": {"_name": "translation_pruning"}, "model": {"_name": "gated_transformer"}})
+        state = {"model": {}, "cfg": OmegaConf.to_container(config), "args": None}
+        history = {"optimizer_name": "Adam", "lr_scheduler_state": {}, "num_updates": 0, "best_loss": 0}
+        extra = {"train_iterator": {"epoch": 1}}
+        torch.save({**state, "optimizer_history": [history], "extra_state": extra}, tmp_path / "model.pt")
+        with pytest.raises(user_dir.PluginMissing, match="in Python: import dsp_fairseq"):
+            TransformerModel.from_pretrained(str(tmp_path), "model.pt", ".")
+
+
+class TestSaving:
+    """fairseq's own saving, on a disk that takes files of 20,000 bytes."""
+
+    WEIGHTS = {"model": {"weight": torch.ones(20_000)}}
+
+    @pytest.fixture
+    def no_room(self):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+        yield
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    def test_a_checkpoint(self, tmp_path, no_room, caplog):
+        from fairseq import checkpoint_utils
+
+        path = str(tmp_path / "checkpoint_best.pt")
+        with pytest.raises(NotWritten, match=f"^checkpoint {path}: could not be written: file too large"):
+            checkpoint_utils.torch_persistent_save(self.WEIGHTS, path)
+        assert os.listdir(tmp_path) == [] and caplog.records == []
+
+    def test_its_copy(self, tmp_path, no_room):
+        from fairseq.file_io import PathManager
+
+        path = str(tmp_path / "checkpoint_last.pt")
+        with pytest.raises(NotWritten, match=f"^checkpoint {path}: could not be written: file too large"):
+            PathManager.copy(torch.__file__, path, overwrite=True)  # any large file
+        assert os.listdir(tmp_path) == []
+
+    def test_one_try_and_no_rubbish_before_it(self, tmp_path, monkeypatch):
+        from fairseq import checkpoint_utils
+
+        tries = []
+
+        def save(obj, file):
+            tries.append(file.write(b"rubbish"))
+            raise RuntimeError("no reason of the system")
+
+        monkeypatch.setattr(checkpoint_utils.torch, "save", save, raising=False)
+        with pytest.raises(RuntimeError, match="no reason"):
+            checkpoint_utils.torch_persistent_save(self.WEIGHTS, str(tmp_path / "x.pt"))
+        assert len(tries) == 1 and os.listdir(tmp_path) == []
+
+    def test_a_log_on_a_full_disk_is_told_once(self, capsys):
+        import logging
+
+        handler = logging.FileHandler("/dev/full")
+        for _ in range(3):
+            handler.handle(logging.LogRecord("x", logging.INFO, "", 1, "message", (), None))
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("warning: lines are missing in a log: /dev/full: could not be written: no space left")
+
+
+class TestOneTraining:
+    @pytest.fixture(autouse=True)
+    def nothing_held(self, monkeypatch):
+        monkeypatch.setattr(one_training, "_held", {})
+
+    def load(self, folder, rank=0, no_save=False):
+        """What a training calls before its first update."""
+        trainer = types.SimpleNamespace(cfg=types.SimpleNamespace(distributed_training=argparse.Namespace(distributed_rank=rank)))
+        cfg = argparse.Namespace(save_dir=str(folder), no_save=no_save)
+        return one_training.alone_in_its_folder(lambda *_, **__: "loaded")(cfg, trainer)
+
+    @pytest.fixture
+    def other(self, tmp_path):
+        """Another training's process, which has saved half a checkpoint."""
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            self.load(tmp_path)
+            (tmp_path / "checkpoint_1_5.pt.tmp").write_text("half")
+            os.write(writer, b"x")
+            time.sleep(60)
+            os._exit(0)
+        os.read(reader, 1)
+        yield child
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        os.close(reader), os.close(writer)
+
+    def test_a_second_one_is_refused(self, tmp_path, other):
+        with pytest.raises(one_training.FolderInUse, match=f"--save-dir {tmp_path}: another training saves there; wait"):
+            self.load(tmp_path)
+        assert (tmp_path / "checkpoint_1_5.pt.tmp").exists()
+
+    def test_ranks_that_do_not_save_and_trainings_that_save_nothing_do_not_mind(self, tmp_path, other):
+        assert self.load(tmp_path, rank=1) == self.load(tmp_path, no_save=True) == "loaded"
+
+    def test_after_a_kill_the_next_goes_on_at_once_and_removes_what_was_left(self, tmp_path, other):
+        (tmp_path / "mine.pt.tmp").write_text("mine")
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+        assert self.load(tmp_path) == "loaded"
+        assert sorted(os.listdir(tmp_path)) == [one_training.LOCK, "mine.pt.tmp"]
+
+    def test_one_process_may_train_there_again(self, tmp_path):
+        assert self.load(tmp_path) == self.load(tmp_path) == "loaded"
+
+    def test_children_do_not_hold_it(self, tmp_path):
+        """Workers of the data loader may outlive a training that was killed."""
+        holder, reader, writer = one_training, *os.pipe()
+        training = os.fork()
+        if training == 0:
+            self.load(tmp_path)
+            worker = os.fork()
+            if worker == 0:
+                time.sleep(60)
+            os.write(writer, str(worker).encode())
+            os._exit(9)
+        os.waitpid(training, 0)
+        worker = int(os.read(reader, 20))
+        try:
+            assert self.load(tmp_path) == "loaded" and holder._held
+        finally:
+            os.kill(worker, signal.SIGKILL)
+            os.close(reader), os.close(writer)
+
+    @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS])
+    def test_a_file_system_without_locks(self, tmp_path, monkeypatch, number):
+        def no_locks(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(one_training.fcntl, "lockf", no_locks)
+        (tmp_path / "checkpoint_1_5.pt.tmp").write_text("perhaps another's")
+        assert self.load(tmp_path) == "loaded"
+        assert (tmp_path / "checkpoint_1_5.pt.tmp").exists()
+
+    def test_a_folder_that_is_elsewhere(self):
+        assert self.load("s3://bucket/folder") == "loaded"
+
+
 class TestWrongUse:
+    @pytest.mark.parametrize("seed", [-1, 2**32, 10**20])
+    def test_a_seed_that_numpy_does_not_take(self, seed):
+        cfg = types.SimpleNamespace(common=types.SimpleNamespace(seed=seed))
+
+        def main(cfg):
+            numpy.random.seed(cfg.common.seed)
+
+        try:
+            main(cfg)
+        except ValueError as error:
+            assert wrong_use.explain(error) == f"--seed {seed}: must be 0 to 4294967295"
+
+    @pytest.mark.parametrize("text", ["[" * 3000, "{'a'", "a.b", "1\0", "9" * 5000, "-" * 5000 + "1"])
+    def test_overrides_that_are_no_dictionary(self, text):
+        import ast
+
+        with pytest.raises(Exception) as raised:
+            ast.literal_eval(text)
+        line = wrong_use.explain(raised.value)
+        assert line.startswith("--model-overrides: must be a dictionary") and "\n" not in line and len(line) < 250
+
+    def test_a_gated_checkpoint_for_a_stock_architecture(self):
+        for cause, told in (('"gates.logits"', "--user-dir"), ("size mismatch", "has other weights than this --arch")):
+            try:
+                try:
+                    raise RuntimeError(cause)
+                except Exception:
+                    raise Exception("Cannot load model parameters from checkpoint x.pt; please ensure that ...")
+            except Exception as error:
+                assert wrong_use.explain(error).startswith("checkpoint x.pt: ") and told in wrong_use.explain(error)
+
     @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("x"), OSError("disk"), Exception("x"), ValueError("x")])
     def test_unknown_errors_have_no_explanation(self, error):
         assert explanation(error) is None

@@ -22,6 +22,7 @@ from dsp_fairseq.cli import main
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.inventory import Inventory, uniform_order
 from dsp_fairseq.sweep import check, children, estimate, job, logs, plan, records, trained
+from dsp_fairseq.sweep import run as run_module
 from dsp_fairseq.sweep.config import read_config
 from dsp_fairseq.sweep.lock import locked
 from dsp_fairseq.sweep.results import Results, Row, as_csv, collect
@@ -48,6 +49,10 @@ if what == "fail":
     sys.exit("RuntimeError: out of luck\\nbye")
 if what == "kill":
     os.kill(os.getpid(), 9)
+if what == "nameless":
+    os.kill(os.getpid(), 40)
+if what == "silent":
+    sys.exit(1)
 if "train" in command:
     last = os.path.join(place, "checkpoint_last.pt")
     start = 20 if os.path.exists(last) else 0
@@ -158,6 +163,39 @@ class TestConfig:
         path.write_text(text)
         with pytest.raises(BadInput, match=word):
             read_config(str(path))
+
+    @pytest.mark.parametrize("number", ["012", "0x10", "0b11", "1_0", "1:30", "9" * 20, "9" * 5000])
+    @pytest.mark.parametrize("key", ["heads_to_keep", "seed"])
+    def test_a_number_that_yaml_takes_for_another_one(self, tmp_path, key, number):
+        path = write_config(tmp_path, grid={"method": "dsp", "heads_to_keep": 7, "seed": 7, key: "HERE"})
+        Path(path).write_text(Path(path).read_text().replace("HERE", number))
+        with pytest.raises(BadInput, match=rf"line \d+: is not YAML: {number[:27]}.* is no plain number") as raised:
+            read_config(path)
+        assert len(str(raised.value)) < 300
+
+    @pytest.mark.parametrize("seed", [-1, 2**32, 10**17])
+    def test_a_seed_that_numpy_does_not_take(self, tmp_path, seed):
+        with pytest.raises(BadInput, match=f"grid.seed {seed}: must be a whole number, 0 to 4294967295"):
+            read_config(write_config(tmp_path, grid={"method": "dsp", "heads_to_keep": 4, "seed": seed}))
+
+    @pytest.mark.parametrize(
+        "text",
+        ["a: " + "[" * 3000, "a: " + "[" * 3000 + "]" * 3000, "a: " + "{b: " * 3000 + "}" * 3000, "a: 2024-13-45",
+         "a: !!timestamp x", "a: !!float x", "a: !!map 5", "a: \0", "a: &a [*b]", "? [a]\n: b"],
+        ids=range(10),
+    )  # fmt: skip
+    def test_what_yaml_cannot_read(self, tmp_path, text):
+        path = tmp_path / "sweep.yaml"
+        path.write_text(text)
+        with pytest.raises(BadInput, match=f"^{path}.*(is not YAML|is nested too deeply)") as raised:
+            read_config(str(path))
+        assert "\n" not in str(raised.value)
+
+    @pytest.mark.parametrize("changes", [{"out": "a\0b"}, {"out": "\ud800"}, {"train": "--arch x\0"},
+                                         {"train": ["--arch", "x\0"]}, {"generate": "--beam \0"}])  # fmt: skip
+    def test_a_character_that_no_name_may_have(self, tmp_path, changes):
+        with pytest.raises(BadInput, match=f"{[*changes][0]} .*holds a character that no name may have"):
+            read_config(write_config(tmp_path, **changes))
 
     def test_the_quick_starts_file_is_right(self, monkeypatch, tmp_path):
         content = yaml.safe_load((PROJECT / "examples" / "quickstart" / "sweep.yaml").read_text())
@@ -417,6 +455,15 @@ class TestRun:
         assert [line[:2] for line in called()] == [
             ["fairseq-train", ONE], ["fairseq-generate", ONE], ["fairseq-generate", TWO],
         ]  # fmt: skip
+
+    def test_a_full_disk_and_a_signal_without_a_name_are_told(self, pretended, tmp_path, capsys, monkeypatch):
+        run, _ = pretended
+        monkeypatch.setattr(run_module.shutil, "disk_usage", lambda _: Namespace(free=4096))
+        path = write_config(tmp_path, grid={**GRID, "seed": [1, 2]})
+        assert run(path, **{f"{ONE} fairseq-train": "silent", f"{TWO} fairseq-train": "nameless"}) == 1
+        told = capsys.readouterr().err
+        assert f"{ONE}: fairseq-train failed: 4,096 bytes are left on the disk of {tmp_path}/out/{ONE}, make room" in told
+        assert f"{TWO}: fairseq-train failed: killed by signal 40, perhaps for want of memory" in told
 
     def test_a_training_that_saved_nothing_starts_with_a_new_log(self, tmp_path, pretended):
         run, _ = pretended
