@@ -14,7 +14,7 @@ MENDED_PACKAGES = frozenset(("fairseq", "fairseq_cli", "hydra"))
 
 # module -> files of this package whose `mend(module)` run, in this order, as soon as that module has been imported
 MENDS_BY_MODULE = {
-    "fairseq.checkpoint_utils": "checkpoints",
+    "fairseq.checkpoint_utils": "checkpoints overridden",
     "fairseq.data.data_utils": "numpy_names",
     "fairseq.data.language_pair_dataset": "numpy_names",
     "fairseq.data.token_block_dataset": "numpy_names",
