@@ -121,8 +121,8 @@ def _build(model_class, state: Dict[str, Any]):
     target = source if source_words == target_words else _Words(target_words)
     task = Namespace(source_dictionary=source, target_dictionary=target)
     # words that a training began with are in the checkpoint; the file they came from may be gone
-    no_files = {"encoder_embed_path": None, "decoder_embed_path": None}
-    model = model_class.build_model(Namespace(**{**vars(options), **no_files}), task).eval()
+    unsaid = {"encoder_embed_path": None, "decoder_embed_path": None, "overridden": None}
+    model = model_class.build_model(Namespace(**{**vars(options), **unsaid}), task).eval()
     model.load_state_dict(weights, model_cfg=options)
     return model
 

@@ -2,12 +2,13 @@
 
 import os
 from argparse import Namespace
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
 from tabulate import tabulate
 from torch import Tensor
 
+from .another_choice import is_of_a_training, warnings_of
 from .atomic import check_target, writing
 from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, save, showing
 from .collisions import collisions
@@ -28,6 +29,7 @@ class Pruned(NamedTuple):
     parameters: "tuple[int, int]"
     bytes: "tuple[int, int]"  # of the files
     difference: float  # largest of a logit, in the check
+    warnings: List[str]
 
     def __str__(self) -> str:
         rows = [
@@ -43,6 +45,7 @@ class Pruned(NamedTuple):
                 f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
                 f"checked: reloaded, the same logits as with the heads masked (largest difference {self.difference:.1e})",
+                *(f"warning: {line}" for line in self.warnings),
             ]
         )
 
@@ -97,6 +100,7 @@ def prune(
         (total(state["model"]), total(small["model"])),
         (os.path.getsize(checkpoint), os.path.getsize(out)),
         difference,
+        warnings_of(kept, mask, is_of_a_training(state["model"])),
     )
 
 

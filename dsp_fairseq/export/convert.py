@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from tabulate import tabulate
 
+from ..another_choice import is_of_a_training, warnings_of
 from ..checkpoint import build_model, build_stock_model, kept_heads_of, load, model_options, showing
 from ..budgets import inventory_of
 from ..collisions import collisions
@@ -33,6 +34,7 @@ class Export(NamedTuple):
     difference: float  # largest of a word's score, float32 against fairseq
     quantised_difference: Optional[float]
     sentence: List[str]  # to show how to translate
+    warnings: List[str]
 
     def __str__(self) -> str:
         size, exported_size = self.bytes
@@ -46,6 +48,7 @@ class Export(NamedTuple):
         if self.quantised_difference is not None:
             difference = f"{self.quantised_difference:.1e}"
             lines.append(f"{self.quantization}: loads and translates (largest difference {difference})")
+        lines += [f"warning: {line}" for line in self.warnings]
         return "\n".join([*lines, "translate with it, sentences as tokens (BPE applied):", *self._usage()])
 
     def _table(self) -> str:
@@ -78,6 +81,7 @@ class Source(NamedTuple):
     gated: bool
     before: Inventory
     after: Inventory
+    warnings: List[str]
 
 
 def export(
@@ -130,6 +134,7 @@ def export(
         difference,
         quantised_difference,
         [words.source[number] for number in pairs[2].source],
+        source.warnings,
     )
 
 
@@ -161,17 +166,17 @@ def _all_of(*steps: Callable[[], Any]) -> List[Any]:
 def _source_of(state: Dict[str, Any], heads_to_keep: Optional[str]) -> Source:
     if _is_gated(state):
         kept = kept_heads_of(state)
-        if heads_to_keep is not None:
-            kept = kept._replace(mask=kept.best(heads_to_keep))
-            state = showing(state, kept.mask)
-        return Source(state, True, kept.inventory, kept.inventory.keeping(kept.mask.tolist()))
+        mask = kept.mask if heads_to_keep is None else kept.best(heads_to_keep)
+        told = warnings_of(kept, mask, is_of_a_training(state["model"]))
+        shown = state if heads_to_keep is None else showing(state, mask)
+        return Source(shown, True, kept.inventory, kept.inventory.keeping(mask.tolist()), told)
     if heads_to_keep is not None:
         raise BadInput(
             f"--heads-to-keep {heads_to_keep}: a checkpoint of the stock transformer does not say which heads "
             "are important; leave it out"
         )
     inventory = inventory_of(model_options(state))
-    return Source(state, False, inventory, inventory)
+    return Source(state, False, inventory, inventory, [])
 
 
 def _save(source: Source, model, words: Dictionaries, quantization: Optional[str], folder: str) -> None:

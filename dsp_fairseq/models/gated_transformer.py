@@ -1,6 +1,7 @@
 """``gated_transformer``: fairseq's Transformer whose attention heads carry gates."""
 
 import logging
+from argparse import Namespace
 from typing import List, Optional
 
 import torch
@@ -16,7 +17,9 @@ from fairseq.models.transformer import (
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 from torch import nn
 
+from ..another_choice import is_of_a_training, options_of_training, warnings_of
 from ..budgets import choice_of, inventory_of, keep_range_of
+from ..checkpoint import KeptHeads
 from ..config import PruningConfig
 from ..errors import BadInput, refuse
 from ..gates.choice import Choice, Share
@@ -48,6 +51,8 @@ class GatedTransformerModel(TransformerModel):
         self.unused: Optional[nn.Parameter] = None  # where all weights are frozen
         self._mask_in_place: Optional[torch.Tensor] = None  # that the blocks were last told to keep
         self._was_loaded = self._was_trained = self._announced = False
+        self._options: Namespace = None  # of the training, whatever was overridden for decoding
+        self._is_of_a_training = False
 
     @classmethod
     def add_args(cls, parser):
@@ -73,6 +78,7 @@ class GatedTransformerModel(TransformerModel):
             if block.heads < block.original_heads:
                 attention.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
         model._freeze(options)
+        model._options = options_of_training(args)
         return model
 
     @classmethod
@@ -125,6 +131,7 @@ class GatedTransformerModel(TransformerModel):
         return self
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
+        self._is_of_a_training = is_of_a_training(state_dict)
         result = super().load_state_dict(state_dict, strict, model_cfg, args)
         self._was_loaded, self._was_trained = True, False
         if not self.training:
@@ -210,13 +217,17 @@ class GatedTransformerModel(TransformerModel):
         if self._announced or self._was_trained or not self._was_loaded:
             return
         self._announced = True
-        kept = self.gates.inventory.kept_per_kind(self.gates.mask())
+        mask, inventory, logits = self.gates.mask(), self.gates.inventory, self.gates.logits.detach()
+        kept = inventory.kept_per_kind(mask)
         logger.info(
             "decoding with %d of %d heads (%s)",
             sum(kept.values()),
             self.gates.inventory.original_heads,
             ", ".join(f"{kind} {kept[kind]}" for kind in KINDS),
         )
+        trained = KeptHeads(inventory, choice_of(self._options, inventory).mask(logits), logits, self._options)
+        for line in warnings_of(trained, mask, self._is_of_a_training):
+            logger.warning(line)
 
 
 class GatedEncoder(TransformerEncoderBase):

@@ -1,0 +1,54 @@
+"""What has to be said when other heads decode than those that a checkpoint was trained for."""
+
+from argparse import Namespace
+from typing import Any, Dict, List
+
+from torch import Tensor
+
+from .budgets import choice_of, keep_range_of
+from .checkpoint import KeptHeads
+from .logit_origin import origin_of
+
+_OF_A_TRAINING = "gates.adam.steps"  # a state that prune and importance leave out
+
+
+def options_of_training(args: Any) -> Namespace:
+    """The options of a model, a Namespace or an omegaconf container, as they were before ``--model-overrides``."""
+    options = vars(args) if isinstance(args, Namespace) else dict(args)
+    return Namespace(**{**options, **(options.get("overridden") or {})})
+
+
+def is_of_a_training(weights: Dict[str, Any]) -> bool:
+    """Whether a state dict is as a training wrote it: its heads were trained under its own mask."""
+    return _OF_A_TRAINING in weights
+
+
+def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> List[str]:
+    """One line for each thing about ``mask`` [H] that is not as the training of the checkpoint left it.
+
+    Args:
+        kept: the heads of the checkpoint, with the options of its training.
+        trained: see :func:`is_of_a_training`; else any head may have been open when the weights were trained.
+    """
+    if mask.equal(kept.mask):
+        return []
+    lines = []
+    closed = int((mask & ~_open_in_training(kept)).sum()) if trained else 0
+    if closed:
+        lines.append(
+            f"{int(mask.sum())} heads, but the training was for {int(_open_in_training(kept).sum())}: the weights of "
+            f"{closed} that are open now were not trained to the end"
+        )
+    origin = origin_of(kept)
+    if 0 < int(mask.sum()) < len(mask) and not origin.ranks_heads:
+        lines.append(
+            f"which {int(mask.sum())} heads are open says nothing of their importance: what the checkpoint stores is a "
+            f"{origin.words}; dsp-fairseq importance finds out"
+        )
+    return lines
+
+
+def _open_in_training(kept: KeptHeads) -> Tensor:
+    """The heads, bool [H], that the training was for; of a range of K those of the largest."""
+    drawn = keep_range_of(kept.options, kept.inventory)
+    return kept.mask if drawn is None else choice_of(kept.options, kept.inventory, drawn[1]).mask(kept.logits)
