@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-from .console import _chain
+from .not_written import chain
 from .wrong_use import frames
 
 MISMATCH = re.compile(
@@ -23,7 +23,7 @@ WITH_THE_VOCABULARY = {*SIDES, "decoder.output_projection.weight"}
 
 def explain(error):
     """One line per dictionary, or None if anything else differs too."""
-    for exception in _chain(error):
+    for exception in chain(error):
         found = {name: sizes for name, *sizes in MISMATCH.findall(str(exception))}
         different = {name: sizes for name, sizes in found.items() if sizes[0] != sizes[1]}
         if different and set(found) <= WITH_THE_VOCABULARY and SIDES.keys() & different.keys():
