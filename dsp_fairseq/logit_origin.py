@@ -1,0 +1,55 @@
+"""What the numbers are that a checkpoint stores for its heads: learned, a start that nothing has moved, or ranks."""
+
+from typing import List, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .checkpoint import KeptHeads
+from .config import PruningConfig
+from .gates.methods import UNIFORM_PRIOR, uniform_logits
+from .inventory import Inventory
+
+
+class Origin(NamedTuple):
+    """One kind of number."""
+
+    name: str  # in JSON
+    words: str  # in tables and pictures: "<words> by original head"
+    ranks_heads: bool  # whether the larger of two numbers was found to be the more important head
+
+
+LEARNED = Origin("learned", "learned logits", True)
+LOG_ODDS = Origin("log-odds", "learned log-odds of an open gate (l0)", True)
+RANKS = Origin("ranks", "ranks from dsp-fairseq importance (largest: most important)", True)
+PRIOR = Origin("prior", "uniform prior (an even spread over the blocks, nothing is learned)", False)
+ALIKE = Origin("alike", "all the same number, nothing is learned", False)
+
+
+def origin_of(kept: KeptHeads) -> Origin:
+    """What ``kept.logits`` are, by the options of the training and by the numbers themselves.
+
+    ``prune`` and ``importance`` leave no trace of the method in the options, but their numbers tell: ranks are
+    different whole numbers from 0 up, a prior that nothing has moved is the prior. The rest was learned once.
+    """
+    config, logits = PruningConfig.from_args(kept.options), kept.logits.double()
+    if len(logits.unique()) < 2:
+        return ALIKE
+    if config.pruning_method == "l0":
+        return LOG_ODDS
+    step = UNIFORM_PRIOR if config.uniform_prior is None else config.uniform_prior
+    if any(torch.allclose(logits, prior, rtol=0, atol=1e-9) for prior in _priors(kept.inventory, step)):
+        return PRIOR
+    return RANKS if _are_ranks(logits) else LEARNED
+
+
+def _priors(inventory: Inventory, step: float) -> List[Tensor]:
+    """Of the heads that are there [H]: what they had in the original model, and have in a training without the others."""
+    original = inventory.only({block.name: range(block.original_heads) for block in inventory.blocks})
+    there = [head in block.indices for block in inventory.blocks for head in range(block.original_heads)]
+    return [uniform_logits(original, step)[torch.tensor(there, dtype=torch.bool)], uniform_logits(inventory, step)]
+
+
+def _are_ranks(logits: Tensor) -> bool:
+    whole = bool((logits >= 0).all()) and torch.equal(logits, logits.round())
+    return whole and len(logits.unique()) == len(logits)
