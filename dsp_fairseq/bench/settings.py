@@ -51,8 +51,9 @@ class Settings:
 
 
 def _device_problems(device: str) -> List[str]:
+    if device == "cpu":
+        return []
     import torch
 
-    if device == "cuda" and not torch.cuda.is_available():
-        return ["--device cuda: this torch sees no CUDA device; say --device cpu"]
-    return []
+    sees = torch.cuda.is_available()
+    return [] if sees else ["--device cuda: this torch sees no CUDA device; say --device cpu"]

@@ -1,5 +1,7 @@
 """``dsp-fairseq bench CKPT [CKPT ...]``"""
 
+from .inputs import refuse_if_missing, target_problems
+
 HELP = "measure how fast a checkpoint decodes: stock fairseq, heads masked, heads removed, exported"
 
 DESCRIPTION = (
@@ -66,6 +68,10 @@ def _add_measuring(group) -> None:
     group.add_argument("--force", action="store_true", help="overwrite these files")
 
 
+def check(arguments) -> None:
+    refuse_if_missing(arguments.checkpoints, lambda: _output_problems(arguments) + _settings(arguments).problems())
+
+
 def run(arguments) -> None:
     from .. import pictures
     from ..atomic import writing
@@ -109,15 +115,8 @@ def _settings(arguments):
 def _output_problems(arguments) -> list:
     """What keeps the files from being written, one line each."""
     from .. import pictures
-    from ..atomic import check_target
-    from ..errors import BadInput
 
-    problems = []
-    if arguments.json:
-        try:
-            check_target(arguments.json, arguments.force)
-        except BadInput as problem:
-            problems.append(f"--json {problem}")
+    problems = target_problems(arguments.json, arguments.force, "--json") if arguments.json else []
     if arguments.plot:
         problems += pictures.problems(arguments.plot, arguments.force)
     if arguments.force and not (arguments.json or arguments.plot):
