@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
-STOCK, MASKED, REMOVED, EXPORTED = VARIANTS = ("stock", "masked", "removed", "exported")
+STOCK, MASKED, REMOVED, EXPORTED, INT8 = VARIANTS = ("stock", "masked", "removed", "exported", "int8")
+EXPORTS = {EXPORTED: "none", INT8: "int8"}  # and their quantisation
+WITHOUT_BEING_ASKED = VARIANTS[:-1]
+MEANING = {
+    STOCK: "fairseq's transformer, zeros for the pruned heads",
+    MASKED: "every head is computed, the pruned ones are multiplied by 0",
+    REMOVED: "what fairseq-generate does with the checkpoint: it takes the pruned heads out before it decodes",
+    EXPORTED: "CTranslate2, float32, blocks of a stack padded to the same number of heads",
+    INT8: "CTranslate2, int8 weights",
+}
 
 
 @dataclass(frozen=True)
