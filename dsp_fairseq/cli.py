@@ -1,6 +1,7 @@
 """``dsp-fairseq COMMAND``: what the stock fairseq commands do not do."""
 
 import argparse
+import logging
 import os
 import sys
 from typing import List, Optional
@@ -54,6 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
     command = COMMANDS[arguments.command]
     if hasattr(command, "check"):
         command.check(arguments)
+        logging.getLogger("fairseq.dataclass.utils").setLevel(logging.CRITICAL)  # it tells its options at a Ctrl-C
         register()
     return command.run(arguments) or 0
 
