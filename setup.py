@@ -87,7 +87,7 @@ setup(
     long_description=long_description(),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.9",
+    python_requires=">=3.11",
     # naming the root keeps `pip install -e .` to one path in a .pth file, instead of an import hook of setuptools
     package_dir={"": "."},
     packages=find_packages(include=["dsp_fairseq", "dsp_fairseq.*", "dsp_fairseq_startup"]),

@@ -3,6 +3,22 @@
 A fairseq plug-in: ``fairseq-train DATA --user-dir dsp_fairseq --arch gated_transformer ...``.
 """
 
+import sys
+
 __version__ = "0.1.0"
 
-from . import criterions, models, tasks  # noqa: E402,F401 (each registers its parts with fairseq)
+# as a script of the environment; it answers --help without fairseq and torch, and registers when there is work
+IS_COMMAND = bool(sys.argv) and sys.argv[0].endswith("/dsp-fairseq")
+
+
+def register() -> None:
+    """Make the architectures, the task and the criterion known to fairseq."""
+    from . import criterions, models, tasks  # noqa: F401 (each registers its parts)
+
+
+if IS_COMMAND:
+    from . import interrupt
+
+    interrupt.end_in_one_line()
+else:
+    register()

@@ -1,13 +1,14 @@
 """``dsp-fairseq COMMAND``: what the stock fairseq commands do not do."""
 
 import argparse
+import logging
 import os
 import sys
 from typing import List, Optional
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
-from . import __version__
+from . import IS_COMMAND, __version__, interrupt, register
 from .commands import average, bench, export, importance, prune, report, sweep, user_dir
 from .errors import BadInput, Failed
 
@@ -25,26 +26,38 @@ COMMANDS = {
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command. Returns 0 when it is done, 1 when it failed, 2 on wrong use."""
-    arguments = _parser().parse_args(argv)
-    arguments.debug = arguments.debug or bool(os.environ.get("DSP_DEBUG"))
+    name, debug = "dsp-fairseq", bool(os.environ.get("DSP_DEBUG"))
     try:
-        status = arguments.run(arguments) or 0
+        arguments = _parser().parse_args(argv)
+        name, debug = f"dsp-fairseq {arguments.command}", debug or arguments.debug
+        status = _run(arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
         return 0
     except (BadInput, BadCheckpoint, Failed, OSError) as error:
-        if arguments.debug:
+        if debug:
             raise
         for line in _told(error).splitlines():
-            print(f"dsp-fairseq {arguments.command}: error: {line}", file=sys.stderr)
+            print(f"{name}: error: {line}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
     except KeyboardInterrupt:
-        if arguments.debug:
+        if debug:
             raise
-        print(f"dsp-fairseq {arguments.command}: interrupted, nothing written", file=sys.stderr)
-        return 130
+        return interrupt.tell(name)
+    finally:
+        if IS_COMMAND:
+            interrupt.ignore()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command = COMMANDS[arguments.command]
+    if hasattr(command, "check"):
+        command.check(arguments)
+        logging.getLogger("fairseq.dataclass.utils").setLevel(logging.CRITICAL)  # it tells its options at a Ctrl-C
+        register()
+    return command.run(arguments) or 0
 
 
 def _told(error: Exception) -> str:
@@ -62,7 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
         command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
     return parser
 
 

@@ -44,7 +44,7 @@ def draw(report: Report):
     for box, (kind, blocks) in zip(boxes, panels.items()):
         _draw_panel(_axes(figure, box), kind, blocks, scale)
     bar = Box(right + 0.65, TOP, 0.2, bottom - TOP)
-    figure.colorbar(scale, cax=_axes(figure, bar), label="importance logit")
+    figure.colorbar(scale, cax=_axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
     _explain(figure, report.heads)
     return figure
 
@@ -85,9 +85,9 @@ def _draw_panel(panel, kind: str, blocks: List[BlockHeads], scale: ScalarMappabl
     for block, kept, _, logits in blocks:
         for head, logit in enumerate(logits):
             if logit is None:
-                _draw_gone(panel, head, block.layer)
+                _draw_removed(panel, head, block.layer)
             else:
-                _draw_cell(panel, head, block.layer, scale.to_rgba(logit), masked=head not in kept)
+                _draw_cell(panel, head, block.layer, scale.to_rgba(logit), pruned=head not in kept)
     panel.set(xlim=(-0.5, _columns(blocks) - 0.5), ylim=(len(blocks) - 0.5, -0.5))
     panel.set(xlabel="head (original index)", ylabel="layer")
     panel.set_xticks(range(_columns(blocks)))
@@ -108,15 +108,15 @@ def _count_rows(panel, blocks: List[BlockHeads]) -> None:
     counts.spines[:].set_visible(False)
 
 
-def _draw_cell(panel, head: int, layer: int, colour, masked: bool) -> None:
+def _draw_cell(panel, head: int, layer: int, colour, pruned: bool) -> None:
     panel.add_patch(Rectangle((head - 0.46, layer - 0.46), 0.92, 0.92, facecolor=colour, edgecolor="none"))
-    if masked:
+    if pruned:
         for slope in (1, -1):
             ys = [layer - 0.44 * slope, layer + 0.44 * slope]
             panel.plot([head - 0.44, head + 0.44], ys, color=_readable_on(colour), linewidth=1.2)
 
 
-def _draw_gone(panel, head: int, layer: int) -> None:
+def _draw_removed(panel, head: int, layer: int) -> None:
     corner = (head - 0.42, layer - 0.42)
     panel.add_patch(Rectangle(corner, 0.84, 0.84, facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2))
 
@@ -137,8 +137,8 @@ def _explain(figure, heads: Dict[str, int]) -> None:
     frame = Patch(facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2)
     entries = {
         "kept": (square, "kept"),
-        "masked": ((square, cross), "masked: in the file, not computed"),
-        "gone": (frame, "no longer in the file"),
+        "pruned": ((square, cross), "pruned: in the file, not computed"),
+        "removed": (frame, "removed from the file"),
     }
     handles, labels = zip(*(entry for fate, entry in entries.items() if heads[fate]))
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)

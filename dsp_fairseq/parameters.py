@@ -42,21 +42,21 @@ def total(weights: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for _, tensor in _parameters(weights))
 
 
-def of_masked_heads(weights: Mapping[str, Tensor], inventory: Inventory, per_block: Iterable[int]) -> int:
+def of_pruned_heads(weights: Mapping[str, Tensor], inventory: Inventory, per_block: Iterable[int]) -> int:
     """Parameters that belong to heads which are in ``weights`` but not kept; kept heads ``per_block`` are given.
 
     A head of size d owns d rows of query, key and value projection, with bias, and d columns of the output
     projection; the output bias belongs to nobody.
     """
-    masked = 0
+    pruned = 0
     for block, kept in zip(inventory.blocks, per_block):
         owned = sum(
             tensor.numel()
             for name, tensor in weights.items()
             if name.startswith(f"{block.module}.") and name != f"{block.module}.out_proj.bias"
         )
-        masked += owned * (block.heads - kept) // max(block.heads, 1)
-    return masked
+        pruned += owned * (block.heads - kept) // max(block.heads, 1)
+    return pruned
 
 
 def bytes_on_disk(weights: Mapping[str, Tensor]) -> int:

@@ -1,14 +1,17 @@
-"""What a checkpoint keeps: its heads, their importance, its parameters; as text and as JSON."""
+"""What a checkpoint keeps: its heads, the numbers that rank them, its parameters; as text and as JSON.
+
+A head is kept, or pruned (in the file, but never computed), or removed from the file.
+"""
 
 import json
 import os
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from tabulate import tabulate
-
 from . import parameters
 from .checkpoint import KeptHeads, kept_heads_of, load_gated
 from .inventory import KINDS, Block
+from .logit_origin import Origin, origin_of
+from .tables import table
 
 
 class BlockHeads(NamedTuple):
@@ -16,8 +19,8 @@ class BlockHeads(NamedTuple):
 
     block: Block
     kept: Tuple[int, ...]
-    masked: Tuple[int, ...]  # in the file, but never computed
-    logits: Tuple[Optional[float], ...]  # importance of every original head; None: no longer in the file
+    pruned: Tuple[int, ...]
+    logits: Tuple[Optional[float], ...]  # of every original head; None: removed
 
 
 class Report(NamedTuple):
@@ -27,20 +30,25 @@ class Report(NamedTuple):
     blocks: List[BlockHeads]
     kept: KeptHeads
     parameters: Dict[str, int]  # by part
-    in_masked_heads: int  # parameters
+    in_pruned_heads: int  # parameters
     model_bytes: int
     file_bytes: int
 
     @property
     def heads(self) -> Dict[str, int]:
-        """Heads kept, masked, no longer in the file, and of the original model."""
+        """Heads kept, pruned, removed, and of the original model."""
         kept, inventory = int(self.kept.mask.sum()), self.kept.inventory
         return {
             "kept": kept,
-            "masked": inventory.heads - kept,
-            "gone": inventory.original_heads - inventory.heads,
+            "pruned": inventory.heads - kept,
+            "removed": inventory.original_heads - inventory.heads,
             "original": inventory.original_heads,
         }
+
+    @property
+    def origin(self) -> Origin:
+        """What the logits are."""
+        return origin_of(self.kept)
 
 
 def report_of(path: str) -> Report:
@@ -52,7 +60,7 @@ def report_of(path: str) -> Report:
         block_heads(kept),
         kept,
         parameters.by_part(weights, kept.inventory),
-        parameters.of_masked_heads(weights, kept.inventory, kept.per_block),
+        parameters.of_pruned_heads(weights, kept.inventory, kept.per_block),
         parameters.bytes_on_disk(weights),
         os.path.getsize(path),
     )
@@ -77,7 +85,7 @@ def block_heads(kept: KeptHeads) -> List[BlockHeads]:
 
 
 def as_json(report: Report) -> str:
-    """One JSON object; ``logits`` is a list over the original heads, null where a head is gone."""
+    """One JSON object; ``logits`` is a list over the original heads, null where a head is removed."""
     blocks = [
         {
             "block": block.name,
@@ -85,16 +93,17 @@ def as_json(report: Report) -> str:
             "layer": block.layer,
             "original_heads": block.original_heads,
             "kept": kept,
-            "masked": masked,
+            "pruned": pruned,
             "logits": logits,
         }
-        for block, kept, masked, logits in report.blocks
+        for block, kept, pruned, logits in report.blocks
     ]
-    counts = {**report.parameters, "total": sum(report.parameters.values()), "in masked heads": report.in_masked_heads}
+    counts = {**report.parameters, "total": sum(report.parameters.values()), "in pruned heads": report.in_pruned_heads}
     return json.dumps(
         {
             "checkpoint": report.path,
             "heads": report.heads,
+            "logits_are": report.origin.name,
             "blocks": blocks,
             "parameters": counts,
             "model_bytes": report.model_bytes,
@@ -104,10 +113,10 @@ def as_json(report: Report) -> str:
 
 
 def as_text(report: Report) -> str:
-    """Three tables: heads kept, importance logits, parameters."""
+    """Three tables: heads kept, logits, parameters."""
     sections = [
         f"{_kept_table(report)}\n{_fate(report.heads)}",
-        f"Importance logits by original head{_marks(report.heads)}:\n{_logit_table(report.blocks)}",
+        f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report.blocks)}",
         f"{_parameter_table(report)}\nmodel: {_megabytes(report.model_bytes)} of the file's "
         f"{_megabytes(report.file_bytes)}",
     ]
@@ -122,44 +131,40 @@ def _kept_table(report: Report) -> str:
     layers = max(map(len, counts.values()))
     header = ["kind", "all layers", *(f"layer {layer}" for layer in range(layers))]
     rows = [[kind, str(report.kept.per_kind[kind]), *cells] for kind, cells in counts.items()]
-    return _table(header, rows)
+    return table(header, rows, keys=2)
 
 
 def _fate(heads: Dict[str, int]) -> str:
     """How many heads are kept, and where the others are."""
-    masked = [f"{heads['masked']} masked, still in the file"] if heads["masked"] else []
-    gone = [f"{heads['gone']} no longer in the file"] if heads["gone"] else []
-    return "; ".join([f"{heads['kept']} of {heads['original']} heads kept", *masked, *gone])
+    pruned = [f"{heads['pruned']} pruned, still in the file"] if heads["pruned"] else []
+    removed = [f"{heads['removed']} removed from the file"] if heads["removed"] else []
+    return "; ".join([f"{heads['kept']} of {heads['original']} heads kept", *pruned, *removed])
 
 
 def _marks(heads: Dict[str, int]) -> str:
     """What the signs in the table of logits mean, of those that are in it."""
-    masked = ["in brackets: masked"] if heads["masked"] else []
-    gone = ["-: no longer in the file"] if heads["gone"] else []
-    return f" ({'; '.join([*masked, *gone])})" if masked or gone else ""
+    pruned = ["in brackets: pruned"] if heads["pruned"] else []
+    removed = ["-: removed"] if heads["removed"] else []
+    return f" ({'; '.join([*pruned, *removed])})" if pruned or removed else ""
 
 
 def _logit_table(blocks: List[BlockHeads]) -> str:
     """A row per block, a column per original head."""
     heads = max(len(found.logits) for found in blocks)
     rows = []
-    for block, _, masked, logits in blocks:
+    for block, _, pruned, logits in blocks:
         cells = ["-" if logit is None else f"{logit:.2f}" for logit in logits]
-        rows.append([block.name, *(f"({cell})" if head in masked else cell for head, cell in enumerate(cells))])
-    return _table(["block", *(f"head {head}" for head in range(heads))], rows)
+        rows.append([block.name, *(f"({cell})" if head in pruned else cell for head, cell in enumerate(cells))])
+    return table(["block", *(f"head {head}" for head in range(heads))], rows)
 
 
 def _parameter_table(report: Report) -> str:
     whole = sum(report.parameters.values())
     rows = [[part, f"{count:,}", f"{count / whole:.1%}"] for part, count in report.parameters.items()]
     rows.append(["total", f"{whole:,}", "100.0%"])
-    if report.in_masked_heads:
-        rows.append(["of it in masked heads", f"{report.in_masked_heads:,}", f"{report.in_masked_heads / whole:.1%}"])
-    return _table(["part", "parameters", "share"], rows, align=("left", "right", "right"))
-
-
-def _table(header: List[str], rows: List[List[str]], align: Optional[Tuple[str, ...]] = None) -> str:
-    return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
+    if report.in_pruned_heads:
+        rows.append(["of it in pruned heads", f"{report.in_pruned_heads:,}", f"{report.in_pruned_heads / whole:.1%}"])
+    return table(["part", "parameters", "share"], rows, align=("left", "right", "right"))
 
 
 def _megabytes(size: int) -> str:

@@ -53,6 +53,11 @@ activate() {
         command -v "$tool" >/dev/null ||
             misuse "command $tool not found${venv:+ in $venv}: 'bash scripts/setup.sh' installs it"
     done
+    command -v dsp-fairseq >/dev/null || return 0
+    local used
+    used=$(dsp-fairseq user-dir)
+    [[ $used == */site-packages/* ]] || [ "$used" -ef "$project/dsp_fairseq" ] ||
+        say "note: the environment runs the code of another checkout, ${used%/dsp_fairseq}" >&2
 }
 
 # lock DIR: one script at a time in a folder; the lock goes when the last process of that script is gone

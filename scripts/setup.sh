@@ -25,7 +25,7 @@ fail() {
 }
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-oldest_python="3.10"
+oldest_python="3.11"
 venv=$repository/.venv
 python=
 
@@ -43,6 +43,21 @@ done
 case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
 stamp=$venv/dsp-setup-done
 log=$venv/dsp-setup.log
+
+# --- whose is it? ---
+
+# where dsp_fairseq is imported from in that environment; nothing when it is not there
+imported_from() {
+    (cd / && "$venv/bin/python" -I -c 'from importlib.util import find_spec; print(*find_spec("dsp_fairseq").submodule_search_locations)') 2>/dev/null || true
+}
+
+# an editable install of another checkout: taking it over would break that one
+if [ -x "$venv/bin/python" ]; then
+    owner=$(imported_from)
+    if [ -n "$owner" ] && [[ $owner != */site-packages/* ]] && ! [ "$owner" -ef "$repository/dsp_fairseq" ]; then
+        fail "$venv is the environment of another checkout, ${owner%/dsp_fairseq}: name another one with --venv (test.sh and the examples: DSP_VENV), or remove it"
+    fi
+fi
 
 # --- done already? ---------------------------------------------------------------------------------------
 

@@ -1,11 +1,27 @@
 #!/usr/bin/env bash
-# Sets up if needed, then runs all tests. Arguments go to pytest: bash scripts/test.sh -k startup -x
-# The environment variable DSP_VENV names another virtual environment than .venv, DSP_TEST_JOBS the number of
-# processes that share the test files (default 2; 0: no further process, as pdb wants it).
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-venv=${DSP_VENV:-$PWD/.venv}
+usage() {
+    cat <<'TEXT'
+usage: bash scripts/test.sh [arguments of pytest]
+
+Sets up if needed (scripts/setup.sh), then runs all tests. Such as: bash scripts/test.sh -k startup -x
+
+environment variables:
+  DSP_VENV         the virtual environment (default: .venv in the checkout)
+  DSP_TEST_JOBS    processes that share the test files (default: 2; 0: no further process, as pdb wants it)
+  DSP_TORCH        see scripts/setup.sh --help
+TEXT
+}
+
+for argument in "$@"; do
+    case $argument in -h | --help) usage; exit 0 ;; esac
+done
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${DSP_VENV:-$repository/.venv}
+case $venv in /*) ;; *) venv=$PWD/$venv ;; esac      # as the user wrote it, seen from the user's folder
+cd "$repository"
 bash scripts/setup.sh --venv "$venv"
 
 # the slow ones first: two processes then end at about the same time

@@ -13,10 +13,11 @@ from .variants import Hypothesis
 class ExportedVariant:
     """A folder that ``dsp-fairseq export ctranslate2`` wrote, ready to translate."""
 
-    def __init__(self, folder: str, words: Dictionaries, decoding: Decoding):
+    def __init__(self, folder: str, words: Dictionaries, decoding: Decoding, compute_type: str = "float32"):
         self._folder, self._words, self._decoding = folder, words, decoding
         self._numbers = {word: number for number, word in enumerate(words.target)}
-        self._load("float32")
+        self._type = compute_type
+        self._load(compute_type)
 
     def _load(self, compute_type: str) -> None:
         import ctranslate2
@@ -30,7 +31,7 @@ class ExportedVariant:
 
     def halve(self) -> None:
         """Go on in float16."""
-        self._load("float16")
+        self._load({"float32": "float16"}.get(self._type, f"{self._type}_float16"))
 
     def prepare(self, batch: List[Sentence]) -> List[List[str]]:
         """A batch as words; CTranslate2 adds the end of sentence and pads by itself."""
@@ -52,5 +53,3 @@ class ExportedVariant:
             Hypothesis((*(self._numbers[word] for word in result.hypotheses[0]), end), result.scores[0])
             for result in found
         ]
-
-

@@ -7,11 +7,11 @@ from matplotlib.lines import Line2D
 
 from .. import pictures
 from .results import Benchmark, Result
-from .settings import EXPORTED, MASKED, REMOVED, STOCK
+from .settings import EXPORTED, INT8, MASKED, REMOVED, STOCK
 from .timing import Spread
 
 # Okabe and Ito's colours, which everybody can tell apart, and a shape of its own for each
-LOOKS = {STOCK: ("#000000", "s"), MASKED: ("#E69F00", "D"), REMOVED: ("#0072B2", "o"), EXPORTED: ("#009E73", "^")}
+LOOKS = {STOCK: ("#000000", "s"), MASKED: ("#E69F00", "D"), REMOVED: ("#0072B2", "o"), EXPORTED: ("#009E73", "^"), INT8: ("#CC79A7", "v")}
 QUIET = "#808080"
 
 
@@ -91,7 +91,7 @@ def _write(panel, row: int, x: float, text: str) -> None:
 def _clean(panel, results: List[Result]) -> None:
     """From 0, room for what is written at the right, the first row on top."""
     several = len({result.checkpoint for result in results}) > 1
-    names = [f"{_short(result)}\n{result.variant}" if several else result.variant for result in results]
+    names = [f"{_short(result)}\n{result.label}" if several else result.label for result in results]
     panel.set_yticks(range(len(results)), names)
     panel.set_ylim(len(results) - 0.4, -0.6)
     panel.set_xlim(0, 1.55 * panel.get_xlim()[1])

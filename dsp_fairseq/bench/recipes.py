@@ -3,11 +3,13 @@
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from ..checkpoint import load_gated
+from ..checkpoint import kept_heads_of
 from ..errors import BadInput, refuse
 from ..export.dictionaries import load_dictionaries
+from ..importance.checkpoints import load_with_gates
+from ..logit_origin import origin_of
 from .exported import ExportedVariant
-from .settings import EXPORTED, VARIANTS, Decoding, Settings
+from .settings import EXPORTS, VARIANTS, WITHOUT_BEING_ASKED, Decoding, Settings
 from .variants import FairseqVariant, Subject, parameters_of
 
 
@@ -30,24 +32,36 @@ def recipes_of(
 
     Raises BadInput when K is out of range, or an export was asked for and cannot be made.
     """
-    recipes, notes = [], []
-    wanted = settings.variants or VARIANTS
+    recipes, notes = [], _notes_on_choice(checkpoints, states, settings.heads_to_keep)
+    wanted = settings.variants or WITHOUT_BEING_ASKED
     subjects = _subjects(checkpoints, states, settings.heads_to_keep)
     for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects)):
         heads = subject.after.heads, subject.after.original_heads
-        for name in (name for name in VARIANTS[:-1] if name in wanted):
-            arguments = name, checkpoint, settings.heads_to_keep, settings.decoding
-            count = parameters_of(name, subject)
-            recipes.append(Recipe(checkpoint, name, *heads, count, _fairseq_variant, arguments))
-        if EXPORTED in wanted:
+        for name in (name for name in VARIANTS if name in wanted):
+            if name not in EXPORTS:
+                arguments = name, checkpoint, settings.heads_to_keep, settings.decoding
+                count = parameters_of(name, subject)
+                recipes.append(Recipe(checkpoint, name, *heads, count, _fairseq_variant, arguments))
+                continue
             try:
-                arguments = _exported(checkpoint, subject.state, settings, os.path.join(folder, str(number)))
-                recipes.append(Recipe(checkpoint, EXPORTED, *heads, None, ExportedVariant, arguments))
+                out = os.path.join(folder, f"{number}-{name}")
+                arguments = _exported(name, checkpoint, subject.state, settings, out)
+                recipes.append(Recipe(checkpoint, name, *heads, None, ExportedVariant, arguments))
             except BadInput as reason:
                 if settings.variants:
-                    raise BadInput(f"--with exported: {reason}") from reason
+                    raise BadInput(f"--with {name}: {reason}") from reason
                 notes.append(f"no export of {checkpoint}: {reason}")
     return recipes, notes
+
+
+def _notes_on_choice(checkpoints: List[str], states: List[Dict[str, Any]], heads_to_keep: Optional[str]) -> List[str]:
+    """Where K is given, and the numbers in a checkpoint do not say which heads are important."""
+    origins = {} if heads_to_keep is None else {c: origin_of(kept_heads_of(s)) for c, s in zip(checkpoints, states)}
+    return [
+        f"--heads-to-keep {heads_to_keep} of {checkpoint}: not by importance, its numbers are {origin.words}"
+        for checkpoint, origin in origins.items()
+        if not origin.ranks_heads
+    ]
 
 
 def _subjects(checkpoints: List[str], states: List[Dict[str, Any]], heads_to_keep: Optional[str]) -> List[Subject]:
@@ -62,10 +76,10 @@ def _subjects(checkpoints: List[str], states: List[Dict[str, Any]], heads_to_kee
 
 
 def _fairseq_variant(name: str, checkpoint: str, heads_to_keep: Optional[str], decoding: Decoding) -> FairseqVariant:
-    return FairseqVariant(name, Subject.of(load_gated(checkpoint), heads_to_keep), decoding)
+    return FairseqVariant(name, Subject.of(load_with_gates(checkpoint), heads_to_keep), decoding)
 
 
-def _exported(checkpoint: str, state: Dict[str, Any], settings: Settings, out: str) -> tuple:
+def _exported(name: str, checkpoint: str, state: Dict[str, Any], settings: Settings, out: str) -> tuple:
     """Write the export into ``out``; what :class:`ExportedVariant` needs to load it."""
     from ..export.requirement import require_ctranslate2
 
@@ -74,5 +88,7 @@ def _exported(checkpoint: str, state: Dict[str, Any], settings: Settings, out: s
         raise BadInput("CTranslate2 does not compute in float16 on a CPU")
     from ..export.convert import export
 
-    export(checkpoint, out, data=settings.data, heads_to_keep=settings.heads_to_keep)
-    return out, load_dictionaries(state, settings.data), settings.decoding
+    quantization = EXPORTS[name]
+    export(checkpoint, out, quantization, settings.data, settings.heads_to_keep)
+    compute_type = "float32" if quantization == "none" else quantization
+    return out, load_dictionaries(state, settings.data), settings.decoding, compute_type

@@ -4,9 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional
 
-from tabulate import tabulate
-
-from .settings import Settings
+from ..tables import table
+from .settings import INT8, MASKED, MEANING, REMOVED, Settings
 from .timing import Round, Spread
 
 
@@ -21,6 +20,12 @@ class Result:
     parameters: Optional[int]
     memory_bytes: Optional[int]
     rounds: List[Round]
+
+    @property
+    def label(self) -> str:
+        """Its variant, for people: of a model that keeps all heads nothing is masked or removed."""
+        nothing = self.heads == self.original_heads and self.variant in (MASKED, REMOVED)
+        return f"{self.variant} (none)" if nothing else self.variant
 
     def spread(self, measure: str) -> Spread:
         """Median, lowest and highest of a measure of :class:`Round`."""
@@ -61,10 +66,10 @@ def as_table(benchmark: Benchmark) -> str:
         f"{machine['device']}, threads: {machine['threads']}, torch {machine['torch']}; median of "
         f"{settings.rounds} rounds (lowest to highest), variants in turns",
         "",
-        _table(benchmark),
+        *_tables(benchmark),
         "",
     ]
-    return "\n".join(lines + _agreement_lines(benchmark) + benchmark.notes)
+    return "\n".join(lines + _meanings(benchmark) + ["", *_agreement_lines(benchmark), *benchmark.notes])
 
 
 def as_json(benchmark: Benchmark) -> str:
@@ -96,28 +101,40 @@ def as_json(benchmark: Benchmark) -> str:
     )
 
 
-def _table(benchmark: Benchmark) -> str:
-    several = len({result.checkpoint for result in benchmark.results}) > 1
-    header = [*(["checkpoint"] if several else []), "variant", "heads", "parameters", "sentences/s"]
-    bases = sorted({benchmark.base_of(result).variant for result in benchmark.results})
-    header += [f"times {' or '.join(bases)}", "tokens/s", "latency p50 ms", "p95 ms", "memory MB"]
-    rows = []
-    for result in benchmark.results:
-        ratio = result.ratio(benchmark.base_of(result), "sentences_per_second")
-        cells = [
-            result.variant,
+def _meanings(benchmark: Benchmark) -> List[str]:
+    """What each row is, in the order of the rows."""
+    names = dict.fromkeys(result.variant for result in benchmark.results)
+    return [f"{name}: {MEANING[name]}" for name in names]
+
+
+def _tables(benchmark: Benchmark) -> List[str]:
+    """A table per checkpoint, under its name where there are several."""
+    names = list(dict.fromkeys(result.checkpoint for result in benchmark.results))
+    tables = [_table([result for result in benchmark.results if result.checkpoint == name]) for name in names]
+    return tables if len(names) == 1 else ["\n\n".join(f"{name}\n{drawn}" for name, drawn in zip(names, tables))]
+
+
+def _table(results: List[Result]) -> str:
+    base = results[0]
+    header = ["variant", "heads", "parameters", "sentences/s", f"times {base.label}", "tokens/s"]
+    header += ["latency p50 ms", "p95 ms", "memory MB"]
+    rows = [
+        [
+            result.label,
             f"{result.heads}/{result.original_heads}",
             "-" if result.parameters is None else f"{result.parameters:,}",
             written(result.spread("sentences_per_second")),
-            written(ratio, 2),
+            written(result.ratio(base, "sentences_per_second"), 2),
             f"{result.spread('tokens_per_second').median:.0f}",
             written(result.spread("latency_p50_ms")),
             written(result.spread("latency_p95_ms")),
             "-" if result.memory_bytes is None else f"{result.memory_bytes / 1e6:.0f}",
         ]
-        rows.append([*([result.checkpoint] if several else []), *cells])
-    align = ["left"] * (2 if several else 1) + ["right"] * 8
-    return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
+        for result in results
+    ]
+    if all(result.memory_bytes is None for result in results):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return table(header, rows, ["left"] + ["right"] * (len(header) - 1))
 
 
 def written(spread: Spread, digits: int = 1) -> str:
@@ -131,5 +148,8 @@ def _agreement_lines(benchmark: Benchmark) -> List[str]:
     for checkpoint, found in benchmark.agreement.items():
         first = next(result.variant for result in benchmark.results if result.checkpoint == checkpoint)
         where = f" of {checkpoint}" if several else ""
-        lines += [f"translations of {name} and {first}{where} in float32: {told}" for name, told in found.items()]
+        lines += [
+            f"translations of {name}{' in int8' * (name == INT8)} and {first}{where} in float32: {told}"
+            for name, told in found.items()
+        ]
     return lines

@@ -9,15 +9,15 @@ from tqdm import tqdm
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
-from ..checkpoint import load_gated
 from ..errors import BadInput, refuse
+from ..importance.checkpoints import load_with_gates
 from . import memory
 from .agreement import Agreement, compare_all
 from .machine import describe
 from .recipes import Recipe, recipes_of
 from .results import Benchmark, Result
 from .sentences import Sentence, batches_of, largest, load_sentences, spread
-from .settings import EXPORTED, Settings
+from .settings import EXPORTS, Settings
 from .timing import Round, Turns, measured_round
 
 SINGLES = 50  # sentences of a round that are translated one by one
@@ -81,7 +81,7 @@ def _loaded(checkpoints: List[str], settings: Settings, problems: List[str]) -> 
     problems, states = [*problems, *settings.problems()], []
     for checkpoint in dict.fromkeys(checkpoints):
         try:
-            states.append(load_gated(checkpoint))
+            states.append(load_with_gates(checkpoint))
         except (BadInput, BadCheckpoint) as problem:
             problems.append(str(problem))
     if len(checkpoints) > len(set(checkpoints)):
@@ -133,4 +133,4 @@ def _compared(
         for batch in batches:
             hypotheses += variant.hypotheses(variant.translate(variant.prepare(batch)))
             tick()
-    return {checkpoint: compare_all(by_variant, may_differ=EXPORTED) for checkpoint, by_variant in found.items()}
+    return {checkpoint: compare_all(by_variant, may_differ=EXPORTS) for checkpoint, by_variant in found.items()}

@@ -5,7 +5,16 @@ from typing import List, Optional, Tuple
 
 from ..errors import MOST
 
-STOCK, MASKED, REMOVED, EXPORTED = VARIANTS = ("stock", "masked", "removed", "exported")
+STOCK, MASKED, REMOVED, EXPORTED, INT8 = VARIANTS = ("stock", "masked", "removed", "exported", "int8")
+EXPORTS = {EXPORTED: "none", INT8: "int8"}  # and their quantisation
+WITHOUT_BEING_ASKED = VARIANTS[:-1]
+MEANING = {
+    STOCK: "fairseq's transformer, zeros for the pruned heads",
+    MASKED: "every head is computed, the pruned ones are multiplied by 0",
+    REMOVED: "what fairseq-generate does with the checkpoint: it takes the pruned heads out before it decodes",
+    EXPORTED: "CTranslate2, float32, blocks of a stack padded to the same number of heads",
+    INT8: "CTranslate2, int8 weights",
+}
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,9 @@ class Settings:
 
 
 def _device_problems(device: str) -> List[str]:
+    if device == "cpu":
+        return []
     import torch
 
-    if device == "cuda" and not torch.cuda.is_available():
-        return ["--device cuda: this torch sees no CUDA device; say --device cpu"]
-    return []
+    sees = torch.cuda.is_available()
+    return [] if sees else ["--device cuda: this torch sees no CUDA device; say --device cpu"]

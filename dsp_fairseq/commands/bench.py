@@ -1,5 +1,11 @@
 """``dsp-fairseq bench CKPT [CKPT ...]``"""
 
+import os
+
+from ..bench.settings import VARIANTS
+from ..errors import refuse
+from .inputs import refuse_if_missing, target_problems
+
 HELP = "measure how fast a checkpoint decodes: stock fairseq, heads masked, heads removed, exported"
 
 DESCRIPTION = (
@@ -10,7 +16,7 @@ DESCRIPTION = (
 
 def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("checkpoints", metavar="CKPT", nargs="+", help="of a gated_transformer, masked or pruned")
+    parser.add_argument("checkpoints", metavar="CKPT", nargs="*", help="of a gated_transformer, before or after prune, or of the stock transformer")
     _add_sentences(parser.add_argument_group("sentences"))
     _add_decoding(parser.add_argument_group("decoding"))
     _add_measuring(parser.add_argument_group("measuring"))
@@ -47,15 +53,13 @@ def _add_decoding(group) -> None:
 
 
 def _add_measuring(group) -> None:
-    from ..bench.settings import VARIANTS
-
     group.add_argument(
         "--with",
         dest="variants",
         nargs="+",
-        choices=VARIANTS,
-        help="variants to measure; others are compared with the first of stock, masked, removed, exported that is "
-        "among them (default: all; exported only where CTranslate2 and the dictionaries are there)",
+        metavar="VARIANT",
+        help=f"variants to measure: {', '.join(VARIANTS)}; others are compared with the first of these that is among them "
+        "(default: all but int8; exported only where CTranslate2 and the dictionaries are there)",
     )
     group.add_argument("--rounds", type=int, default=5, metavar="N", help="(default: %(default)s)")
     group.add_argument(
@@ -64,6 +68,25 @@ def _add_measuring(group) -> None:
     group.add_argument("--json", metavar="FILE", help="also write all numbers, every round included")
     group.add_argument("--plot", metavar="FILE.png", help="also draw them")
     group.add_argument("--force", action="store_true", help="overwrite these files")
+
+
+def check(arguments) -> None:
+    _part_from_variants(arguments)
+    if not arguments.checkpoints:
+        refuse(["CKPT is missing: name one checkpoint or more"])
+    refuse_if_missing(arguments.checkpoints, lambda: _output_problems(arguments) + _settings(arguments).problems())
+
+
+def _part_from_variants(arguments) -> None:
+    """argparse gives all that follows --with to it, checkpoints too, as in `--with stock removed CKPT`."""
+    given = arguments.variants or []
+    variants, others = ([word for word in given if (word in VARIANTS) == known] for known in (True, False))
+    known = ", ".join(VARIANTS)
+    unknown = [word for word in others if not os.path.exists(word)]
+    refuse(f"--with {word}: is none of {known}, nor a checkpoint that is there" for word in unknown)
+    if given and not variants:
+        refuse([f"--with {given[0]}: name one or more of {known} after it"])
+    arguments.variants, arguments.checkpoints = variants or None, [*arguments.checkpoints, *others]
 
 
 def run(arguments) -> None:
@@ -109,17 +132,11 @@ def _settings(arguments):
 def _output_problems(arguments) -> list:
     """What keeps the files from being written, one line each."""
     from .. import pictures
-    from ..atomic import check_target
     from ..collisions import collisions
-    from ..errors import BadInput
 
     outputs = {"--json": arguments.json, "--plot": arguments.plot}
     problems = list(collisions(outputs, [*arguments.checkpoints, arguments.text]))
-    if arguments.json:
-        try:
-            check_target(arguments.json, arguments.force)
-        except BadInput as problem:
-            problems.append(f"--json {problem}")
+    problems += target_problems(arguments.json, arguments.force, "--json") if arguments.json else []
     if arguments.plot:
         problems += pictures.problems(arguments.plot, arguments.force)
     if arguments.force and not (arguments.json or arguments.plot):

@@ -1,6 +1,7 @@
 """``dsp-fairseq export ctranslate2 CKPT OUT``"""
 
 from ..export import QUANTIZATIONS
+from .inputs import refuse_if_missing
 
 HELP = "write the model for a faster runtime"
 
@@ -32,6 +33,10 @@ def add_arguments(parser) -> None:
         "(default: those that the checkpoint decodes with)",
     )
     ctranslate2.add_argument("--force", action="store_true", help="replace OUT, if it is an export")
+
+
+def check(arguments) -> None:
+    refuse_if_missing([arguments.checkpoint])
 
 
 def run(arguments) -> None:

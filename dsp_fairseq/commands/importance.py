@@ -1,7 +1,8 @@
 """``dsp-fairseq importance CKPT [DATA] OUT``"""
 
 from ..importance import GRADIENT, NORMALISATIONS, SCORES
-from ..importance.settings import DEFAULTS
+from ..importance.settings import DEFAULTS, Settings
+from .inputs import refuse_if_missing, target_problems
 
 HELP = "mask the least important heads of a trained model, without training"
 
@@ -84,12 +85,20 @@ def _add_sentences(group) -> None:
     )
 
 
+def check(arguments) -> None:
+    problems = target_problems(arguments.out, arguments.force)
+    problems += target_problems(arguments.json, arguments.force, "--json") if arguments.json else []
+    refuse_if_missing([arguments.checkpoint], lambda: _settings(arguments).problems() + problems)
+
+
 def run(arguments) -> None:
     import logging
 
     from ..importance.run import rank
-    from ..importance.settings import Settings
 
     logging.getLogger("fairseq").setLevel(logging.WARNING)  # what is read is told at the end
-    settings = Settings(**{name: getattr(arguments, name) for name in Settings._fields})
-    print(rank(arguments.checkpoint, arguments.out, settings, arguments.json, arguments.force))
+    print(rank(arguments.checkpoint, arguments.out, _settings(arguments), arguments.json, arguments.force))
+
+
+def _settings(arguments) -> Settings:
+    return Settings(**{name: getattr(arguments, name) for name in Settings._fields})

@@ -1,5 +1,7 @@
 """``dsp-fairseq prune CKPT OUT``"""
 
+from .inputs import refuse_if_missing, target_problems
+
 HELP = "write a smaller checkpoint, without the heads that are pruned"
 
 
@@ -20,6 +22,10 @@ def add_arguments(parser) -> None:
         "before, decoded by plain fairseq",
     )
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
+
+
+def check(arguments) -> None:
+    refuse_if_missing([arguments.checkpoint], lambda: target_problems(arguments.out, arguments.force))
 
 
 def run(arguments) -> None:

@@ -1,13 +1,20 @@
 """``dsp-fairseq report CKPT`` and ``dsp-fairseq report --history LOGDIR``"""
 
-HELP = "print the heads that a checkpoint keeps, their importance, and its parameters by part"
+from typing import List
+
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+
+from ..errors import BadInput, refuse
+from .inputs import refuse_if_missing
+
+HELP = "print the heads that a checkpoint keeps, the numbers that rank them, and its parameters by part"
 
 DESCRIPTION = f"{HELP}; or, with --history, how the kept heads settled over a training."
 
 
 def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("checkpoint", metavar="CKPT", nargs="?", help="of a gated_transformer, masked or pruned")
+    parser.add_argument("checkpoint", metavar="CKPT", nargs="?", help="of a gated_transformer, before or after prune")
     parser.add_argument(
         "--history",
         metavar="LOGDIR",
@@ -18,16 +25,35 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--plot",
         metavar="FILE.png",
-        help="also draw the heads and their importance as a heat map; with --history, the kept heads by checkpoint "
+        help="also draw the heads and their numbers as a heat map; with --history, the kept heads by checkpoint "
         "and the curves of the logged scalars",
     )
     parser.add_argument("--force", action="store_true", help="overwrite the picture")
 
 
-def run(arguments) -> None:
-    from .. import pictures
+def check(arguments) -> None:
+    checkpoint, folder = arguments.checkpoint, arguments.history
+    if checkpoint is None and folder is None:
+        told = "CKPT is missing: name a checkpoint, or the folder of a training with --history"
+        refuse([*_picture_problems(arguments), told])
+    if checkpoint is not None and folder is not None:
+        told = f"{checkpoint} and --history {folder}: give one of them, a checkpoint or a folder"
+        refuse([*_picture_problems(arguments), told])
+    if folder is None:
+        refuse_if_missing([checkpoint], lambda: _picture_problems(arguments))
 
-    told, texts = _checked(arguments)
+
+def run(arguments) -> None:
+    from .. import pictures, report
+    from ..history import text as history
+
+    texts, tell = (report, report.report_of) if arguments.history is None else (history, history.history_of)
+    problems = _picture_problems(arguments)
+    try:
+        told = tell(arguments.checkpoint or arguments.history)
+    except (BadInput, BadCheckpoint) as problem:
+        problems.append(str(problem))
+    refuse(problems)
     if arguments.plot:
         pictures.save(_drawn(told, arguments), arguments.plot, arguments.force)
     print(texts.as_json(told) if arguments.json else texts.as_text(told))
@@ -41,31 +67,12 @@ def _drawn(told, arguments):
     return picture.draw(told)
 
 
-def _checked(arguments):
-    """The report or the history, and what tells it; raises BadInput with all that is wrong with what was given."""
-    from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+def _picture_problems(arguments) -> List[str]:
+    from .. import pictures
 
-    from .. import pictures, report
     from ..collisions import collisions
-    from ..errors import BadInput, refuse
-    from ..history import text as history
 
-    problems, told = [], None
     if arguments.plot:
-        problems += pictures.problems(arguments.plot, arguments.force)
-        problems += collisions({"--plot": arguments.plot}, [arguments.checkpoint])
-    elif arguments.force:
-        problems.append("--force: only --plot writes a file; leave it out, or name a picture")
-    given, folder = arguments.checkpoint, arguments.history
-    try:
-        if (given is None) == (folder is None):
-            raise BadInput(
-                "CKPT is missing: name a checkpoint, or the folder of a training with --history"
-                if given is None
-                else f"{given} and --history {folder}: give one of them, a checkpoint or a folder"
-            )
-        told = report.report_of(given) if folder is None else history.history_of(folder)
-    except (BadInput, BadCheckpoint) as problem:
-        problems.append(str(problem))
-    refuse(problems)
-    return told, report if folder is None else history
+        collided = collisions({"--plot": arguments.plot}, [arguments.checkpoint])
+        return [*pictures.problems(arguments.plot, arguments.force), *collided]
+    return ["--force: only --plot writes a file; leave it out, or name a picture"] if arguments.force else []

@@ -1,5 +1,10 @@
 """``dsp-fairseq sweep CONFIG.yaml``"""
 
+import os
+import sys
+
+from ..errors import BadInput, Failed
+
 HELP = "train, decode and compare a grid of methods, heads to keep and seeds"
 
 DESCRIPTION = (
@@ -40,10 +45,12 @@ def add_arguments(parser) -> None:
     parser.add_argument("--no-plots", action="store_true", help="no pictures, which need matplotlib")
 
 
-def run(arguments) -> int:
-    import sys
+def check(arguments) -> None:
+    if not os.path.isfile(arguments.config):
+        raise BadInput(f"{arguments.config}: does not exist; name the YAML file of the sweep")
 
-    from ..errors import Failed
+
+def run(arguments) -> int:
     from ..sweep import job
     from ..sweep.table import as_table
 

@@ -3,10 +3,9 @@
 import json
 from typing import Dict, List, NamedTuple, Optional
 
-from tabulate import tabulate
-
 from ..errors import BadInput, refuse
 from ..inventory import KINDS
+from ..tables import table
 from .checkpoints import Snapshot, changes, settled_from, snapshots
 from .events import Curve, curves
 from .folder import look
@@ -96,7 +95,7 @@ def _checkpoint_table(history: List[Snapshot]) -> str:
         counts = [str(own.per_kind[kind]) for kind in KINDS]
         rows.append([own.name, str(own.update), str(own.kept), *counts, change])
     header = ["checkpoint", "update", "heads", *KINDS, "changed"]
-    return _table(header, rows, ("left", *["right"] * (len(header) - 2), "left"))
+    return table(header, rows, ("left", *["right"] * (len(header) - 2), "left"))
 
 
 def _scalar_table(own: Dict[str, Curve]) -> str:
@@ -107,7 +106,7 @@ def _scalar_table(own: Dict[str, Curve]) -> str:
         [str(update), *(_number(values[tag].get(update)) for tag in own)]
         for update in (updates[place] for place in _spread(len(updates), MOST_ROWS))
     ]
-    return _table(["update", *own], rows, ("right",) * (len(own) + 1))
+    return table(["update", *own], rows, ("right",) * (len(own) + 1))
 
 
 def _spread(count: int, most: int) -> List[int]:
@@ -119,7 +118,3 @@ def _spread(count: int, most: int) -> List[int]:
 
 def _number(value: Optional[float]) -> str:
     return "" if value is None else f"{value:.4g}"
-
-
-def _table(header: List[str], rows: List[List[str]], align) -> str:
-    return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)

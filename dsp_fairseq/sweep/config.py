@@ -72,8 +72,6 @@ def read_config(path: str, out: Optional[str] = None) -> Config:
 
 
 def _load(path: str) -> Any:
-    if not os.path.isfile(path):
-        raise BadInput(f"{path}: does not exist; name the YAML file of the sweep")
     try:
         with open(path, encoding="utf-8") as file:
             return yaml.load(file, _Loader)

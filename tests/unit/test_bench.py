@@ -6,17 +6,21 @@ from argparse import Namespace
 import pytest
 import torch
 from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
-from tiny_checkpoints import MASK, masked_checkpoint, without_removed_heads
-from tiny_models import HEADS, Task
+from fairseq.models.transformer import TransformerModel
+from tiny_checkpoints import MASK, checkpoint_of, masked_checkpoint, without_removed_heads
+from tiny_models import HEADS, Task, build
 
 from dsp_fairseq.bench.agreement import compare, compare_all
+from dsp_fairseq.bench.recipes import recipes_of
 from dsp_fairseq.bench.results import Benchmark, Result, as_json, as_table
 from dsp_fairseq.bench.sentences import batches_of, largest, load_sentences, random_sentences, spread
 from dsp_fairseq.bench.settings import MASKED, REMOVED, STOCK, Decoding, Settings
 from dsp_fairseq.bench.timing import Round, Spread, Turns, measured_round
 from dsp_fairseq.bench.variants import FairseqVariant, Hypothesis, Subject, parameters_of
-from dsp_fairseq.cli import main
+from dsp_fairseq.cli import _parser, main
+from dsp_fairseq.commands import bench as bench_command
 from dsp_fairseq.errors import BadInput, Failed
+from dsp_fairseq.importance.checkpoints import load_with_gates
 from dsp_fairseq.surgery import fill_with_zeros
 
 # --- statistics ---
@@ -89,7 +93,8 @@ def test_ratio_is_taken_round_by_round_and_above_one_is_faster():
     assert FAST.ratio(SLOW, "latency_p50_ms") == (3.0, 2.0, 4.0)
 
 
-def test_table():
+def test_table(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     text = as_table(benchmark(SLOW, FAST))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     assert rows[0][4] == "times stock"
@@ -99,6 +104,7 @@ def test_table():
     ]
     assert rows[3][:5] == ["removed", "12/36", "-", "25.0 (20.0 to 30.0)", "1.75 (1.50 to 2.00)"]
     assert rows[3][-1] == "-"
+    assert "removed: what fairseq-generate does" in text and "stock: " in text and "masked: " not in text
     assert "7 sentences (a test set)" in text and "a note" in text
     assert "translations of removed and stock in float32: 1 of 1 the same" in text
 
@@ -108,7 +114,20 @@ def test_each_checkpoint_is_compared_with_its_own_stock():
     found = benchmark(SLOW, FAST, *others)
     assert [found.base_of(r) for r in found.results] == [SLOW, SLOW, others[0], others[0]]
     text = as_table(found)
-    assert "| checkpoint" in text and "times masked or stock" in text
+    assert "times masked" in text.partition("b.pt\n")[2] and "times stock" in text.partition("a.pt\n")[2]
+
+
+def test_of_a_model_with_all_heads_nothing_is_called_masked_or_removed():
+    rounds = (5.0, 50.0, 1.0, 1.0)
+    text = as_table(benchmark(*(result(name, rounds, heads=36) for name in (STOCK, MASKED, REMOVED))))
+    assert all(label in text for label in ("| stock ", "| masked (none) ", "| removed (none) "))
+    assert "(none)" not in as_table(benchmark(*(result(name, rounds, heads=35) for name in (STOCK, MASKED, REMOVED))))
+
+
+def test_tables_fit_a_screen_of_a_hundred_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = [line for line in as_table(benchmark(SLOW, FAST)).splitlines() if line.startswith("|")]
+    assert max(map(len, lines)) <= 100 and sum("p95" in line for line in lines) == 1
 
 
 def test_json_has_every_round():
@@ -150,8 +169,8 @@ def test_ties_are_counted_and_told():
 def test_another_translation_fails():
     worse = [WANTED[0], Hypothesis((7, 2), -0.71)]
     with pytest.raises(Failed, match="removed does not translate as stock does .1 of 2 the same, 1 others"):
-        compare_all({STOCK: WANTED, MASKED: WANTED, REMOVED: worse}, may_differ="exported")
-    found = compare_all({STOCK: WANTED, "exported": worse}, may_differ="exported")
+        compare_all({STOCK: WANTED, MASKED: WANTED, REMOVED: worse}, may_differ=["exported"])
+    found = compare_all({STOCK: WANTED, "exported": worse}, may_differ=["exported"])
     assert found == {"exported": (2, 1, 0)}
 
 
@@ -180,7 +199,7 @@ def test_variants_translate_alike(form, keep):
     subject = Subject.of(state, keep)
     expected_heads = keep if keep is not None else 9 if form == "half removed" else sum(MASK)
     found = {name: translations(name, subject) for name in (STOCK, MASKED, REMOVED)}
-    compare_all({name: hypotheses for name, (_, hypotheses) in found.items()}, may_differ="")
+    compare_all({name: hypotheses for name, (_, hypotheses) in found.items()})
     heads = {name: sum(a.num_heads for a in found[name][0]._model.attention) for name in (MASKED, REMOVED)}
     assert heads == {MASKED: HEADS, REMOVED: expected_heads}
     gates = torch.cat([attention._gates for attention in found[MASKED][0]._model.attention])
@@ -190,7 +209,28 @@ def test_variants_translate_alike(form, keep):
 @pytest.mark.parametrize("name", [STOCK, MASKED, REMOVED])
 def test_a_batch_translates_as_its_sentences_do(name):
     subject = Subject.of(masked_checkpoint())
-    compare_all({size: translations(name, subject, size)[1] for size in (1, 4)}, may_differ="")
+    compare_all({size: translations(name, subject, size)[1] for size in (1, 4)})
+
+
+def test_a_stock_checkpoint_has_rows_of_its_own(tmp_path):
+    """As it is, and as a gated model of the same weights with all heads."""
+    stock = checkpoint_of(build(TransformerModel, "post-norm"), arch="transformer", _name="transformer")
+    for name in ("pruning_method",):
+        delattr(stock["cfg"]["model"], name)
+    torch.save(stock, tmp_path / "stock.pt")
+    recipes, notes = recipes_of([str(tmp_path / "stock.pt")], [load_with_gates(str(tmp_path / "stock.pt"))],
+                                Settings(DECODING, variants=(STOCK, MASKED, REMOVED)), str(tmp_path))  # fmt: skip
+    assert [(recipe.variant, recipe.heads) for recipe in recipes] == [(STOCK, HEADS), (MASKED, HEADS), (REMOVED, HEADS)]
+    assert len({recipe.parameters for recipe in recipes}) == 1 and notes == []
+    batches = batches_of(random_sentences(WORDS, 9), 4)
+    found = {}
+    for recipe in recipes:
+        variant = recipe.make(*recipe.arguments)
+        found[recipe.variant] = [h for batch in batches for h in variant.hypotheses(variant.translate(variant.prepare(batch)))]
+    compare_all(found)
+    settings = Settings(DECODING, variants=(STOCK,), heads_to_keep="5")
+    [note] = recipes_of([str(tmp_path / "stock.pt")], [load_with_gates(str(tmp_path / "stock.pt"))], settings, "")[1]
+    assert "--heads-to-keep 5" in note and "nothing is learned" in note
 
 
 def test_another_k_translates_otherwise():
@@ -336,6 +376,28 @@ def test_checkpoints_of_different_dictionaries(capsys, tmp_path):
     assert "44 and 50 words" in line
     [line] = refused(capsys, tmp_path / "one.pt", tmp_path / "one.pt")
     assert "twice" in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["{} --with stock removed", "--with stock removed {}", "--with stock {} removed", "--with stock removed --beam 5 {}"],
+)
+def test_checkpoints_after_with_are_checkpoints(tmp_path, words):
+    path = str(tmp_path / "stock-and-removed.pt")
+    open(path, "w").close()
+    arguments = _parser().parse_args(["bench", *words.format(path).split()])
+    bench_command.check(arguments)
+    assert arguments.variants == ["stock", "removed"] and arguments.checkpoints == [path]
+
+
+def test_wrong_words_after_with_are_told(capsys, tmp_path):
+    (tmp_path / "a.pt").write_text("")
+    [line] = refused(capsys, "--with", "stok", "removed", tmp_path / "a.pt")
+    assert line.startswith("dsp-fairseq bench: error: --with stok: is none of stock, masked, removed, exported, int8")
+    [line] = refused(capsys, "--with", tmp_path / "a.pt")
+    assert "name one or more of stock" in line
+    [line] = refused(capsys, "--with", "stock")
+    assert "CKPT is missing" in line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -15,6 +15,12 @@ from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 FIRST, SECOND, THIRD = [0, 6, 10, 18], [0, 6, 10, 19], [0, 7, 10, 19]  # flat indices of kept heads, of 30
 
 
+@pytest.fixture(autouse=True)
+def wide_screen(monkeypatch):
+    """Every table in one piece."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 @pytest.fixture(scope="module")
 def model():
     return build(GatedTransformerModel, "post-norm", pruning_method="uniform", heads_to_keep=4)

@@ -30,9 +30,9 @@ def removed(tmp_path):
 
 def test_json_has_original_indices_of_a_masked_model(capsys, masked):
     told = json.loads(said(capsys, masked, "--json"))
-    assert told["heads"] == {"kept": 17, "masked": 13, "gone": 0, "original": 30}
+    assert told["heads"] == {"kept": 17, "pruned": 13, "removed": 0, "original": 30}
     blocks = {block["block"]: block for block in told["blocks"]}
-    assert blocks["encoder.self.0"]["kept"] == [0, 2] and blocks["encoder.self.0"]["masked"] == [1]
+    assert blocks["encoder.self.0"]["kept"] == [0, 2] and blocks["encoder.self.0"]["pruned"] == [1]
     assert blocks["encoder.self.0"]["logits"] == [0, -99, 2]
     assert blocks["decoder.cross.0"]["kept"] == []
     assert blocks["decoder.cross.2"]["logits"] == [-74, 27, 28, 29]
@@ -41,11 +41,11 @@ def test_json_has_original_indices_of_a_masked_model(capsys, masked):
     ] * 3
 
 
-def test_json_has_original_indices_where_heads_are_gone(capsys, masked, removed):
+def test_json_has_original_indices_where_heads_are_removed(capsys, masked, removed):
     before, after = (json.loads(said(capsys, path, "--json")) for path in (masked, removed))
-    assert after["heads"] == {"kept": 17, "masked": 0, "gone": 13, "original": 30}
+    assert after["heads"] == {"kept": 17, "pruned": 0, "removed": 13, "original": 30}
     for old, new in zip(before["blocks"], after["blocks"]):
-        assert (new["kept"], new["masked"], new["original_heads"]) == (old["kept"], [], old["original_heads"])
+        assert (new["kept"], new["pruned"], new["original_heads"]) == (old["kept"], [], old["original_heads"])
         kept_logits = [logit if head in old["kept"] else None for head, logit in enumerate(old["logits"])]
         assert new["logits"] == kept_logits
 
@@ -56,7 +56,7 @@ def test_parameters_are_those_of_the_model(capsys, tmp_path, variant):
     torch.save(checkpoint_of(model, **VARIANTS[variant]), tmp_path / "model.pt")
     counts = json.loads(said(capsys, tmp_path / "model.pt", "--json"))["parameters"]
     assert counts["total"] == sum(parameter.numel() for parameter in model.parameters())
-    assert counts["total"] == sum(count for part, count in counts.items() if part not in ("total", "in masked heads"))
+    assert counts["total"] == sum(count for part, count in counts.items() if part not in ("total", "in pruned heads"))
 
     def numel(*modules):
         return sum(p.numel() for module in modules for p in module.parameters())
@@ -73,8 +73,8 @@ def test_parameters_are_those_of_the_model(capsys, tmp_path, variant):
 
 def test_masked_heads_hold_what_their_removal_saves(capsys, masked, removed):
     before, after = (json.loads(said(capsys, path, "--json")) for path in (masked, removed))
-    assert before["parameters"]["in masked heads"] == before["parameters"]["total"] - after["parameters"]["total"] > 0
-    assert after["parameters"]["in masked heads"] == 0
+    assert before["parameters"]["in pruned heads"] == before["parameters"]["total"] - after["parameters"]["total"] > 0
+    assert after["parameters"]["in pruned heads"] == 0
 
 
 def test_bytes_count_every_storage_once(capsys, tmp_path):
@@ -87,16 +87,50 @@ def test_bytes_count_every_storage_once(capsys, tmp_path):
 
 def test_tables(capsys, masked, removed):
     text = said(capsys, masked)
-    assert "17 of 30 heads kept; 13 masked, still in the file" in text
+    assert "17 of 30 heads kept; 13 pruned, still in the file" in text
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
     assert ["encoder.self", "2", "2/3", "0/3", ""] in rows
     assert ["decoder.cross", "6", "0/4", "3/4", "3/4"] in rows
     assert ["encoder.self.0", "0.00", "(-99.00)", "2.00", ""] in rows
     text = said(capsys, removed)
-    assert "17 of 30 heads kept; 13 no longer in the file" in text and "masked" not in text
+    assert "17 of 30 heads kept; 13 removed from the file" in text and "pruned" not in text
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
     assert ["decoder.cross", "6", "0/4", "3/4", "3/4"] in rows
     assert ["encoder.self.0", "0.00", "-", "2.00", ""] in rows
+
+
+def ranked(state):
+    """Its logits as ``dsp-fairseq importance`` leaves them."""
+    logits = state["model"]["gates.logits"]
+    state["model"]["gates.logits"] = torch.argsort(torch.argsort(logits)).double()
+    return state
+
+
+def spread_evenly():
+    model = build(GatedTransformerModel, "post-norm", pruning_method="uniform", heads_to_keep=5)
+    return checkpoint_of(model, heads_to_keep=5)
+
+
+@pytest.mark.parametrize(
+    "state, name, words",
+    [
+        (masked_checkpoint, "learned", "learned logits"),
+        (lambda: ranked(masked_checkpoint()), "ranks", "ranks from dsp-fairseq importance"),
+        (spread_evenly, "prior", "uniform prior"),
+    ],
+    ids=["learned", "ranks", "prior"],
+)
+def test_what_the_numbers_are_is_told_in_table_json_and_picture(capsys, tmp_path, state, name, words):
+    pytest.importorskip("matplotlib")
+    from dsp_fairseq import heat_map
+    from dsp_fairseq.report import report_of
+
+    path = tmp_path / "state.pt"
+    torch.save(state(), path)
+    text = said(capsys, path)
+    assert words in text and "mportance logit" not in text
+    assert json.loads(said(capsys, path, "--json"))["logits_are"] == name
+    assert words in heat_map.draw(report_of(str(path))).axes[-1].get_ylabel()
 
 
 def crossed(figure):
@@ -111,7 +145,7 @@ def dotted(figure):
     return [{(round(p.get_center()[0]), round(p.get_center()[1])) for p in panel} for panel in frames][:3]
 
 
-def test_heat_map_tells_kept_masked_and_gone_apart(masked, removed):
+def test_heat_map_tells_kept_pruned_and_removed_apart(masked, removed):
     pytest.importorskip("matplotlib")
     from dsp_fairseq import heat_map
     from dsp_fairseq.report import report_of

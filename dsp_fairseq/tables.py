@@ -1,0 +1,34 @@
+"""Tables no wider than the screen, or than 100 characters where there is none."""
+
+import shutil
+from typing import List, Optional, Sequence
+
+from tabulate import tabulate
+
+WIDTH = 100
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: Optional[Sequence[str]] = None, keys: int = 1) -> str:
+    """Columns that find no room stand in further tables below, which begin with the first ``keys`` columns again."""
+    screen, start, parts = shutil.get_terminal_size((WIDTH, 24)).columns, keys, []
+    while start < len(header) or not parts:
+        end = len(header)
+        while end > start + 1 and _width(_drawn(header, rows, align, keys, start, end)) > screen:
+            end -= 1
+        parts.append(_drawn(header, rows, align, keys, start, end))
+        start = end
+    return "\n\n".join(parts)
+
+
+def whole_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: Optional[Sequence[str]] = None) -> str:
+    """However wide: for a file."""
+    return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def _drawn(header, rows, align, keys: int, start: int, end: int) -> str:
+    header, align, *rows = ([*line[:keys], *line[start:end]] for line in (header, align or (), *rows))
+    return whole_table(header, rows, align or None)
+
+
+def _width(drawn: str) -> int:
+    return max(map(len, drawn.splitlines()))
