@@ -18,13 +18,20 @@ CLEAR_ENOUGH = (
     "world size is ",
 )
 
+# what fairseq raises where a part of it cannot work, and is not mended -> that part
+NOT_MENDED = {
+    "cannot import name 'libnat'": "levenshtein_transformer and insertion_transformer, which need a library that was not built",
+    "argument --max-source-positions: conflicting option string": "the denoising tasks",
+    "'TranslationFromPretrainedBARTTask' object has no attribute 'args'": "--task translation_from_pretrained_bart",
+}
+
 
 def explain(error):
     """One line for the user, or None if this is no known error of use."""
     from . import vocabulary, wrong_decoding  # they use the functions below
 
     ours = (_data, _checkpoint, _user_dir, _command_line, _file, vocabulary.explain, wrong_decoding.explain)
-    for explanation in (*ours, _clear_enough):
+    for explanation in (*ours, _clear_enough, _not_mended):
         message = explanation(error)
         if message is not None:
             return message
@@ -123,6 +130,13 @@ def _clear_enough(error):
     """Also where an optional package is missing, which fairseq asks for by its name."""
     words = " ".join(str(error).split())
     return words if words.startswith(CLEAR_ENOUGH) or (isinstance(error, ImportError) and "install" in words) else None
+
+
+def _not_mended(error):
+    for start, part in NOT_MENDED.items():
+        if str(error).startswith(start):
+            return f"{part}: this does not work in fairseq 0.12.2 as it is installed, see docs/fairseq.md ({start})"
+    return None
 
 
 def frames(error):

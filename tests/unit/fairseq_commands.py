@@ -26,7 +26,7 @@ def run(command, *arguments, monkeypatch, capsys):
         module.cli_main()
     except SystemExit as exit:
         status = exit.code
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"fairseq-{command}: error: ")]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"fairseq-{command.replace('_', '-')}: error: ")]
     return status, errors
 
 

@@ -672,6 +672,10 @@ class TestWrongUse:
         assert explanation(ImportError("\n\nPlease install apex\n\n  pip ")) == "Please install apex pip"
         assert explanation(ImportError("cannot import name 'x' from 'y'")) is None
 
+    def test_parts_that_cannot_work_are_named(self):
+        message = explanation(ImportError("cannot import name 'libnat' from 'fairseq' (/venv/lib)"))
+        assert message.startswith("levenshtein_transformer") and "docs/fairseq.md" in message
+
     def test_what_fairseq_says_well_is_kept_on_one_line(self):
         message = "The dataset is empty. This could\nindicate"
         assert explanation(Exception(message)) == "The dataset is empty. This could indicate"
