@@ -8,7 +8,7 @@ import os
 import re
 
 from . import integrity, safe_load
-from .bad_checkpoint import BadCheckpoint, CannotRead, WrongUse, shown
+from .bad_checkpoint import BadCheckpoint, CannotRead, unfit_is_bad
 
 ANOTHER_FILE = "give a checkpoint that fairseq-train wrote"
 
@@ -22,17 +22,12 @@ def mend(checkpoint_utils):
 
 
 def with_bad_checkpoint(load_checkpoint_to_cpu):
-    """What fairseq then makes of the parts of a state fails where there is something else than fairseq-train writes."""
+    """It goes on to make a configuration of what was read, which may be none."""
 
     @functools.wraps(load_checkpoint_to_cpu)
     def wrapper(path, *args, **kwargs):
-        try:
+        with unfit_is_bad(path, "has something else in it than fairseq-train writes", ANOTHER_FILE):
             return load_checkpoint_to_cpu(path, *args, **kwargs)
-        except WrongUse:
-            raise
-        except (AttributeError, LookupError, TypeError, ValueError, AssertionError) as error:
-            reason = shown(str(error).strip().partition("\n")[0])
-            raise BadCheckpoint(f"checkpoint {path}: has something else in it than fairseq-train writes ({reason})") from error
 
     return wrapper
 
