@@ -2,10 +2,12 @@
 
 import re
 from argparse import Namespace
+from dataclasses import fields, is_dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import torch
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
+from fairseq.dataclass.configs import FairseqConfig
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -17,6 +19,8 @@ from .option_types import type_problems
 GATED, STOCK = "gated_transformer", "transformer"
 LOGITS = "gates.logits"
 
+# parts of a configuration that are tables in every checkpoint
+_GROUPS = ("task", "criterion", *(part.name for part in fields(FairseqConfig) if is_dataclass(part.type)))
 _DEEPEST = 20  # levels of a configuration
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _NO_NUMBER = "._float_tensor"  # fairseq's mark of a type, whose number was never set
@@ -47,7 +51,7 @@ def _holder_problems(state: Dict[str, Any]) -> List[str]:
     if cfg and not isinstance(cfg, Mapping):
         return [f"its cfg is {shown(cfg)}, no table of options"]
     options = cfg.get("model") if cfg else args
-    if not isinstance(options, (Namespace, Mapping)) or not all(isinstance(name, str) for name in _items(options)):
+    if not isinstance(options, (Namespace, Mapping)) or not all(isinstance(name, str) for name in options_of(options)):
         return [f"the options of its model are {shown(options)}, no table of options"]
     return []
 
@@ -136,24 +140,26 @@ def _cfg_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
         name, value, depth = todo.pop()
         if depth > _DEEPEST:
             yield f"{name[:80]}...: tables in tables, more than {_DEEPEST} of them"
-        elif depth == 1 and not isinstance(value, (Mapping, Namespace, str, type(None))):
-            yield f"{shown(name)} is {shown(value)}, no table of options"
         elif isinstance(value, Mapping):
             wrong = [key for key in value if not isinstance(key, str)]
             if wrong and name.count(".") <= 1:
                 yield f"{name}: {shown(wrong[0])} in it is no name"
-            todo += [(f"{name}.{key}", part, depth + 1) for key, part in _items(value).items()]
+            todo += [(f"{name}.{key}", part, depth + 1) for key, part in options_of(value).items()]
         elif isinstance(value, (list, tuple)):
             todo += [(name, part, depth + 1) for part in value]
         elif isinstance(value, str) and "${" in value:
             yield f"{shown(name)} is {shown(value)}, which refers to something else"
-    task = _items(cfg.get("task"))
+    for name in _GROUPS:
+        if not isinstance(cfg.get(name, {}), (Mapping, Namespace)):
+            yield f"cfg.{name} is {shown(cfg[name])}, no table of options"
+    task = options_of(cfg.get("task"))
     for name in ("data", "source_lang", "target_lang"):
         if not isinstance(task.get(name), (str, type(None))):
             yield f"cfg.task.{name} is {shown(task[name])}, no text"
 
 
-def _items(options: Any) -> Dict[Any, Any]:
+def options_of(options: Any) -> Dict[Any, Any]:
+    """The options of a table, whatever kind of table it is; none of anything else."""
     if isinstance(options, Namespace):
         return vars(options)
     if hasattr(options, "items_ex"):  # an omegaconf container: as it is, nothing looked up

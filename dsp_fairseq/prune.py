@@ -11,6 +11,7 @@ from torch import Tensor
 from .another_choice import is_of_a_training, warnings_of
 from .atomic import check_target, writing
 from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, save, showing
+from .checkpoint_schema import options_of
 from .collisions import collisions
 from .config import LIMITS, NO_PRUNING
 from .errors import Failed, refuse
@@ -135,15 +136,16 @@ def _stock_state(small: Dict[str, Any], after: Inventory) -> Dict[str, Any]:
     options.user_dir = None
     unknown = ("max_epoch", "max_update", "update_freq")  # to the stock task
     cfg = small["cfg"]
-    task = {key: value for key, value in cfg["task"].items() if key not in unknown}
+    task, criterion, common = (options_of(cfg.get(name)) for name in ("task", "criterion", "common"))
+    task = {key: value for key, value in task.items() if key not in unknown}
     return {
         **small,
         "cfg": {
             **cfg,
             "model": options,
             "task": {**task, "_name": options.task},
-            "criterion": {**cfg["criterion"], "_name": options.criterion},
-            "common": {**cfg["common"], "user_dir": None},
+            "criterion": {**criterion, "_name": options.criterion},
+            "common": {**common, "user_dir": None},
         },
         "model": fill_with_zeros(small["model"], after),
     }

@@ -33,7 +33,7 @@ MENDS_BY_MODULE = {
     "fairseq.nan_detector": "divergence",
     "fairseq.optim.amp_optimizer": "divergence",
     "fairseq.tasks.translation": "empty_hypotheses",
-    "fairseq.trainer": "divergence",
+    "fairseq.trainer": "divergence training_state",
     "_pytest.assertion.rewrite": "pytest_rewriting",
     "hydra._internal.utils": "hydra_errors",
     "hydra.core.plugins": "hydra_plugins",

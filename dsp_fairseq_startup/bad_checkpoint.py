@@ -1,5 +1,7 @@
 """Errors of use: the message is one line for the user, the command ends with exit status 2."""
 
+import contextlib
+
 MOST_SHOWN = 80  # characters of what a stranger's file says
 
 
@@ -30,3 +32,16 @@ def shown(value):
     except Exception:  # an int of more digits than Python prints, a list within itself
         text = f"({type(value).__name__})"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+@contextlib.contextmanager
+def unfit_is_bad(path, what, remedy):
+    """What fairseq raises for a part of a checkpoint that is not of its kind is a `BadCheckpoint`."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, AssertionError) as error:
+        if hasattr(type(error), "exit_code"):  # told in its own words
+            raise
+        text = str(error).strip().partition("\n")[0]
+        reason = text if text.isprintable() and len(text) < 300 else shown(text)
+        raise BadCheckpoint(f"checkpoint {path}: {what} ({type(error).__name__}: {reason}); {remedy}") from error

@@ -3,11 +3,12 @@
 Where: `fairseq.checkpoint_utils`. When: torch >= 2.6 (see `safe_load`); see `integrity` for what torch does not check.
 """
 
+import functools
 import os
 import re
 
 from . import integrity, safe_load
-from .bad_checkpoint import BadCheckpoint, CannotRead
+from .bad_checkpoint import BadCheckpoint, CannotRead, unfit_is_bad
 
 ANOTHER_FILE = "give a checkpoint that fairseq-train wrote"
 
@@ -17,6 +18,18 @@ CHECKS = []
 
 def mend(checkpoint_utils):
     checkpoint_utils.torch = safe_load.TorchWithLoad(checkpoint_utils.torch, load_checkpoint)
+    checkpoint_utils.load_checkpoint_to_cpu = with_bad_checkpoint(checkpoint_utils.load_checkpoint_to_cpu)
+
+
+def with_bad_checkpoint(load_checkpoint_to_cpu):
+    """It goes on to make a configuration of what was read, which may be none."""
+
+    @functools.wraps(load_checkpoint_to_cpu)
+    def wrapper(path, *args, **kwargs):
+        with unfit_is_bad(path, "has something else in it than fairseq-train writes", ANOTHER_FILE):
+            return load_checkpoint_to_cpu(path, *args, **kwargs)
+
+    return wrapper
 
 
 def load_checkpoint(file, map_location=None, mmap=False):

@@ -21,8 +21,11 @@ def read(checkpoint: str) -> Trained:
         state = load_gated(checkpoint)
     except (BadCheckpoint, BadInput) as problem:
         raise Failed(str(problem)) from problem
+    seconds = state.get("extra_state", {}).get("previous_training_time")
+    if seconds is None:
+        raise Failed(f"checkpoint {checkpoint}: does not say how long its training took; train it anew")
     found = kept_heads_of(state)
     heads = {block.name: block.original_heads for block in found.inventory.blocks}
     kept = found.inventory.keeping(found.mask.tolist()).indices()
     # fairseq's log counts from the last restart, its checkpoint from the beginning
-    return Trained(round(float(state["extra_state"]["previous_training_time"]), 1), kept, heads)
+    return Trained(round(float(seconds), 1), kept, heads)

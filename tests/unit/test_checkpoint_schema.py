@@ -11,7 +11,9 @@ from tiny_models import SHAPE, VARIANTS, build
 
 from dsp_fairseq.checkpoint import load
 from dsp_fairseq.checkpoint_schema import check
+from dsp_fairseq.errors import BadInput
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
+from dsp_fairseq_startup import training_state
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 
@@ -139,3 +141,33 @@ def test_other_models_are_none_of_our_business(tmp_path):
     torch.save({**state, "cfg": None}, tmp_path / "x.pt")
     with pytest.raises(BadCheckpoint, match="has no cfg in it"):
         load(str(tmp_path / "x.pt"))
+
+
+class Trainer:
+    """Fails as fairseq's does, in one of the many places where it takes a state as it is."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def load_checkpoint(self, filename, reset_optimizer=False):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyError("param_groups"), ValueError("another number of groups"), AssertionError("Optimizer")])
+def test_a_state_that_a_training_cannot_take_over_is_told(error):
+    read = training_state.with_bad_checkpoint(Trainer.load_checkpoint)
+    with pytest.raises(BadCheckpoint, match=f"checkpoint x.pt: .*{type(error).__name__}.*--finetune-from-model x.pt"):
+        read(Trainer(error), "x.pt", reset_optimizer=True)
+
+
+@pytest.mark.parametrize("error", [BadInput("--heads-to-keep 9: too many"), FileNotFoundError(2, "No such file", "x.pt")])
+def test_what_is_told_in_its_own_words_stays(error):
+    with pytest.raises(type(error)) as raised:
+        training_state.with_bad_checkpoint(Trainer.load_checkpoint)(Trainer(error), "x.pt")
+    assert raised.value is error
+
+
+def test_fairseq_s_trainer_is_mended():
+    from fairseq.trainer import Trainer as real
+
+    assert real.load_checkpoint.__globals__ is training_state.__dict__

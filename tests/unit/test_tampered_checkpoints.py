@@ -101,7 +101,7 @@ def other_option(state, model, rng):
 
 
 def no_option(state, model, rng):
-    delattr(model, rng.choice([*SHAPE, "_name", "arch", "heads_to_keep", "share_all_embeddings"]))
+    delattr(model, rng.choice([*SHAPE, "_name", "arch", "heads_to_keep"]))
 
 
 def heads_left(state, model, rng):
@@ -185,7 +185,7 @@ def no_part(state, model, rng):
 
 def group(state, model, rng):
     deep = []
-    for _ in range(2000):
+    for _ in range(100):
         deep = [deep]
     wrong = [3, [1], True, {3: 4}, {"x": "${env:HOME}"}, {"x": "${nothing"}, {"x": {"y": deep}}]
     state["cfg"][rng.choice(["task", "criterion", "common", "dataset", "optimization"])] = rng.choice(wrong)
