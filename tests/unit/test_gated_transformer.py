@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 from fairseq.sequence_generator import SequenceGenerator
-from tiny_models import VARIANTS, Task, batch, near, pair, show_mask, stock_attention
+from tiny_models import VARIANTS, Task, batch, build, near, pair, show_mask, stock_attention
 
+from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.modules import GatedMultiheadAttention
 
 @pytest.mark.parametrize("training", [False, True])
@@ -120,6 +121,14 @@ def test_after_the_search_training_and_evaluation_agree():
     training = gated(**batch())[0]
     gated.eval()
     assert near(training, gated(**batch())[0])
+
+
+@pytest.mark.parametrize("method", ["ste", "dsp-published"])
+def test_logits_that_start_at_random_follow_from_the_seed_and_leave_the_weights_as_they_are(method):
+    first, second = (build(GatedTransformerModel, "post-norm", pruning_method=method, heads_to_keep=9) for _ in "ab")
+    assert torch.equal(first.gates.logits, second.gates.logits) and first.gates.logits.std() > 0
+    uniform = build(GatedTransformerModel, "post-norm", pruning_method="uniform", heads_to_keep=9)
+    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), uniform.parameters()))
 
 
 def test_weights_of_removed_heads_do_not_matter_not_even_their_biases():

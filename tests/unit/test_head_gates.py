@@ -114,6 +114,18 @@ def test_useful_heads_win(method):
     assert sum(missed) <= 1, missed  # a search is a matter of chance, but not of luck
 
 
+def test_near_ties_do_not_spoil_the_published_method():
+    """A spike in the gradient would stay in Adam's second moment for a hundred updates and hold the logit still."""
+    gates = gates_of("dsp-published")
+    slope = torch.randn(HEADS, dtype=torch.float64)
+    for update in range(300):
+        gates.set_num_updates(update)
+        gates.begin_update()
+        (gates.sample() * slope).sum().backward()
+        steepest = float(slope.max() - slope.min()) / (4 * gates.temperature)
+        assert gates.gradient().abs().max() <= steepest
+
+
 def test_a_uniform_choice_never_moves():
     gates = gates_of("uniform")
     assert gates.settled and not gates.logits.requires_grad
