@@ -119,8 +119,9 @@ def test_clipping_sees_the_gradient_of_the_weights_alone(run, corpus, tmp_path):
         done = train(run, corpus, tmp_path / str(norm), *options, "--log-interval", 1)
         state = load(str(tmp_path / str(norm) / "checkpoint_last.pt"))["model"]
         found.append((logged(done, "train_inner")[0]["gnorm"], state["gates.logits"].tolist()))
-    assert found[0] == found[1]
-    assert float(found[0][0]) > 1e-3
+    # Adam's first step is the rate, whatever the gradient, but for rounding
+    assert found[1][1] == pytest.approx(found[0][1], abs=1e-6)
+    assert float(found[1][0]) == pytest.approx(float(found[0][0]), rel=1e-2) and float(found[0][0]) > 1e-3
 
 
 def test_means_of_weights_and_logits_decode_exactly_k(run, corpus, tmp_path):

@@ -107,8 +107,23 @@ def test_useful_heads_win(method):
     slope[useful] = -1.0
     keep = int(useful.sum())
     prior = dict(uniform_prior=1.0, pruning_lr=0.1) if method == "dsp" else {}
-    gates = train(gates_of(method, keep, **prior), slope, 99 if prior else 400)
-    assert torch.equal(gates.mask(), useful)
+    missed = []
+    for seed in range(1, 9):
+        gates = train(gates_of(method, keep, seed, **prior), slope, 99 if prior else 400)
+        missed.append(int((gates.mask() & ~useful).sum()))
+    assert sum(missed) <= 1, missed  # a search is a matter of chance, but not of luck
+
+
+def test_near_ties_do_not_spoil_the_published_method():
+    """A spike in the gradient would stay in Adam's second moment for a hundred updates and hold the logit still."""
+    gates = gates_of("dsp-published")
+    slope = torch.randn(HEADS, dtype=torch.float64)
+    for update in range(300):
+        gates.set_num_updates(update)
+        gates.begin_update()
+        (gates.sample() * slope).sum().backward()
+        steepest = float(slope.max() - slope.min()) / (4 * gates.temperature)
+        assert gates.gradient().abs().max() <= steepest
 
 
 def test_a_uniform_choice_never_moves():
@@ -270,10 +285,10 @@ def test_batches_of_an_update_share_one_sample_and_their_gradients_add_up(method
         before = gates.logits.clone()
         gates.set_num_updates(60)
         gates.begin_update()
-        for slope in slopes:
+        for slope in slopes if shared else [slopes.sum(0)]:
             sample = gates.of_update(CPU) if shared else gates.sample()
             (sample * slope).sum().backward()
-            gates.add_sample_size(1)
+        gates.add_sample_size(len(slopes))
         if shared:
             assert gates.of_update(CPU) is gates.of_update(CPU) and gates.logits.grad is None
         gates.step()

@@ -12,7 +12,7 @@ from fairseq.models.transformer import TransformerModel
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tiny_checkpoints import MASK, checkpoint_of, masked_checkpoint, without_removed_heads
-from tiny_models import HEADS, VARIANTS, Task, batch, build, pair, stock_attention
+from tiny_models import HEADS, VARIANTS, Task, batch, build, near, pair, stock_attention
 
 from dsp_fairseq.checkpoint import KeptHeads, build_model, kept_heads_of
 from dsp_fairseq.budgets import choice_of
@@ -61,7 +61,7 @@ class TestGradient:
         monkeypatch.setattr(fairseq.utils, "softmax", lambda x, dim, onnx_trace=False: x.softmax(dim))  # not in float32
         expected = slow_importance(stock.double().eval(), mask)
         assert (expected[torch.tensor(mask) == 1] > 1e-2).all()
-        assert torch.allclose(importance, expected, rtol=1e-4, atol=1e-5)
+        assert near(importance, expected, 1e-4)
 
     def test_sentences_of_a_batch_do_not_mix(self):
         _, gated = pair("post-norm")
@@ -70,7 +70,7 @@ class TestGradient:
         alone = [sentence_gradients(gated, sample)[0] for sample in some_sentences(ALONE)]
         order = [0, 2, 1, 3]  # the collater sorts by source length
         assert together.shape == (4, HEADS)
-        assert torch.allclose(together, torch.stack([alone[index] for index in order]), atol=1e-5)
+        assert near(together, torch.stack([alone[index] for index in order]), 1e-4)
 
     def test_of_the_gates_of_the_training(self):
         """The other place to put a gate, for one sentence: the columns of the output projection."""
@@ -83,7 +83,7 @@ class TestGradient:
             attention.gate(piece)
         scores = gated(**sample["net_input"])[0].log_softmax(-1)
         loss = -scores.gather(2, sample["target"].unsqueeze(2)).sum()
-        assert torch.allclose(found, torch.autograd.grad(loss, gates)[0], atol=1e-5)
+        assert near(found, torch.autograd.grad(loss, gates)[0], 1e-4)
 
     def test_weights_are_frozen_and_the_model_is_left_as_it_was(self):
         _, gated = pair("post-norm")
@@ -97,7 +97,7 @@ class TestGradient:
         assert not any(p.requires_grad or p.grad is not None for p in gated.parameters())
         assert all(torch.equal(tensor, before[name]) for name, tensor in gated.state_dict().items())
         after = gated(**batch())[0]
-        assert torch.equal(after, expected) and not after.requires_grad
+        assert near(after, expected) and not after.requires_grad
 
     def test_no_dropout(self):
         _, gated = pair("post-norm")
@@ -105,7 +105,7 @@ class TestGradient:
         dropping.load_state_dict(gated.state_dict())
         everything = torch.ones(HEADS, dtype=torch.bool)
         first, second = (GradientImportance(m.eval(), some_sentences(ALONE))(everything) for m in (gated, dropping))
-        assert torch.equal(first, second)
+        assert near(first, second, 1e-4)
 
     def test_closed_heads_have_none_and_none_open_is_no_error(self):
         _, gated = pair("post-norm")
@@ -390,7 +390,7 @@ class TestCheckpoints:
         assert set(state["model"]) == names and state["cfg"]["model"].arch == name  # left as it was
         for layer in stock.encoder.layers:
             layer.can_use_fastpath = False
-        assert (model(**batch())[0] - stock(**batch())[0]).abs().max() < 1e-5
+        assert near(model(**batch())[0], stock(**batch())[0])
         written = decoding(with_gates(state), model, torch.tensor(MASK, dtype=torch.bool), torch.arange(30.0))
         assert written["cfg"]["model"].arch == written["cfg"]["model"]._name == gated
         assert not any("in_proj_weight" in name for name in written["model"])
@@ -411,7 +411,7 @@ class TestCheckpoints:
             **VARIANTS["checkpointed"],
         )
         first, second = (GradientImportance(m, some_sentences(TOGETHER))(everything) for m in (plain, model_of(state)))
-        assert torch.equal(first, second)
+        assert near(first, second, 1e-4)
 
     @pytest.mark.parametrize("removed", [False, True])
     def test_what_is_written_has_the_same_weights_and_other_heads(self, tmp_path, removed):

@@ -126,6 +126,27 @@ def test_soft_gates_pass_gradcheck(heads, k, temperature, seed):
     )
 
 
+@given(choices(), st.floats(-8, 1).map(lambda x: 10.0**x), st.integers(0, 99))
+def test_a_bounded_gradient_is_no_steeper_than_that_of_one_softmax(choice, temperature, seed):
+    logits, k = choice
+    generator = torch.Generator().manual_seed(seed)
+    noise = gumbel_noise(logits.numel(), generator)
+    slope = torch.randn(logits.numel(), dtype=torch.float64, generator=generator)
+    gradients = []
+    for bounded in (False, True):
+        leaf = logits.clone().requires_grad_()
+        gates = gumbel_soft_top_k(leaf, k, temperature, noise, bounded=bounded)
+        (gates * slope).sum().backward()
+        gradients.append(leaf.grad)
+    true, own = gradients
+    limit = (slope.max() - slope.min()) / (4 * temperature)
+    assert (own.abs() <= limit).all()
+    assert torch.equal(own[own.abs() < limit * 0.999], true[own.abs() < limit * 0.999])
+    assert (own * true >= 0).all()
+    if k == 1:
+        assert torch.allclose(own, true, rtol=1e-9, atol=0)
+
+
 def test_inclusion_frequencies_match_sampling_without_replacement():
     heads, k, draws = 6, 3, 4000
     logits = torch.tensor([1.5, 1.0, 0.0, 0.0, -1.0, -2.0], dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch
 from fairseq.models.transformer import TransformerModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import HEADS, SHAPE, VARIANTS, batch, build, pair, show_mask
+from tiny_models import HEADS, SHAPE, VARIANTS, batch, build, near, pair, show_mask
 
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.surgery import fill_with_zeros, remove_heads, rows_of_heads, sliced_attention
@@ -43,7 +43,7 @@ def test_removed_equals_masked(variant, mask):
     assert [a.num_heads for a in small.attention] == [block.heads for block in after.blocks]
     assert torch.equal(small.gates.logits, gated.gates.logits[torch.tensor(mask)])
     with torch.no_grad():
-        assert (small(**batch())[0] - gated(**batch())[0]).abs().max() < 1e-5
+        assert near(small(**batch())[0], gated(**batch())[0])
 
 
 @settings(max_examples=10)
@@ -70,7 +70,7 @@ def test_zeros_in_place_of_removed_heads_make_a_stock_model(variant, mask):
     for layer in stock.encoder.layers:
         layer.can_use_fastpath = False
     with torch.no_grad():
-        assert (stock.eval()(**batch())[0] - gated(**batch())[0]).abs().max() < 1e-5
+        assert near(stock.eval()(**batch())[0], gated(**batch())[0])
 
 
 @settings(max_examples=5)
@@ -116,7 +116,7 @@ def test_a_batch_equals_its_sentences():
                 length.view(1),
                 sample["prev_output_tokens"][row : row + 1, :length],
             )[0]
-            assert (together[row, :length] - alone[0]).abs().max() < 1e-5
+            assert near(together[row, :length], alone[0])
 
 
 def test_a_small_model_trains_and_every_parameter_gets_a_gradient():

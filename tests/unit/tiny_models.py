@@ -80,6 +80,15 @@ def batch(left_pad=True):
     return dict(src_tokens=source, src_lengths=lengths, prev_output_tokens=target)
 
 
+def near(one, other, tolerance=1e-5):
+    """Equal up to the rounding of float32, whatever the processor, its kernels and the number of threads.
+
+    Not even twice the same forward pass is equal to the bit: kernels differ by where a tensor lies in memory.
+    ``tolerance`` is relative to the largest number.
+    """
+    return bool((one.double() - other.double()).abs().max() <= tolerance * other.double().abs().max())
+
+
 def show_mask(gated, mask):
     """Make ``mask`` the one that decodes."""
     mask = torch.tensor(mask, dtype=torch.float64)
