@@ -14,7 +14,9 @@ from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.scalars import scalars
 from dsp_fairseq.option_problems import model_problems
 
-SHAPE = dict(encoder_layers=2, encoder_attention_heads=3, decoder_layers=2, decoder_attention_heads=4)
+SHAPE = dict(
+    encoder_layers=2, encoder_attention_heads=3, encoder_embed_dim=12, decoder_layers=2, decoder_attention_heads=4, decoder_embed_dim=12
+)
 UPDATES = 20
 NUMBERS = [0.0, -1.0, 1e-320, 1e-8, 0.3, 2.0, 1e8, 1e308, -1e308, math.inf, math.nan, 1, "", "x", True]
 COUNTS = [0, 1, 6, 7, UPDATES, UPDATES + 1, -1, 10**20, 1.5, "", "7", True]
