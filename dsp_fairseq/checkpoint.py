@@ -13,6 +13,7 @@ from torch import Tensor
 from .budgets import choice_of, inventory_of
 from .errors import BadInput, Failed
 from .inventory import Inventory
+from .old_checkpoints import with_cfg
 
 
 def load(path: str) -> Dict[str, Any]:
@@ -24,7 +25,7 @@ def load(path: str) -> Dict[str, Any]:
     if not os.path.isfile(path):
         raise BadInput(f"checkpoint {path}: does not exist")
     # torch before 1.6 wrote another format, which cannot be mapped
-    return load_checkpoint(path, map_location="cpu", mmap=zipfile.is_zipfile(path))
+    return with_cfg(path, load_checkpoint(path, map_location="cpu", mmap=zipfile.is_zipfile(path)))
 
 
 def save(state: Dict[str, Any], beside: str, out: str) -> None:
