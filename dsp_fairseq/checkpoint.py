@@ -15,6 +15,7 @@ from .budgets import choice_of, inventory_of
 from .checkpoint_schema import model_options
 from .errors import BadInput
 from .inventory import Inventory
+from .old_checkpoints import with_cfg
 
 CHECKS.append(checkpoint_schema.check)  # fairseq's own commands load through load_checkpoint as well
 
@@ -27,7 +28,7 @@ def load(path: str) -> Dict[str, Any]:
     """
     if not os.path.isfile(path):
         raise BadInput(f"checkpoint {path}: does not exist")
-    return load_checkpoint(path, map_location="cpu", mmap=True)
+    return with_cfg(path, load_checkpoint(path, map_location="cpu", mmap=True))
 
 
 def save(state: Dict[str, Any], beside: str, out: str) -> None:

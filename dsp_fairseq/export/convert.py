@@ -12,6 +12,7 @@ from ..budgets import inventory_of
 from ..collisions import collisions
 from ..errors import BadInput, refuse
 from ..inventory import Inventory
+from ..multilingual import multilingual_problems
 from ..surgery import remove_heads
 from .check import check_quantised, check_scores, fairseq_scores, random_pairs
 from .dictionaries import Dictionaries, load_dictionaries
@@ -108,6 +109,7 @@ def export(
     """
     state = load(checkpoint)
     _refuse_other_models(checkpoint, state)
+    refuse(multilingual_problems(state, "a multilingual model cannot be exported to CTranslate2"))
     source, words, *_ = _all_of(
         lambda: _source_of(state, heads_to_keep),
         lambda: load_dictionaries(state, data),

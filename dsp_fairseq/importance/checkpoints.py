@@ -23,11 +23,6 @@ def load_with_gates(path: str) -> Dict[str, Any]:
     Raises BadInput when it is of another model.
     """
     state = load(path)
-    if state.get("cfg") is None:
-        raise BadInput(
-            f"checkpoint {path}: was written by fairseq 0.9 or older; train it on for one update with fairseq-train "
-            "--restore-file, and give what that writes"
-        )
     if "gates.logits" in state["model"]:
         return state
     name = getattr(model_options(state), "arch", None)

@@ -14,6 +14,7 @@ from fairseq.tasks.translation import load_langpair_dataset
 
 from ..checkpoint import model_options
 from ..errors import BadInput, refuse
+from ..multilingual import multilingual_problems
 
 REMEDY = "give the folder that fairseq-preprocess wrote for the training of this checkpoint"
 
@@ -46,6 +47,7 @@ def load_sentences(
 
     Raises BadInput when there are none, or when they are not in the checkpoint's words.
     """
+    refuse(multilingual_problems(state, "importance by gradient (choose --score magnitude) cannot read its data"))
     dataset, options = _load_dataset(state, folder, subset), model_options(state)
     most_source = getattr(options, "max_source_positions", None) or DEFAULT_MAX_SOURCE_POSITIONS
     most_target = getattr(options, "max_target_positions", None) or DEFAULT_MAX_TARGET_POSITIONS
