@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 
-from dsp_fairseq.budgets import choice_of, inventory_of
+from dsp_fairseq.budgets import choice_of, inventory_of, parse_heads_to_keep
 from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.option_problems import model_problems
@@ -34,6 +34,13 @@ def test_both_ends_are_allowed(keep):
     assert problems(heads_to_keep=keep) == []
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, "encoder.self=" + "9" * 5000 + ",decoder.self=1,decoder.cross=1"])
+def test_a_number_that_python_does_not_read(text):
+    with pytest.raises(BadInput, match="^--heads-to-keep .*: must be a number") as raised:
+        parse_heads_to_keep(text, {"encoder.self": 4, "decoder.self": 2, "decoder.cross": 2})
+    assert len(str(raised.value)) < 300
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
@@ -44,18 +51,15 @@ def test_both_ends_are_allowed(keep):
         (dict(heads_to_keep=1, initial_temperature=0.0), ["--initial-temperature 0.0", "1e-30 to"]),
         (dict(heads_to_keep=1, final_temperature=float("nan")), ["--final-temperature nan"]),
         (dict(heads_to_keep=1, initial_temperature=0.1), ["--final-temperature 0.2 (the default)", "0.1"]),
-        (dict(heads_to_keep=1, cooldown_updates=-1), ["--cooldown-updates -1", "0 or more"]),
+        (dict(heads_to_keep=1, cooldown_updates=-1), ["--cooldown-updates -1", "0 to 2147483647"]),
         (dict(heads_to_keep=1, uniform_prior=float("inf")), ["--uniform-prior inf", "0 to 1e+06"]),
         (
             dict(pruning_method="l0", heads_to_keep=1, l0_penalty=0.1, initial_log_odds=float("nan")),
             ["--initial-log-odds nan", "-1e+06 to 1e+06"],
         ),
-        (dict(heads_to_keep=1, search_updates=0), ["--search-updates 0", "1 or more"]),
-        (dict(heads_to_keep=1, search_updates=10**20), ["--search-updates 1000", "at most 2147483647"]),
-        (dict(heads_to_keep=1, cooldown_updates=2**31), ["--cooldown-updates 2147483648", "at most 2147483647"]),
+        (dict(heads_to_keep=1, search_updates=0), ["--search-updates 0", "1 to 2147483647"]),
+        (dict(heads_to_keep=1, cooldown_updates=2**31), ["--cooldown-updates 2147483648", "0 to 2147483647"]),
         (dict(heads_to_keep=10**20), ["--heads-to-keep 1000", "must be"]),
-        (dict(heads_to_keep="9" * 5000), ["--heads-to-keep 999", "must be a number"]),
-        (dict(heads_to_keep_range="1:" + "9" * 5000), ["--heads-to-keep-range 1:9", "must be LO:HI"]),
         (dict(heads_to_keep=1, search_updates=50, max_update=40), ["--search-updates 50", "--max-update (40)"]),
         (dict(heads_to_keep=1, search_warmup_updates=9, search_updates=9), ["--search-warmup-updates 9"]),
         (dict(heads_to_keep=1, search_warmup_updates=90, max_update=100), ["--search-warmup-updates 90"]),
