@@ -12,16 +12,12 @@ import functools
 import glob
 import os
 
+from .bad_checkpoint import WrongUse
+
 LOCK = ".training-lock"
 HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
 
 _held = {}  # folder -> its open lock file; one process may train into it again, as a hydra multirun does
-
-
-class FolderInUse(RuntimeError):
-    """One line: which folder, what to do."""
-
-    exit_code = 2
 
 
 def mend(checkpoint_utils):
@@ -53,7 +49,7 @@ def lock(folder, name):
     except OSError as error:
         file.close()
         if error.errno in HELD_BY_ANOTHER:
-            raise FolderInUse(
+            raise WrongUse(
                 f"--save-dir {name}: another training saves there; wait for its end, or choose another --save-dir"
             ) from error
         return

@@ -8,6 +8,8 @@ import functools
 import re
 import sys
 
+from .bad_checkpoint import WrongUse
+
 OURS = re.compile(r"gated_transformer(_\w+)?|translation_pruning|dsp_label_smoothed_cross_entropy")
 FLAGS = ("-a", "--arch", "--task", "--criterion")
 # module -> its function that takes a configuration first, and the option with the name in an older configuration
@@ -16,12 +18,6 @@ TAKES_A_CONFIGURATION = {
     "fairseq.models": ("build_model", "arch"),
     "fairseq.criterions": ("build_criterion", "criterion"),
 }
-
-
-class PluginMissing(ValueError):
-    """One line that names --user-dir."""
-
-    exit_code = 2
 
 
 def mend(module):
@@ -66,7 +62,7 @@ def chosen(arguments):
 
 def refuse_unregistered(name):
     if isinstance(name, str) and OURS.fullmatch(name) and not is_registered(name):
-        raise PluginMissing(
+        raise WrongUse(
             f'{name} is of dsp_fairseq, which is not loaded: say --user-dir "$(dsp-fairseq user-dir)"'
             " (fairseq-hydra-train: common.user_dir=..., in Python: import dsp_fairseq)"
         )

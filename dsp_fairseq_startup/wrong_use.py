@@ -4,7 +4,7 @@ import os
 
 EXIT_CODE = 2
 MAKES_IT = "`fairseq-preprocess --destdir FOLDER` makes a data folder"
-ITS_USER_DIR = '--user-dir "$(dsp-fairseq user-dir)"'
+USER_DIR = '--user-dir "$(dsp-fairseq user-dir)"'
 WHERE = "(DSP_DEBUG=1 shows where it was needed)"
 
 # how messages of fairseq begin that say well what to do
@@ -76,7 +76,8 @@ def _checkpoint(error):
     if str(error).startswith(start):
         path = str(error)[len(start) :].partition(";")[0]
         if '"gates.logits"' in str(error.__context__):
-            return f"checkpoint {path}: is of a gated_transformer; say --arch gated_transformer_... as in its training, and {ITS_USER_DIR}"
+            its_arch = "--arch gated_transformer_... as in its training"
+            return f"checkpoint {path}: is of a gated_transformer; say {its_arch}, and {USER_DIR}"
         return f"checkpoint {path}: has other weights than this --arch with these options; say those of its training"
     return None
 
@@ -97,18 +98,12 @@ def _command_line(error):
         return "--arch is missing; `fairseq-train --help` lists the architectures, those of --user-dir included"
     if isinstance(error, ValueError) and str(error).startswith("Seed must be between"):  # numpy's
         return f"--seed {_seed(error)}: must be 0 to {2**32 - 1}"
-    if raised_in(error, "literal_eval"):
-        caller = next(frame for frame in frames(error) if frame.f_code.co_name == "literal_eval").f_back
-        option = "--optimizer-overrides" if caller.f_code.co_name == "load_checkpoint" else "--model-overrides"
-        return f"{option}: must be a dictionary as Python writes it, such as \"{{'heads_to_keep': 12}}\"; {_short(error)}"
+    if raised_in(error, "literal_eval") and raised_in(error, "load_checkpoint"):
+        said = str(error).partition("\n")[0][:100]  # it may quote a whole value
+        return f"--optimizer-overrides: must be a dictionary as Python writes it, such as \"{{'lr': [0.1]}}\"; {said}"
     if isinstance(error, AssertionError) and last_frame(error).f_globals["__name__"].startswith("fairseq_cli."):
         return str(error).partition("\n")[0] or None
     return None
-
-
-def _short(error):
-    """The first words: the message may quote a whole value."""
-    return str(error).partition("\n")[0][:100]
 
 
 def _seed(error):

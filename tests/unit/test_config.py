@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 
-from dsp_fairseq.budgets import choice_of, inventory_of
+from dsp_fairseq.budgets import choice_of, inventory_of, parse_heads_to_keep
 from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.option_problems import model_problems
@@ -32,6 +32,13 @@ def test_defaults_are_fine(method):
 @pytest.mark.parametrize("keep", [0, 12])
 def test_both_ends_are_allowed(keep):
     assert problems(heads_to_keep=keep) == []
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "encoder.self=" + "9" * 5000 + ",decoder.self=1,decoder.cross=1"])
+def test_a_number_that_python_does_not_read(text):
+    with pytest.raises(BadInput, match="^--heads-to-keep .*: must be a number") as raised:
+        parse_heads_to_keep(text, {"encoder.self": 4, "decoder.self": 2, "decoder.cross": 2})
+    assert len(str(raised.value)) < 300
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from dsp_fairseq_startup import (
     user_dir,
     wrong_use,
 )
+from dsp_fairseq_startup.bad_checkpoint import WrongUse
 from dsp_fairseq_startup.not_written import NotWritten
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -387,7 +388,7 @@ class TestConsole:
         assert self.exits(raising(full), capsys) == (1, [])
         crashed = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=3)
         with pytest.raises(ProcessExitedException):
-            raising(killed)()
+            raising(crashed)()
 
     def test_a_child_that_was_killed_is_told(self, capsys):
         from torch.multiprocessing import ProcessExitedException
@@ -461,7 +462,7 @@ class TestUserDir:
     def test_on_a_command_line(self, words):
         from fairseq import options
 
-        with pytest.raises(user_dir.PluginMissing, match=r"""--user-dir "\$\(dsp-fairseq user-dir\)\""""):
+        with pytest.raises(WrongUse, match=r"""--user-dir "\$\(dsp-fairseq user-dir\)\""""):
             options.parse_args_and_arch(options.get_training_parser(), ["data", *words])
 
     def test_a_folder_of_that_name_is_none_of_ours(self):
@@ -477,23 +478,21 @@ class TestUserDir:
     def test_in_a_checkpoint_or_a_yaml_file(self, configuration):
         from fairseq import criterions, models, tasks
 
-        with pytest.raises(user_dir.PluginMissing, match="translation_pruning is of dsp_fairseq"):
+        with pytest.raises(WrongUse, match="translation_pruning is of dsp_fairseq"):
             tasks.setup_task(configuration)
-        with pytest.raises(user_dir.PluginMissing, match="gated_transformer_tiny is of dsp_fairseq"):
+        with pytest.raises(WrongUse, match="gated_transformer_tiny is of dsp_fairseq"):
             models.build_model(argparse.Namespace(_name=None, arch="gated_transformer_tiny"), None)
-        with pytest.raises(user_dir.PluginMissing):
+        with pytest.raises(WrongUse):
             criterions.build_criterion(argparse.Namespace(criterion="dsp_label_smoothed_cross_entropy"), None)
 
     def test_the_hub_interface(self, tmp_path):
         from fairseq.models.transformer import TransformerModel
-        from omegaconf import OmegaConf
+        from tiny_checkpoints import masked_checkpoint
 
-        config = OmegaConf.create({"task": {"_name": "translation_pruning"}, "model": {"_name": "gated_transformer"}})
-        state = {"model": {}, "cfg": OmegaConf.to_container(config), "args": None}
-        history = {"optimizer_name": "Adam", "lr_scheduler_state": {}, "num_updates": 0, "best_loss": 0}
-        extra = {"train_iterator": {"epoch": 1}}
-        torch.save({**state, "optimizer_history": [history], "extra_state": extra}, tmp_path / "model.pt")
-        with pytest.raises(user_dir.PluginMissing, match="in Python: import dsp_fairseq"):
+        state = masked_checkpoint()
+        state["cfg"]["task"] = {"_name": "translation_pruning"}
+        torch.save(state, tmp_path / "model.pt")
+        with pytest.raises(WrongUse, match="in Python: import dsp_fairseq"):
             TransformerModel.from_pretrained(str(tmp_path), "model.pt", ".")
 
 
@@ -579,7 +578,7 @@ class TestOneTraining:
         os.close(reader), os.close(writer)
 
     def test_a_second_one_is_refused(self, tmp_path, other):
-        with pytest.raises(one_training.FolderInUse, match=f"--save-dir {tmp_path}: another training saves there; wait"):
+        with pytest.raises(WrongUse, match=f"--save-dir {tmp_path}: another training saves there; wait"):
             self.load(tmp_path)
         assert (tmp_path / "checkpoint_1_5.pt.tmp").exists()
 
@@ -644,12 +643,13 @@ class TestWrongUse:
 
     @pytest.mark.parametrize("text", ["[" * 3000, "{'a'", "a.b", "1\0", "9" * 5000, "-" * 5000 + "1"])
     def test_overrides_that_are_no_dictionary(self, text):
-        import ast
+        from fairseq import checkpoint_utils
+        from fairseq.dataclass.configs import CheckpointConfig
 
         with pytest.raises(Exception) as raised:
-            ast.literal_eval(text)
+            checkpoint_utils.load_checkpoint(CheckpointConfig(optimizer_overrides=text, no_save=True), None)
         line = wrong_use.explain(raised.value)
-        assert line.startswith("--model-overrides: must be a dictionary") and "\n" not in line and len(line) < 250
+        assert line.startswith("--optimizer-overrides: must be a dictionary") and "\n" not in line and len(line) < 250
 
     def test_a_gated_checkpoint_for_a_stock_architecture(self):
         for cause, told in (('"gates.logits"', "--user-dir"), ("size mismatch", "has other weights than this --arch")):
