@@ -127,6 +127,19 @@ def test_the_long_s_counts_as_no_letter_beside_an_apostrophe():
     assert normaliser("en")("a’ſ") == 'a"ſ'
 
 
+@pytest.mark.parametrize("prefix", ["Arch", "Amn", "all", "es"])
+def test_italian_abbreviations_that_moses_never_finds(prefix):
+    """Its list spells them with a blank at the end, and so Moses writes "Arch . 5"."""
+    assert tokens("it", f"{prefix}. 5") == f"{prefix}. 5"
+    assert tokens("it", "casa. 5") == "casa . 5"
+
+
+@pytest.mark.parametrize("language, moses", [("de", 'so", ja'), ("fr", 'so", ja'), ("it", 'so", ja'), ("nl", 'so", ja')])
+def test_quotation_marks_of_other_languages_stay(language, moses):
+    ours = normaliser(language)('so," ja').strip()
+    assert ours == (moses if language in ("de", "es", "fr") else 'so," ja')
+
+
 def test_lower_case_comes_after_the_tokens():
     """In lower case "b" would follow the full stop of "am." and keep it."""
     assert line_function("de", False, True, False, True)("Sie kam. Bald GING sie.") == "sie kam . bald ging sie ."
