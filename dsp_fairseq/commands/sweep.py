@@ -8,7 +8,7 @@ from ..errors import BadInput, Failed
 HELP = "train, decode and compare a grid of methods, heads to keep and seeds"
 
 DESCRIPTION = (
-    f"{HELP}: a folder per cell, results.csv, results.md and three pictures at the end. The same command goes on "
+    f"{HELP}: a folder per cell, results.csv, results.md and two pictures at the end. The same command goes on "
     "after any interruption: finished cells are kept, half-finished trainings go on from their last checkpoint."
 )
 
