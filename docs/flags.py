@@ -44,10 +44,23 @@ def default_of(option) -> str:
 def of_command(name: str, command) -> str:
     parser = argparse.ArgumentParser(prog=f"dsp-fairseq {name}", add_help=False)
     command.add_arguments(parser)
-    rows = "".join(f"| {call_of(action)} | {help_of(action)} |\n" for action in parser._actions)
-    purpose = cell(command.HELP)
+    return of_parser(name, command.HELP, parser)
+
+
+def of_parser(name: str, purpose: str, parser: argparse.ArgumentParser) -> str:
+    """Its flags, what else its help says, and the same of each of its subcommands."""
+    own = [action for action in parser._actions if not isinstance(action, (argparse._SubParsersAction, argparse._HelpAction))]
+    rows = "".join(f"| {call_of(action)} | {help_of(action)} |\n" for action in own)
     table = f"\n| | |\n|---|---|\n{rows}" if rows else ""
-    return f"\n## dsp-fairseq {name}\n\n{purpose[:1].upper()}{purpose[1:]}.\n{table}"
+    more = f"\n```\n{parser.epilog.strip()}\n```\n" if parser.epilog else ""
+    purpose = cell(purpose)
+    section = f"\n## dsp-fairseq {name}\n\n{purpose[:1].upper()}{purpose[1:]}.\n{table}{more}"
+    return section + "".join(
+        of_parser(f"{name} {word}", subparser.description, subparser)
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for word, subparser in action.choices.items()
+    )
 
 
 def help_of(action) -> str:

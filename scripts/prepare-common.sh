@@ -56,6 +56,14 @@ prepare_options() {
         misuse "--source $source_language --target $target_language: one of the two must be en"
 }
 
+# known_languages XX...: those that the release pairs with English; any other would be downloaded for nothing
+known_languages() {
+    local other=$source_language
+    [ "$other" != en ] || other=$target_language
+    [[ " $* " == *" $other "* ]] ||
+        misuse "--source $source_language --target $target_language: this release pairs English with $*"
+}
+
 corpus() { python -m "corpus.$1" "${@:2}"; }
 
 results="data-bin subwords codes split tok raw"

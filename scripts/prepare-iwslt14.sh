@@ -31,6 +31,7 @@ own_option() {
 }
 
 prepare_options "$@"
+known_languages ar de es fa fr he it nl pb pl ro ru sl tr zh
 [ "$lower" = no ] || tokenise_options=(--lower-case)
 other=$source_language
 [ "$other" != en ] || other=$target_language

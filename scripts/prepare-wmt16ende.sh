@@ -39,6 +39,8 @@ if [ "$corpus_name" = google ]; then
     [ "$merges" = 32000 ] || misuse "--subwords $merges needs --official: Google's archive has 32000 merges"
     [[ $source_language$target_language =~ ^(en|de){2}$ ]] ||
         misuse "--source $source_language --target $target_language: Google's archive has en and de (see --official)"
+else
+    known_languages cs de
 fi
 
 get_all() {

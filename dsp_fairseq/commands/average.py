@@ -6,7 +6,7 @@ HELP = "write the mean of several checkpoints of one training"
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("checkpoints", metavar="CKPT", nargs="+")
+    parser.add_argument("checkpoints", metavar="CKPT", nargs="+", help="two or more of one training")
     parser.add_argument("--out", metavar="OUT", required=True, help="the file to write")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
 

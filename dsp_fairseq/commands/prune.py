@@ -6,7 +6,7 @@ HELP = "write a smaller checkpoint, without the heads that are pruned"
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("checkpoint", metavar="CKPT")
+    parser.add_argument("checkpoint", metavar="CKPT", help="of a gated_transformer, before or after prune")
     parser.add_argument("out", metavar="OUT", help="the file to write")
     parser.add_argument(
         "--heads-to-keep",

@@ -8,11 +8,11 @@ from ..errors import BadInput, Failed
 HELP = "train, decode and compare a grid of methods, heads to keep and seeds"
 
 DESCRIPTION = (
-    f"{HELP}: a folder per cell, results.csv, results.md and three pictures at the end. The same command goes on "
+    f"{HELP}: a folder per cell, results.csv, results.md and two pictures at the end. The same command goes on "
     "after any interruption: finished cells are kept, half-finished trainings go on from their last checkpoint."
 )
 
-EPILOG = """the file, with everything that it may say:
+EPILOG = """CONFIG.yaml, with everything that it may say:
 
   data: data-bin                            # of fairseq-preprocess
   out: sweep                                # relative to the current folder, as all paths
@@ -38,7 +38,7 @@ def add_arguments(parser) -> None:
 
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.description, parser.epilog = fill(DESCRIPTION, 100), EPILOG
-    parser.add_argument("config", metavar="CONFIG.yaml", help="what to sweep over, see below")
+    parser.add_argument("config", metavar="CONFIG.yaml", help="what to sweep over")
     parser.add_argument("--out", metavar="DIR", help="where everything goes (default: the file's out)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at a time (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and the time, do nothing")

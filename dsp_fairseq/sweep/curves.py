@@ -1,10 +1,9 @@
-"""BLEU against heads, and against decoding speed: a colour per method, the seeds as a band or as dots."""
+"""BLEU against heads: a colour and a shape per method, the seeds as a band."""
 
 from statistics import mean
-from typing import Callable, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 from .. import pictures
-from .labels import Label, write
 from .results import Results, Row
 
 # Okabe and Ito's colours, which everybody can tell apart, and a shape of its own for each
@@ -87,54 +86,6 @@ def _apart(panel, counts: List[int], least: float = 0.04) -> List[int]:
             chosen.append(count)
             last = place
     return chosen
-
-
-def draw_speed(results: Results):
-    """speed.png: every cell as a small dot, the mean over the seeds as a large one with its number of heads."""
-    figure = pictures.new_figure(7.5, 4.8, layout="constrained")
-    panel = figure.subplots()
-    numbers: List[Label] = []
-    for method in results.methods:
-        colour, shape = looks(results.methods)[method]
-        groups = list(results.of(method).values())
-        numbers += _draw_points(panel, groups, colour, shape, method)
-        speeds = [_mean(rows, _speed) for rows in groups]
-        panel.plot(speeds, [_mean(rows, _bleu) for rows in groups], color=colour, linewidth=0.8, linestyle=":")
-    if results.unpruned:
-        numbers += _draw_points(panel, [results.unpruned], ALL, "*", "all heads")
-    panel.set(xlabel="sentences/s, as fairseq-generate says", ylabel="BLEU")
-    panel.margins(0.12)
-    _clean(panel)
-    _legend(panel)
-    jobs = sorted({row.record.jobs for row in results.rows})
-    beside = "one cell at a time" if jobs == [1] else f"up to {jobs[-1]} cells at a time, which slow each other down"
-    dots = "large: mean over the seeds, small: each seed; " if len({row.cell.seed for row in results.rows}) > 1 else ""
-    note = f"{dots}numbers: heads kept of {results.rows[0].original_heads}"
-    _explain(figure, "BLEU against decoding speed", f"{note}\n{beside}\n{results.signature}")
-    write(figure, panel, numbers, [(_speed(row), row.bleu) for row in results.rows])
-    return figure
-
-
-def _draw_points(panel, groups: List[List[Row]], colour: str, shape: str, label: str) -> List[Label]:
-    for rows in groups:
-        if len(rows) > 1:
-            panel.plot(list(map(_speed, rows)), list(map(_bleu, rows)), shape, color=colour, alpha=0.4, markersize=4)
-    size = 13 if shape == "*" else 8
-    means = [(_mean(rows, _speed), _mean(rows, _bleu)) for rows in groups]
-    panel.plot(*zip(*means), shape, color=colour, markersize=size, label=label)
-    return [Label(str(rows[0].heads), point, colour) for point, rows in zip(means, groups)]
-
-
-def _speed(row: Row) -> float:
-    return row.speed.sentences_per_second
-
-
-def _bleu(row: Row) -> float:
-    return row.bleu
-
-
-def _mean(rows: List[Row], measure: Callable[[Row], float]) -> float:
-    return mean(map(measure, rows))
 
 
 def _clean(panel) -> None:

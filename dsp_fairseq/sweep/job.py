@@ -17,7 +17,7 @@ from .progress import duration
 from .results import Results, as_csv, collect
 from .run import run_cells
 
-PICTURES = ("curve.png", "speed.png", "heads.png")
+PICTURES = ("curve.png", "heads.png")
 
 
 class Plan(NamedTuple):
@@ -100,7 +100,7 @@ def _write(results: Results, todo: Plan, with_pictures: bool) -> None:
     if with_pictures:
         from . import curves, survival  # need matplotlib
 
-        for name, draw in zip(PICTURES, (curves.draw_heads, curves.draw_speed, survival.draw)):
+        for name, draw in zip(PICTURES, (curves.draw_heads, survival.draw)):
             pictures.save(draw(results), os.path.join(todo.config.out, name), force=True)
 
 

@@ -11,7 +11,6 @@ from .plan import Cell, value_of
 _TAIL = 64_000  # bytes; an epoch's line of fairseq has about 1000
 _ERROR = re.compile(r"error|exception|killed|abort|no space", re.IGNORECASE)
 _BLEU = re.compile(r"^Generate .*?: BLEU4 = ([\d.]+)", re.MULTILINE)
-_SPEED = re.compile(r"Translated ([\d,]+) sentences .*?\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)")
 
 
 class Progress(NamedTuple):
@@ -20,14 +19,6 @@ class Progress(NamedTuple):
     updates: int = 0
     share: float = 0.0  # of the whole training; 0 when its length is not known
     heads: Optional[int] = None  # open now
-
-
-class Speed(NamedTuple):
-    """As fairseq-generate says when it is done."""
-
-    sentences: int
-    sentences_per_second: float
-    tokens_per_second: float
 
 
 def progress(cell: Cell) -> Progress:
@@ -72,16 +63,6 @@ def last_error(*paths: str) -> str:
         if lines:
             return ([line for line in lines if _ERROR.search(line)] or lines)[-1][:300]
     return "printed nothing"
-
-
-def speed(cell: Cell) -> Speed:
-    # fairseq asks for its messages on stdout, but logging was set up for stderr before, when it was imported
-    found = [speed for path in (cell.translations, cell.generate_log) for speed in _SPEED.findall(_text(path))]
-    if not found:
-        raise Failed(f"{cell.name}: fairseq-generate told no speed; all that it said: {cell.generate_log}; remove "
-            f"{cell.translations} to decode again")
-    sentences, per_second, tokens = found[-1]
-    return Speed(int(sentences.replace(",", "")), float(per_second), float(tokens))
 
 
 def bleu4(cell: Cell) -> float:

@@ -49,7 +49,7 @@ class Cell(NamedTuple):
 
     @property
     def generate_log(self) -> str:
-        """What it said beside: messages, the speed among them, and errors."""
+        """What it said beside: messages and errors."""
         return self.file("generate.log")
 
 

@@ -18,7 +18,6 @@ class Row(NamedTuple):
     cell: Cell
     record: Record
     bleu: float
-    speed: logs.Speed
     valid_nll: Optional[float]
 
     @property
@@ -69,7 +68,7 @@ def collect(cells: List[Cell], config: Config) -> Tuple[Results, List[str]]:
         if not record.decoded:
             continue
         try:
-            rows.append(Row(cell, record, score.of(cell), logs.speed(cell), logs.valid_nll(cell)))
+            rows.append(Row(cell, record, score.of(cell), logs.valid_nll(cell)))
         except Failed as problem:
             problems.append(str(problem))
     return Results(rows, score.signature), problems
@@ -110,14 +109,13 @@ def as_csv(results: Results) -> str:
     kinds = [kind.replace(".", "_") for kind in KINDS]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["cell", "method", "heads_to_keep", "seed", "heads", "bleu", "valid_nll", "sentences_per_second"]
-        + ["tokens_per_second", "train_seconds", "generate_seconds", "jobs", *kinds]
+        ["cell", "method", "heads_to_keep", "seed", "heads", "bleu", "valid_nll"]
+        + ["train_seconds", "generate_seconds", "jobs", *kinds]
     )
     for row in results.rows:
         cell, record = row.cell, row.record
         writer.writerow(
             [cell.name, cell.method, cell.heads_to_keep or "", cell.seed, row.heads, f"{row.bleu:.2f}", row.valid_nll]
-            + [row.speed.sentences_per_second, row.speed.tokens_per_second, record.train_seconds]
-            + [record.generate_seconds, record.jobs, *row.per_kind.values()]
+            + [record.train_seconds, record.generate_seconds, record.jobs, *row.per_kind.values()]
         )
     return text.getvalue()

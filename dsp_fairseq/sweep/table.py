@@ -4,24 +4,22 @@ import shlex
 import statistics
 from typing import Callable, List, Optional
 
-from tabulate import tabulate
-
+from ..tables import table, whole_table
 from .config import Config
 from .results import Results, Row
 
-_HEADER = ["method", "heads kept", "seeds", "BLEU", "valid nll", "sentences/s"]
+_HEADER = ["method", "heads kept", "seeds", "BLEU", "valid nll"]
+_ALIGN = ["left", *["right"] * (len(_HEADER) - 1)]
 
 
 def as_markdown(results: Results, config: Config, missing: List[str]) -> str:
     """Title, table, how it was measured, and the cells that are not in it."""
-    text = ["# BLEU, validation nll and decoding speed against attention heads", "", as_table(results), ""]
+    text = ["# BLEU and validation nll against attention heads", "", whole_table(_HEADER, _rows(results), _ALIGN), ""]
     text += ["Means over the seeds, in brackets the lowest and the highest.", ""]
-    jobs = sorted({row.record.jobs for row in results.rows})
-    beside = "one cell at a time" if jobs == [1] else f"up to {jobs[-1]} cells at a time, which slow each other down"
     text += [
         f"- BLEU: {results.signature}",
         "- valid nll: base 2, of the last validation",
-        f"- sentences/s: as fairseq-generate says, {beside}",
+        "- speed: `dsp-fairseq bench` times checkpoints in turns, which cells of a sweep are not",
         f"- data: `{config.data}`",
         f"- fairseq-train: `{shlex.join(config.train)}`",
         *(f"- fairseq-train, {method}: `{shlex.join(words)}`" for method, words in config.method_flags.items()),
@@ -33,12 +31,14 @@ def as_markdown(results: Results, config: Config, missing: List[str]) -> str:
 
 
 def as_table(results: Results) -> str:
+    """For the screen."""
+    return table(_HEADER, _rows(results), _ALIGN, keys=2)
+
+
+def _rows(results: Results) -> List[List[str]]:
     groups = [("all heads", results.unpruned)] if results.unpruned else []
     groups += [(method, rows) for method in results.methods for rows in results.of(method).values()]
-    rows = [_line(name, found) for name, found in groups]
-    return tabulate(
-        rows, _HEADER, tablefmt="github", disable_numparse=True, colalign=("left", *["right"] * (len(_HEADER) - 1))
-    )
+    return [_line(name, found) for name, found in groups]
 
 
 def _line(name: str, rows: List[Row]) -> List[str]:
@@ -50,7 +50,6 @@ def _line(name: str, rows: List[Row]) -> List[str]:
         str(len(rows)),
         _spread(rows, lambda row: row.bleu, 2),
         _spread(rows, lambda row: row.valid_nll, 3),
-        _spread(rows, lambda row: row.speed.sentences_per_second, 1),
     ]
 
 

@@ -28,20 +28,20 @@ NAME = re.compile(
 COLUMNS = ("run", "valid_nll", "bleu", "encoder_self", "decoder_self", "decoder_cross")
 HEADS = 36
 TABLES = (("BLEU, test_2016_flickr", "bleu", 2), ("Validation nll, base 2 (lower is better)", "nll", 3))
-# what a run is called in table and picture, in this order; and its colour (Okabe and Ito's)
+# what a run is called in table and picture, in this order; its colour (Okabe and Ito's) and its shape
 SERIES = {
-    ("dsp", "scratch"): ("dsp", "#0072B2"),
-    ("uniform", "scratch"): ("uniform", "#000000"),
-    ("ste", "scratch"): ("ste", "#009E73"),
-    ("dsp-published", "scratch"): ("dsp-published", "#E69F00"),
-    ("any-k", "after"): ("dsp, any K of 3 to 24 from one training", "#999933"),
-    ("dsp", "after"): ("dsp, pipelined", "#56B4E9"),
-    ("dsp-published", "after"): ("dsp-published, pipelined", "#E69F00"),
-    ("l0", "after"): ("l0, pipelined", "#CC79A7"),
-    ("michel", "after"): ("gradient importance, at once", "#D55E00"),
-    ("michel-iterative", "after"): ("gradient importance, iterative", "#882255"),
-    ("magnitude", "after"): ("magnitude", "#808080"),
-    ("random", "after"): ("random", "#C0C0C0"),
+    ("dsp", "scratch"): ("dsp", "#0072B2", "o"),
+    ("uniform", "scratch"): ("uniform", "#000000", "s"),
+    ("ste", "scratch"): ("ste", "#009E73", "^"),
+    ("dsp-published", "scratch"): ("dsp-published", "#E69F00", "D"),
+    ("any-k", "after"): ("dsp, any K of 3 to 24 from one training", "#999933", "X"),
+    ("dsp", "after"): ("dsp, pipelined", "#56B4E9", "P"),
+    ("dsp-published", "after"): ("dsp-published, pipelined", "#F0E442", "d"),
+    ("l0", "after"): ("l0, pipelined", "#CC79A7", "v"),
+    ("michel", "after"): ("gradient importance, at once", "#D55E00", ">"),
+    ("michel-iterative", "after"): ("gradient importance, iterative", "#882255", "<"),
+    ("magnitude", "after"): ("magnitude", "#808080", "*"),
+    ("random", "after"): ("random", "#C0C0C0", "h"),
 }
 ALL = ("all", "scratch")
 
@@ -165,7 +165,8 @@ def draw(runs: "list[Run]"):
         panel.grid(axis="y", color="#E8E8E8")
         panel.spines[["top", "right"]].set_visible(False)
         if panel.get_legend_handles_labels()[0]:
-            panel.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+            below = dict(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+            panel.legend(fontsize=8, frameon=False, handlelength=4, **below)  # long enough for dashes beside a shape
     return figure
 
 
@@ -185,10 +186,11 @@ def _draw_series(panel, runs: "list[Run]") -> None:
         values = [[run.bleu for run in of_label[count]] for count in heads]
         means = [statistics.mean(v) for v in values]
         bars = [[m - min(v) for m, v in zip(means, values)], [max(v) - m for m, v in zip(means, values)]]
-        series = of_label[heads[0]][0].series
-        style = "--" if of_label[heads[0]][0].epochs else "-"
+        _, colour, shape = SERIES[of_label[heads[0]][0].series]
+        tuned = bool(of_label[heads[0]][0].epochs)  # hollow and dashed
+        look = dict(color=colour, marker=shape, markersize=7, markerfacecolor="white" if tuned else colour)
         places = [count * aside for count in heads]
-        panel.errorbar(places, means, bars, label=label, color=SERIES[series][1], linestyle=style, marker="o", capsize=3)
+        panel.errorbar(places, means, bars, label=label, linestyle=(0, (4, 3)) if tuned else "-", capsize=3, **look)
 
 
 def main() -> None:

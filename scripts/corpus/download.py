@@ -175,9 +175,11 @@ def throw_away(path: Path) -> None:
 
 
 def sum_of(path: Path, like: str) -> str:
+    """As `like` has it: of the content, or git's of a header and the content."""
     kind = like.partition(":")[0]
+    digest = hashlib.sha1(f"blob {size_of(path)}\0".encode()) if kind == "git" else hashlib.new(kind)
     with open(path, "rb") as file:
-        return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+        return f"{kind}:{hashlib.file_digest(file, lambda: digest).hexdigest()}"
 
 
 def check_local(name: str, path: Path) -> None:

@@ -21,6 +21,7 @@ from .text import decoded, refuse_unequal, write_lines
 
 Filter = Callable[[Iterable[str]], Iterable[str]]
 IWSLT_TESTS = ("TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012")
+SLOVENIAN_TESTS = ("TED.dev2012", "TED.tst2012", "TED.tst2013")  # it joined the campaign two years later
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,13 @@ def iwslt14_parts(source: str, target: str) -> list[Part]:
     pair = english_last(source, target)
     train = Part("train", both(f"{pair}/train.tags.{pair}.{{}}", source, target), training_text)
     return [train] + [
-        Part("test", both(f"{pair}/IWSLT14.{test}.{pair}.{{}}.xml", source, target), segments) for test in IWSLT_TESTS
+        Part("test", both(f"{pair}/IWSLT14.{test}.{pair}.{{}}.xml", source, target), segments)
+        for test in iwslt14_tests(pair)
     ]
+
+
+def iwslt14_tests(pair: str) -> tuple[str, ...]:
+    return SLOVENIAN_TESTS if pair == "sl-en" else IWSLT_TESTS
 
 
 def newstest2014(source: str, target: str) -> Part:
@@ -157,7 +163,8 @@ def build(corpus: str, source: str, target: str, folder: Path, archives: list[Pa
     for archive, parts in parts_of(corpus, source, target, archives):
         extract(archive, parts, folder, optional)
     if not (folder / f"test.{source}").exists():
-        raise Problem(f"{archives[0]}: none of the test sets {', '.join(IWSLT_TESTS)} in it")
+        tests = iwslt14_tests(english_last(source, target))
+        raise Problem(f"{archives[0]}: none of the test sets {', '.join(tests)} in it")
     print(", ".join(split_sizes(folder)))
 
 

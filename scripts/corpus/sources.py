@@ -11,6 +11,7 @@ TFDS = "TensorFlow Datasets, url_checksums/wmt14_translate.txt"
 SACREBLEU = "sacreBLEU 2.6, dataset/__init__.py"
 SOCKEYE = "Sockeye, contrib/autopilot/tasks.py"
 TORCHTEXT = "torchtext, datasets/wmt14.py"
+GIT = "repositories that hold the archive, 19,982,877 bytes, as git's blob id"
 
 MIRROR = "https://dl.fbaipublicfiles.com/fairseq/data/iwslt14"  # where fairseq's own prepare-iwslt14.sh fetches de-en
 WIT3 = "https://wit3.fbk.eu/archive/2014-01/texts"
@@ -23,7 +24,7 @@ GOOGLE = "https://drive.usercontent.google.com/download?id=0B_bZck-ksdkpM25jRUN2
 
 @dataclass(frozen=True)
 class Source:
-    """One archive. `checksum` is `md5:...` or `sha256:...`, `published` says by whom."""
+    """One archive. `checksum` is `md5:...`, `sha256:...` or `git:...` (a blob id), `published` says by whom."""
 
     url: str
     checksum: str | None = None
@@ -31,7 +32,7 @@ class Source:
 
 
 SOURCES = {
-    "de-en.tgz": Source(f"{MIRROR}/de-en.tgz"),
+    "de-en.tgz": Source(f"{MIRROR}/de-en.tgz", "git:aa8c3f40f8836f1d43701448f94fe7e230082b4c", GIT),
     "training-parallel-europarl-v7.tgz": Source(
         f"{STATMT}/wmt13/training-parallel-europarl-v7.tgz",
         "sha256:0224c7c710c8a063dfd893b0cc0830202d61f4c75c17eb8e31836103d27d96e7",

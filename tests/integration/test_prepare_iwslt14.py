@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -57,6 +58,12 @@ def archive_files(pair="de-en", tests=TESTS):
         for language, text in sides([(f"{test} Café’s", f"{test} it’s"), *sentences(TEST_PAIRS - 1, number)]).items():
             files[f"{pair}/IWSLT14.{test}.{pair}.{language}.xml"] = segments(text)
     return files
+
+
+def in_language(other, tests=TESTS):
+    """The files of another pair with English, and the German text."""
+    files = archive_files(f"{other}-en", tests)
+    return {re.sub(r"\.de(?=\.xml$|$)", f".{other}", name): text for name, text in files.items()}
 
 
 def make_archive(folder, files=None, name="de-en.tgz"):
@@ -215,12 +222,22 @@ def test_a_vocabulary_too_large_for_the_text_is_refused(prepared, tmp_path):
 
 
 def test_other_languages_take_the_test_sets_that_are_there(tmp_path):
-    files = archive_files("fr-en", TESTS[2:4])
-    files = {name.replace(".de", ".fr"): text for name, text in files.items()}
+    files = in_language("fr", TESTS[2:4])
     archive = make_archive(tmp_path / "s", files, "fr-en.tgz")
     done = prepare(tmp_path / "out", *small, "--source", "fr", IWSLT14_ARCHIVE=archive, PATH=stub(tmp_path))
     assert done.returncode == 0, done.stderr
     assert len(lines(tmp_path / "out" / "raw" / "test.fr")) == 2 * TEST_PAIRS
+
+
+def test_slovenian_has_test_sets_of_its_own(tmp_path):
+    tests = ("TED.dev2012", "TED.tst2012", "TED.tst2013")
+    files = in_language("sl", tests)
+    files["sl-en/IWSLT14.TED.dev2010.sl-en.en.xml"] = "no set of this language"
+    archive = make_archive(tmp_path / "s", files, "sl-en.tgz")
+    done = prepare(tmp_path / "out", *small, "--source", "sl", IWSLT14_ARCHIVE=archive, PATH=stub(tmp_path))
+    assert done.returncode == 0, done.stderr
+    starts = lines(tmp_path / "out" / "raw" / "test.en")[::TEST_PAIRS]
+    assert [start.split()[0] for start in starts] == list(tests)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
@@ -447,15 +464,29 @@ def download(server, tmp_path, name="xx-en.tgz", **extra):
 ARCHIVE = b"\x1f\x8b" + bytes(range(256)) * 40  # what a download looks at is the first two bytes
 
 
-def test_the_whole_script_from_a_server(prepared, tmp_path):
-    archive, whole, _ = prepared
+def test_the_whole_script_from_a_server(tmp_path):
+    files = in_language("nl")
+    archive = make_archive(tmp_path / "s", files, "nl-en.tgz")
+    options = [*small, "--source", "nl"]
     with serving(archive.read_bytes()) as server:
-        proxies = {"no_proxy": "*", "NO_PROXY": "*"}
-        done = prepare(tmp_path / "out", *small, CORPUS_MIRROR=server.address, PATH=stub(tmp_path), **proxies)
+        proxies = {"no_proxy": "*", "NO_PROXY": "*", "PATH": stub(tmp_path)}
+        done = prepare(tmp_path / "out", *options, CORPUS_MIRROR=server.address, **proxies)
     assert done.returncode == 0, done.stderr
-    assert server.paths == ["/de-en.tgz"]
-    assert (tmp_path / "out" / "orig" / "de-en.tgz").read_bytes() == archive.read_bytes()
-    assert content(tmp_path / "out", "subwords") == content(whole, "subwords")
+    assert server.paths == ["/nl-en.tgz"]
+    assert (tmp_path / "out" / "orig" / "nl-en.tgz").read_bytes() == archive.read_bytes()
+    assert prepare(tmp_path / "own", *options, IWSLT14_ARCHIVE=archive, PATH=proxies["PATH"]).returncode == 0
+    assert content(tmp_path / "out", "subwords") == content(tmp_path / "own", "subwords")
+
+
+def test_an_archive_that_is_not_the_genuine_one_is_not_taken(prepared, tmp_path):
+    """By git's blob id. A copy of the user's own is taken, and told."""
+    archive, _, done = prepared
+    genuine = "git:aa8c3f40f8836f1d43701448f94fe7e230082b4c"
+    assert f"{archive} is not the published archive ({genuine})" in done.stdout
+    with serving(archive.read_bytes()) as server:
+        done = prepare(tmp_path / "out", *small, CORPUS_MIRROR=server.address, no_proxy="*", NO_PROXY="*")
+    assert_refused(done, tmp_path / "out", "checksum wrong", genuine, "IWSLT14_ARCHIVE")
+    assert not list((tmp_path / "out" / "orig").iterdir())
 
 
 def test_a_broken_connection_goes_on_where_it_ended(tmp_path):

@@ -12,6 +12,7 @@ from corpus_archives import (
     stub,
     write_archive,
 )
+from test_prepare_iwslt14 import serving
 
 WMT14, WMT16 = "prepare-wmt14en2de.sh", "prepare-wmt16ende.sh"
 EUROPARL, CRAWL, NEWS, TEST_PAIRS = 150, 60, 40, 5
@@ -175,9 +176,27 @@ def test_line_separators_within_a_line_do_not_move_the_other_side(tmp_path):
     assert tokenised == [len(RULES) + EUROPARL + 1 + NEWS] * 2
 
 
-def test_a_pair_that_the_release_does_not_have_is_refused(tmp_path):
-    done = prepare(WMT14, tmp_path / "out", "--target", "it", WMT_ORIG=make_source(tmp_path / "source"))
-    assert_refused(done, tmp_path / "out", "europarl-v7.it-en", "--source and --target")
+@pytest.mark.parametrize(
+    "script, options, others",
+    [
+        (WMT14, ["--target", "xx"], "cs de"),
+        (WMT14, ["--source", "fr", "--target", "en"], "cs de"),
+        (WMT14, ["--target", "ru", "--icml17"], "cs de fr"),
+        (WMT16, ["--target", "fr", "--official"], "cs de"),
+        ("prepare-iwslt14.sh", ["--source", "xx"], "ar de es"),
+        ("prepare-iwslt14.sh", ["--source", "en", "--target", "ja"], "ar de es"),
+    ],
+)
+def test_languages_of_no_release_are_refused_before_anything_is_made_or_fetched(tmp_path, script, options, others):
+    with serving(b"") as server:
+        done = prepare(script, tmp_path / "out", *options, CORPUS_MIRROR=server.address, no_proxy="*", NO_PROXY="*")
+    assert_refused(done, tmp_path / "out", *options[:2], f"pairs English with {others}")
+    assert server.paths == [] and not (tmp_path / "out").exists()
+
+
+def test_a_pair_that_the_archives_do_not_have_is_refused(tmp_path):
+    done = prepare(WMT14, tmp_path / "out", "--target", "cs", WMT_ORIG=make_source(tmp_path / "source"))
+    assert_refused(done, tmp_path / "out", "europarl-v7.cs-en", "--source and --target")
 
 
 # --- WMT16 -----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ UPDATES = 30
 TRAIN = f"""--arch gated_transformer_tiny --share-all-embeddings --optimizer adam --adam-betas "(0.9, 0.98)" --lr 3e-3
  --max-tokens 800 --dropout 0 --max-update {UPDATES} --save-interval-updates 5 --keep-interval-updates 1
  --validate-interval 99 --disable-validation --log-interval 1 --num-workers 0 --cpu"""
-PICTURES = ("curve.png", "speed.png", "heads.png")
+PICTURES = ("curve.png", "heads.png")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_results(swept, folder):
     rows = list(csv.DictReader((out / "results.csv").open()))
     assert [(row["cell"], row["heads"]) for row in rows] == [("dsp-7-seed1", "7"), ("uniform-7-seed1", "7")]
     for row in rows:
-        assert float(row["sentences_per_second"]) > 0 and float(row["train_seconds"]) > 0
+        assert float(row["train_seconds"]) > 0
         text = (out / row["cell"] / "generate.txt").read_text()
         assert f"BLEU4 = {float(row['bleu']):.2f}" in text
         assert sum(int(row[kind]) for kind in ("encoder_self", "decoder_self", "decoder_cross")) == 7

@@ -1,5 +1,6 @@
 """The documentation says what the code says, and its links lead somewhere."""
 
+import argparse
 import doctest
 import importlib
 import importlib.util
@@ -7,6 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+from dsp_fairseq import cli
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -21,6 +24,28 @@ def test_flags_are_those_of_the_code():
     spec.loader.exec_module(flags)
     written = (PROJECT / "docs" / "flags.md").read_text(encoding="utf-8")
     assert written == flags.page(), "run: python docs/flags.py"
+
+
+def parsers(parser, name=""):
+    """(name, parser) of every command, those of a command included."""
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, own in action.choices.items():
+                yield from parsers(own, f"{name} {word}".lstrip())
+
+
+def test_every_command_and_its_flags_have_a_place_on_the_page():
+    page = (PROJECT / "docs" / "flags.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## dsp-fairseq (.+?)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
+    found = {name: parser for name, parser in parsers(cli._parser()) if name}
+    assert list(sections) == list(found) and "export ctranslate2" in found
+    for name, parser in found.items():
+        rows = dict(re.findall(r"^\| `(.+?)` \| (.*) \|$", sections[name], re.M))
+        actions = [action for action in parser._actions if not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))]
+        assert [row.split()[0] for row in rows] == [(action.option_strings or [action.metavar])[-1] for action in actions]
+        assert all(text.strip() for text in rows.values()), name
+        assert (parser.epilog or "").strip() in sections[name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

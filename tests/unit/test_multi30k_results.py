@@ -87,6 +87,14 @@ def test_picture_shows_every_run_beside_those_of_its_kind(made, script):
     assert list(line.get_ydata()) == [36.0, 38.25]
 
 
+def test_no_two_rows_of_a_legend_look_alike_not_even_in_grey(script):
+    scores = script.read_scores(SCRIPT.with_name("results") / "scores.csv")
+    for panel in script.draw([script.Run(line) for line in scores.values()]).axes:
+        bars = [bar for bar in panel.containers]
+        shapes = [(bar.lines[0].get_marker(), bar.lines[0].get_markerfacecolor() == "white") for bar in bars]
+        assert len(set(shapes)) == len(bars) == len({bar.get_label() for bar in bars}) > 3
+
+
 def test_picture_is_a_png(made):
     assert (made / "results" / "bleu.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 

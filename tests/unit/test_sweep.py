@@ -67,7 +67,6 @@ if "train" in command:
         log.write(json.dumps({{"valid_nll_loss": "2.5"}}) + "\\n")
 else:
     print("D-1\\t-0.1\\tthe second sentence is here\\nD-0\\t-0.1\\tthis is the first one")
-    print("x | Translated 2 sentences (9 tokens) in 0.1s (20.50 sentences/s, 90.00 tokens/s)", file=sys.stderr)
     print("Generate test with beam=5: BLEU4 = 31.25, 60.0/40.0/30.0/20.0 (BP=1.000, ratio=1.0, syslen=9, reflen=9)")
 """
 
@@ -651,20 +650,20 @@ def with_heads(record, heads, layers=3, of=4, chosen=None):
     return record._replace(kept=kept, heads={block.name: block.original_heads for block in inventory.blocks})
 
 
-def row(method, heads, seed, bleu, speed, nll=2.5, **shape):
+def row(method, heads, seed, bleu, nll=2.5, **shape):
     cell = plan.Cell(method, None if method == "none" else str(heads), seed, f"x/{method}-{heads}-{seed}", {}, (), ())
     record = with_heads(records.Record(60.0, 10.0, 2), heads, **shape)
-    return Row(cell, record, bleu, logs.Speed(100, speed, 10 * speed), nll)
+    return Row(cell, record, bleu, nll)
 
 
 RESULTS = Results(
     [
-        row("none", 36, 1, 40.0, 50.0, 2.0),
-        row("none", 36, 2, 41.0, 54.0, None),
-        row("dsp", 4, 1, 30.0, 80.0),
-        row("dsp", 12, 1, 37.0, 70.0, chosen=range(12)),
-        row("dsp", 12, 2, 38.5, 71.0, chosen=range(1, 13)),
-        row("other", 12, 1, 36.0, 70.0),
+        row("none", 36, 1, 40.0, 2.0),
+        row("none", 36, 2, 41.0, None),
+        row("dsp", 4, 1, 30.0),
+        row("dsp", 12, 1, 37.0, chosen=range(12)),
+        row("dsp", 12, 2, 38.5, chosen=range(1, 13)),
+        row("other", 12, 1, 36.0),
     ],
     "BLEU of the test",
 )
@@ -674,19 +673,21 @@ class TestResults:
     def test_table(self):
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in as_table(RESULTS).splitlines()[2:]]
         assert lines == [
-            ["all heads", "36 of 36", "2", "40.50 (40.00 to 41.00)", "2.000", "52.0 (50.0 to 54.0)"],
-            ["dsp", "12 of 36", "2", "37.75 (37.00 to 38.50)", "2.500 (2.500 to 2.500)", "70.5 (70.0 to 71.0)"],
-            ["dsp", "4 of 36", "1", "30.00", "2.500", "80.0"],
-            ["other", "12 of 36", "1", "36.00", "2.500", "70.0"],
+            ["all heads", "36 of 36", "2", "40.50 (40.00 to 41.00)", "2.000"],
+            ["dsp", "12 of 36", "2", "37.75 (37.00 to 38.50)", "2.500 (2.500 to 2.500)"],
+            ["dsp", "4 of 36", "1", "30.00", "2.500"],
+            ["other", "12 of 36", "1", "36.00", "2.500"],
         ]
 
     def test_markdown_says_how(self, tmp_path):
         config = read_config(write_config(tmp_path, method_flags={"dsp": "--search-updates 9"}))
         text = as_markdown(RESULTS, config, ["dsp-4-seed2"])
-        assert "- fairseq-train, dsp: `--search-updates 9`" in text and "up to 2 cells at a time" in text
+        assert "- fairseq-train, dsp: `--search-updates 9`" in text
+        assert "sentences/s" not in text and "`dsp-fairseq bench` times checkpoints in turns" in text
         assert "BLEU of the test" in text and "they failed: dsp-4-seed2." in text
 
     def test_csv(self):
+        assert "sentences" not in as_csv(RESULTS)  # each cell was timed at another moment
         lines = list(csv.DictReader(io.StringIO(as_csv(RESULTS))))
         assert lines[3]["bleu"] == "37.00" and lines[3]["heads"] == "12" and lines[1]["valid_nll"] == ""
         assert [lines[3][kind] for kind in ("encoder_self", "decoder_self", "decoder_cross")] == ["12", "0", "0"]
@@ -719,29 +720,11 @@ class TestPictures:
     def test_ticks_that_would_touch_are_left_out(self):
         from dsp_fairseq.sweep import curves
 
-        rows = [row("dsp", heads, 1, 30.0, 80.0) for heads in (24, 12, 11, 2)]
+        rows = [row("dsp", heads, 1, 30.0) for heads in (24, 12, 11, 2)]
         [panel] = curves.draw_heads(RESULTS._replace(rows=rows)).axes
         assert panel.get_xscale() == "log" and list(panel.get_xticks()) == [24, 12, 2]
-        [panel] = curves.draw_heads(RESULTS._replace(rows=[*rows, row("dsp", 0, 1, 1.0, 1.0)])).axes
+        [panel] = curves.draw_heads(RESULTS._replace(rows=[*rows, row("dsp", 0, 1, 1.0)])).axes
         assert panel.get_xscale() == "linear" and 0 in panel.get_xticks()
-
-    def test_speed_has_a_number_at_every_mean(self):
-        from dsp_fairseq.sweep import curves
-
-        [panel] = curves.draw_speed(RESULTS).axes
-        points = {line.get_label(): line for line in panel.get_lines()}
-        assert list(zip(points["dsp"].get_xdata(), points["dsp"].get_ydata())) == [(70.5, 37.75), (80.0, 30.0)]
-        assert sorted(text.get_text() for text in panel.texts) == ["12", "12", "36", "4"]
-
-    def test_numbers_that_would_cover_each_other_are_left_out(self):
-        from dsp_fairseq import pictures
-        from dsp_fairseq.sweep import labels
-
-        figure = pictures.new_figure(3, 3)
-        panel = figure.subplots()
-        panel.set(xlim=(0, 1), ylim=(0, 1))
-        labels.write(figure, panel, [labels.Label("12", (0.5, 0.5), "#000000")] * 9)
-        assert len(panel.texts) == 4 and len({text.xyann for text in panel.texts}) == 4
 
     def test_heads_count_the_seeds(self):
         from dsp_fairseq.sweep import survival
@@ -753,9 +736,9 @@ class TestPictures:
         assert twelve.shape == (9, 4)
         assert twelve[:3].tolist() == [[1, 2, 2, 2], [2, 2, 2, 2], [2, 2, 2, 2]] and twelve[3].tolist() == [1, 0, 0, 0]
 
-    @pytest.mark.parametrize("rows", [RESULTS.rows[:1], RESULTS.rows[2:3], [row("dsp", 0, 1, 1.0, 2.0)]])
+    @pytest.mark.parametrize("rows", [RESULTS.rows[:1], RESULTS.rows[2:3], [row("dsp", 0, 1, 1.0)]])
     def test_little_is_enough(self, rows):
         from dsp_fairseq.sweep import curves, survival
 
-        for draw in (curves.draw_heads, curves.draw_speed, survival.draw):
+        for draw in (curves.draw_heads, survival.draw):
             draw(RESULTS._replace(rows=rows)).draw_without_rendering()
