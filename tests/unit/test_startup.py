@@ -387,7 +387,7 @@ class TestConsole:
         assert self.exits(raising(full), capsys) == (1, [])
         crashed = ProcessExitedException("process 0 terminated", error_index=0, error_pid=1, exit_code=3)
         with pytest.raises(ProcessExitedException):
-            raising(killed)()
+            raising(crashed)()
 
     def test_a_child_that_was_killed_is_told(self, capsys):
         from torch.multiprocessing import ProcessExitedException
