@@ -191,6 +191,18 @@ def test_every_head_that_could_be_chosen_has_a_gradient_and_no_other(drawn, temp
     assert (logits.grad[~limits.choosable] == 0).all()
 
 
+@pytest.mark.parametrize("limits", [Limits((4, 3), floor=1), Limits((4, 3), cap=1), Limits((4, 3, 2), fixed=(False, False, True))])
+def test_a_head_that_is_certain_up_to_rounding_still_feels_the_others(limits):
+    """At the temperature at which ``dsp-published`` starts that is every other head of a floor."""
+    logits = torch.tensor([6.0, 0.0, 1.0, 2.0, 0.0, 10.0, 1.0, 0.0, 0.0], dtype=torch.float64)[: sum(limits.sizes)]
+    logits.requires_grad_()
+    keep = 2 + 2 * limits.fixed.count(True)
+    gates = gumbel_soft_top_k(logits, keep, 0.1, torch.zeros_like(logits), limits)
+    assert (gates[[0, 5]] == 1).all()
+    (gates * torch.linspace(1, 2, len(logits), dtype=torch.float64)).sum().backward()
+    assert (logits.grad[limits.choosable] != 0).all()
+
+
 @settings(max_examples=40)
 @given(limited_choices(), st.floats(0.4, 5))
 def test_soft_gates_within_limits_pass_gradcheck(drawn, temperature):
