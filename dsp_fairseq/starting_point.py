@@ -31,8 +31,8 @@ def unable_to_go_on(path: str, state: Dict[str, Any], args: Namespace) -> List[s
         return []
     if RECIPES[args.pruning_method].learns or heads_not_taken_over(path, state, args):
         return [
-            f"{path}: has no state of the optimiser (--no-save-optimizer-state), so the choice of heads cannot go on where "
-            "it was; choose anew with --finetune-from-model, or train on under its choice: "
+            f"{path}: has no state of the optimiser (as of --no-save-optimizer-state, average, importance), so the choice of "
+            "heads cannot go on where it was; choose anew with --finetune-from-model, or train on under its choice: "
             f"dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
         ]
     return []

@@ -53,13 +53,13 @@ class _Lines(logging.Handler):
 
 
 @functools.lru_cache(maxsize=None)
-def _first_configuration(architecture):
+def _first_configuration(*parts):
     return []
 
 
 def _configuration(args):
-    """What hydra makes of a command line; of a later one of the same architecture, the first one's with its values."""
-    first = _first_configuration(args.arch)
+    """What hydra makes of a command line; of a later one of the same parts, the first one's with its values."""
+    first = _first_configuration(args.arch, args.task, args.criterion, args.optimizer, args.lr_scheduler)
     if not first:
         first.append(convert_namespace_to_omegaconf(args))
     configuration = copy.deepcopy(first[0])

@@ -64,7 +64,6 @@ def warnings(done):
 
 
 LENGTHS = {
-    "epochs": ["--max-epoch", 5],
     "update-freq of each epoch": ["--max-epoch", 6, "--update-freq", "1,2,3"],
     "both limits": ["--max-epoch", 9, "--max-update", 14],
     "last batches left out": ["--max-epoch", 6, "--skip-remainder-batch", "--update-freq", 2],
@@ -96,7 +95,6 @@ def test_a_training_from_a_later_epoch_has_the_epochs_that_are_left(go, chosen, 
 RESUMED = {
     "as before": ["--max-epoch", 7],
     "shorter": ["--max-update", 18],
-    "by other updates": ["--max-epoch", 7, "--update-freq", 2],
 }
 
 
@@ -194,3 +192,9 @@ def test_a_choice_that_cannot_go_on_is_refused(go, tmp_path, method):
     [line] = done.errors
     assert "no state of the optimiser" in line and "--finetune-from-model" in line
     assert last.read_bytes() == before
+
+
+def test_an_optimiser_of_another_criterion_is_refused_in_one_line(go, tmp_path):
+    go(tmp_path, *NONE, "--criterion", "label_smoothed_cross_entropy", "--max-update", 2)
+    [line] = go(tmp_path, *NONE, "--max-update", 4, status=2).errors
+    assert "Criterion does not match" in line and "--reset-optimizer" in line and "--finetune-from-model" in line
