@@ -17,10 +17,8 @@ from dsp_fairseq.prune import prune
 
 LIMITED = {
     "at least": dict(min_heads_per_block=1),
-    "at most": dict(max_heads_per_block=2),
     "both": dict(min_heads_per_block=1, max_heads_per_block=2),
     "some kinds": dict(prunable="encoder.self,decoder.cross"),
-    "some kinds, at least": dict(prunable="decoder.self,decoder.cross", min_heads_per_block=1),
 }
 
 
@@ -40,8 +38,7 @@ def kept(path):
     return heads.inventory.keeping(heads.mask.tolist()).indices()
 
 
-@pytest.mark.parametrize("smaller", [14, 15])
-def test_twice_is_as_once(trained, tmp_path, smaller):
+def test_twice_is_as_once(trained, tmp_path, smaller=14):
     small, again, once = (str(tmp_path / f"{name}.pt") for name in ("small", "again", "once"))
     prune(trained, small)
     prune(small, again, heads_to_keep=str(smaller))
