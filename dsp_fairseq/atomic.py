@@ -8,9 +8,12 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import Iterator
 
+from dsp_fairseq_startup.bad_checkpoint import WrongUse
 from dsp_fairseq_startup.not_written import not_written
 
 from .errors import BadInput, Failed
+
+_RANDOM = "[a-z0-9_]{8}"  # in the name of what is beside
 
 
 @contextmanager
@@ -76,15 +79,20 @@ def _take_place(beside: str, path: str, force: bool) -> None:
 
 @contextmanager
 def telling_of(path: str) -> Iterator[None]:
-    """An error of the system tells of ``path``, which the user knows, and not of what is beside it."""
+    """An error tells of ``path``, which the user knows, and not of what is beside it."""
+    folder, name = os.path.split(os.path.abspath(path))
+    beside = re.compile(
+        rf"{re.escape(os.path.join(folder, f'.{name}.'))}{_RANDOM}({re.escape(os.path.splitext(name)[1])})?"
+    )
     try:
         yield
-    except Failed:
-        raise
+    except (BadInput, WrongUse, Failed) as error:
+        if not beside.search(str(error)):
+            raise
+        raise type(error)(beside.sub(lambda _: path, str(error))) from error
     except (OSError, RuntimeError) as error:  # torch wraps what the system says
         named = getattr(error, "filename", None)
-        beside = os.path.join(os.path.dirname(os.path.abspath(path)), f".{os.path.basename(path)}.")
-        told = not_written(path, error) if named is None or str(named).startswith(beside) else None
+        told = not_written(path, error) if named is None or beside.match(str(named)) else None
         if told is None:
             raise
         raise Failed(str(told)) from error
@@ -111,7 +119,7 @@ def claim(handle: int) -> bool:
 def remove_abandoned(path: str, suffix: str = "") -> None:
     """What killed commands have left beside ``path``: nobody has claimed it."""
     folder, name = os.path.split(path)
-    left = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}{re.escape(suffix)}")
+    left = re.compile(rf"\.{re.escape(name)}\.{_RANDOM}{re.escape(suffix)}")
     for entry in os.scandir(folder):
         if left.fullmatch(entry.name) and not entry.is_symlink():
             with suppress(OSError):  # another user's, or gone

@@ -3,11 +3,14 @@
 import errno
 import os
 import resource
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tiny_checkpoints import masked_checkpoint
+
+from dsp_fairseq_startup import BadCheckpoint
 
 from dsp_fairseq import atomic, checkpoint, cli
 from dsp_fairseq.atomic import writing
@@ -161,12 +164,20 @@ class TestFullDisk:
     @KINDS
     @pytest.mark.parametrize("size", [0, 1, 4096, 70_000])
     def test_whatever_fits(self, kind, size, tmp_path):
-        path = str(tmp_path / "out")
+        path = str(tmp_path / "out.v2")
         with pytest.raises(Failed) as failure, files_of_at_most(size):
             with kind(path) as beside:
                 change(beside, "y" * (size + 1))
         assert str(failure.value).startswith(f"{path}: could not be written: file too large;")
         assert os.listdir(tmp_path) == []
+
+    @KINDS
+    def test_a_folder_that_vanishes(self, kind, tmp_path):
+        path = str(tmp_path / "made" / "out.v2")
+        os.mkdir(tmp_path / "made")
+        with pytest.raises(Failed, match=f"^{path}: could not be written: no such file or directory"):
+            with kind(path):
+                shutil.rmtree(tmp_path / "made")
 
     def test_a_device_without_room(self):
         with pytest.raises(OSError), open("/dev/full", "w") as file:
@@ -180,6 +191,14 @@ class TestFullDisk:
             with writing(str(tmp_path / "outer")), writing(inner) as beside:
                 Path(beside).write_text("y" * 11)
         assert os.listdir(tmp_path) == []
+
+    def test_what_cannot_be_read_again_is_the_users_file(self, tmp_path):
+        path = str(tmp_path / "out.pt")
+        with pytest.raises(BadCheckpoint) as refusal:
+            with writing(path) as beside:
+                Path(beside).write_text("rubbish")
+                checkpoint.load(beside)
+        assert str(refusal.value).startswith(f"checkpoint {path}: ") and os.listdir(tmp_path) == []
 
     def test_what_cannot_be_read_is_named_itself(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="nowhere"):

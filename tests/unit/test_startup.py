@@ -555,7 +555,8 @@ class TestOneTraining:
 
     def load(self, folder, rank=0, no_save=False):
         """What a training calls before its first update."""
-        trainer = types.SimpleNamespace(cfg=types.SimpleNamespace(distributed_training=argparse.Namespace(distributed_rank=rank)))
+        processes = argparse.Namespace(distributed_rank=rank)
+        trainer = argparse.Namespace(cfg=argparse.Namespace(distributed_training=processes))
         cfg = argparse.Namespace(save_dir=str(folder), no_save=no_save)
         return one_training.alone_in_its_folder(lambda *_, **__: "loaded")(cfg, trainer)
 
