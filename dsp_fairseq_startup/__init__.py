@@ -43,14 +43,14 @@ MENDS_BY_MODULE = {
     "fairseq.tasks": "user_dir",
     "fairseq.tasks.fairseq_task": "replace_unk",
     "fairseq.utils": "replace_unk",
-    "fairseq_cli.eval_lm": "model_overrides nothing_scored console",
+    "fairseq_cli.eval_lm": "model_overrides nothing_scored decoding_options console",
     "fairseq_cli.generate": "model_overrides unread_options decoding_options console",
     "fairseq_cli.hydra_train": "console",
     "fairseq_cli.interactive": "model_overrides interactive unread_options decoding_options console",
     "fairseq_cli.preprocess": "line_ends preprocessing console",
     "fairseq_cli.score": "score console",
     "fairseq_cli.train": "best_metric before_training console",
-    "fairseq_cli.validate": "model_overrides console",
+    "fairseq_cli.validate": "model_overrides unread_options decoding_options console",
 }
 
 

@@ -1,7 +1,7 @@
 """Numbers and combinations of options that decoding ends with a traceback for, or takes for something else
 
-Where: `main` of `fairseq_cli.generate` and `fairseq_cli.interactive`, before anything is loaded; all problems at once.
-When: always.
+Where: `main` of `fairseq_cli.generate`, `interactive`, `validate` and `eval_lm`, before anything is loaded; all problems at
+once. When: always; `--required-batch-size-multiple 0` even ends Python itself.
 
 `--num-shards` and `--sacrebleu` of `fairseq-generate`, which it does not read, get here what they say.
 """
@@ -64,8 +64,7 @@ def with_checked_options(main, convert_namespace, command):
     def wrapper(cfg, *args, **kwargs):
         if isinstance(cfg, Namespace):
             cfg = convert_namespace(cfg)
-        problems = [*number_problems(cfg), *search_problems(cfg.generation), *text_problems(cfg)]
-        problems += generate_problems(cfg) if command == "generate" else interactive_problems(cfg)
+        problems = [problem for problems_of in PROBLEMS[command] for problem in problems_of(cfg)]
         if problems:
             raise WrongUse("\n".join(problems))
         if command == "generate":
@@ -86,7 +85,24 @@ def number_problems(cfg):
             yield f"{flag(name)} {value}: {allowed}"
 
 
-def search_problems(options):
+def path_problems(cfg):
+    if not cfg.common_eval.path:
+        yield "--path required: a file that fairseq-train wrote, such as checkpoints/checkpoint_best.pt"
+
+
+def window_problems(cfg):
+    longest, window = cfg.task.get("tokens_per_sample"), cfg.eval_lm.context_window
+    if longest is not None and not 0 <= window < longest:
+        yield f"--context-window {window}: 0 to {longest - 1}, less than --tokens-per-sample"
+
+
+def shard_problems(cfg):
+    if cfg.dataset.num_shards >= 1 and cfg.dataset.shard_id >= cfg.dataset.num_shards:
+        yield f"--shard-id {cfg.dataset.shard_id}: 0 to {cfg.dataset.num_shards - 1}, one less than --num-shards"
+
+
+def search_problems(cfg):
+    options = cfg.generation
     exclusive = {
         "--sampling": options.sampling,
         "--diverse-beam-groups": options.diverse_beam_groups > 0,
@@ -103,7 +119,7 @@ def search_problems(options):
             yield f"{flag(name)} {options[name]}: needs {flag(needed)}"
     if options.sampling and options.nbest != options.beam:
         yield f"--sampling --nbest {options.nbest}: draws --beam {options.beam} hypotheses; --nbest must be the same number"
-    elif options.nbest > options.beam:
+    elif 1 <= options.beam < options.nbest:
         yield f"--nbest {options.nbest}: there are only --beam {options.beam} hypotheses"
     if options.diverse_beam_groups > 0 and options.beam % options.diverse_beam_groups:
         yield f"--diverse-beam-groups {options.diverse_beam_groups}: must divide --beam {options.beam}"
@@ -138,8 +154,6 @@ def generate_problems(cfg):
             f"--constraints {cfg.generation.constraints}: binarised data hold no constraints; fairseq-interactive reads"
             " them behind the sentence, each after a tab"
         )
-    if cfg.dataset.num_shards >= 1 and cfg.dataset.shard_id >= cfg.dataset.num_shards:
-        yield f"--shard-id {cfg.dataset.shard_id}: 0 to {cfg.dataset.num_shards - 1}, one less than --num-shards"
     if cfg.generation.replace_unk is not None and (cfg.bpe is not None or cfg.tokenizer is not None):
         yield "--replace-unk: needs sentences in the words or pieces of the dictionary; leave out --bpe and --tokenizer"
 
@@ -148,8 +162,16 @@ def interactive_problems(cfg):
     if cfg.generation.score_reference:
         yield "--score-reference: fairseq-interactive has no references; take fairseq-generate"
     path = cfg.interactive.input
-    if path != "-" and not os.path.isfile(path) and not os.path.exists(path):
+    if path != "-" and not os.path.exists(path):
         yield f"--input {path}: no such file"
+
+
+PROBLEMS = {
+    "generate": (path_problems, number_problems, shard_problems, search_problems, text_problems, generate_problems),
+    "interactive": (path_problems, number_problems, search_problems, text_problems, interactive_problems),
+    "validate": (path_problems, number_problems,),
+    "eval_lm": (path_problems, number_problems, shard_problems, window_problems),
+}
 
 
 def take_shards_and_metric(cfg):

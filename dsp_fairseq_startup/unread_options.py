@@ -1,6 +1,6 @@
-"""Options that `fairseq-generate` and `fairseq-interactive` take and never look at: told in one line, on stderr
+"""Options that `fairseq-generate`, `-interactive` and `-validate` take and never look at: told in one line, on stderr
 
-Where: the parsers of both, which have many options of training, and each some of the other. When: always.
+Where: the parsers of these commands, which have many options of training, and each some of the other. When: always.
 """
 
 import functools
@@ -10,11 +10,12 @@ import sys
 READ = {
     "common": {
         *("no_progress_bar", "log_interval", "log_format", "seed", "cpu", "fp16", "memory_efficient_fp16", "user_dir"),
-        *("use_plasma_view", "plasma_path"),
+        *("use_plasma_view", "plasma_path", "all_gather_list_size"),
     },
     "dataset": {
         *("num_workers", "skip_invalid_size_inputs_valid_test", "max_tokens", "batch_size", "required_batch_size_multiple"),
         *("required_seq_len_multiple", "dataset_impl", "data_buffer_size", "train_subset", "gen_subset", "num_shards", "shard_id"),
+        "valid_subset",
         *("grouped_shuffling", "update_epoch_batch_itr", "update_ordered_indices_seed"),
     },
     "distributed_training": {
@@ -26,7 +27,12 @@ READ = {
 }  # fmt: skip
 # of a group that is read, what these do not read
 UNREAD = {
+    "validate": {
+        "dataset": {"gen_subset", "num_shards", "shard_id", "train_subset"},
+        "common_eval": {"quiet", "results_path", "post_process"},
+    },
     "generate": {
+        "dataset": {"valid_subset"},
         "generation": {
             *("no_early_stop", "iter_decode_eos_penalty", "iter_decode_max_iter", "iter_decode_force_max_iter"),
             *("iter_decode_with_beam", "iter_decode_with_external_reranker", "decoding_format", "eos_token"),
@@ -40,7 +46,7 @@ UNREAD = {
         },
         "dataset": {
             *("gen_subset", "num_shards", "shard_id", "num_workers", "data_buffer_size", "required_batch_size_multiple"),
-            *("dataset_impl", "train_subset", "required_seq_len_multiple"),
+            *("dataset_impl", "train_subset", "required_seq_len_multiple", "valid_subset"),
         },
         "common": {"no_progress_bar", "log_interval", "log_format"},
         "common_eval": {"quiet", "results_path"},

@@ -4,6 +4,8 @@ import re
 
 from .wrong_use import MAKES_IT, frames, last_frame, raised_in
 
+# what these have counted before they divide by it to say how it went
+COUNTED = {"fairseq_cli.generate": "num_sentences", "fairseq_cli.validate": "log_outputs"}
 ONLY_REFINED = {"steps": "--print-step", "history": "--retain-iter-history"}
 
 
@@ -60,6 +62,8 @@ def _scores(error):
             f"--post-process {str(error).rpartition(': ')[2]}: subword_nmt, sentencepiece, wordpiece, letter, silence, _EOW, none,"
             " or the end of a piece, such as '@@ '"
         )
+    if isinstance(error, NotImplementedError) and str(error).startswith("--post-process="):
+        return f"{error}; fairseq-eval-lm takes subword_nmt"
     return None
 
 
@@ -102,6 +106,13 @@ def _missing_side(error):
 
 
 def _nothing(error):
-    if isinstance(error, ZeroDivisionError) and last_frame(error).f_globals["__name__"] == "fairseq_cli.generate":
-        return "there is no sentence to translate in this subset or shard (--gen-subset, --num-shards, --shard-id)"
+    if not isinstance(error, (ZeroDivisionError, UnboundLocalError)):
+        return None
+    for frame in frames(error):
+        counted = COUNTED.get(frame.f_globals["__name__"])
+        if counted in frame.f_locals and not frame.f_locals[counted]:
+            return (
+                "there is no sentence in this subset or shard (--gen-subset, --valid-subset, --num-shards, --shard-id), or"
+                " --skip-invalid-size-inputs-valid-test left all of them out"
+            )
     return None
