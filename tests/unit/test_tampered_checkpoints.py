@@ -45,13 +45,17 @@ def data(tmp_path_factory):
     return folder
 
 
+def parsed(data, *more):
+    """A command line of fairseq-train, which is looked at when it is parsed."""
+    command = [str(data), "--source-lang", "de", "--target-lang", "en", "--arch", "gated_transformer"]
+    arguments = [*command, *TINY, *HEADS, *TRAIN.split(), "--max-update", "100", "--share-all-embeddings", *map(str, more)]
+    return options.parse_args_and_arch(options.get_training_parser(), arguments)
+
+
 @pytest.fixture(scope="module")
 def honest(data):
     """A masked checkpoint with everything that fairseq-train writes, in memory."""
-    command = [str(data), "--source-lang", "de", "--target-lang", "en", "--arch", "gated_transformer"]
-    arguments = [*command, *TINY, *HEADS, *TRAIN.split(), "--max-update", "100", "--share-all-embeddings"]
-    parsed = options.parse_args_and_arch(options.get_training_parser(), arguments)
-    config = convert_namespace_to_omegaconf(parsed)
+    config = convert_namespace_to_omegaconf(parsed(data))
     model = tasks.setup_task(config.task).build_model(config.model)
     return {
         "args": None,
@@ -281,12 +285,22 @@ def commands(folder, good, path, data):
     yield ["bench", path, "--with", "removed", "--rounds", 1, "--sentences", 2, "--no-memory"]
 
 
-def loaded_by_fairseq(path, data):
-    """As fairseq-generate and its kin do; the exit status of such a command."""
+def decode(path, data):
+    """What fairseq-generate and its kin do with a checkpoint."""
     task = tasks.setup_task(Namespace(task="translation", data=str(data), source_lang="de", target_lang="en"))
-    read = with_one_line_errors(checkpoint_utils.load_model_ensemble_and_task, "fairseq-generate")
+    checkpoint_utils.load_model_ensemble_and_task([str(path)], task=task)
+
+
+def train(path, data):
+    """What fairseq-train does with a checkpoint before anything else; it then loads it as the commands above."""
+    parsed(data, "--finetune-from-model", path, "--save-dir", path.parent / "nothing")
+
+
+def status_of(command, path, data):
+    if command not in (decode, train):
+        return main([*map(str, command)])
     try:
-        read([str(path)], task=task)
+        with_one_line_errors(command, "fairseq")(path, data)
     except SystemExit as exit:
         return exit.code
     return 0
@@ -295,7 +309,7 @@ def loaded_by_fairseq(path, data):
 def attempt(command, path, data, capsys):
     """The exit status, and what was printed; a traceback is one, too."""
     try:
-        status = loaded_by_fairseq(path, data) if command is None else main([*map(str, command)])
+        status = status_of(command, path, data)
     except Exception as error:
         return f"traceback: {type(error).__name__}: {error}", capsys.readouterr()
     return status, capsys.readouterr()
@@ -324,7 +338,7 @@ def test_every_command_refuses_it(honest, data, tmp_path, capsys):
         path = folder / "run" / "checkpoint_last.pt"
         path.parent.mkdir(parents=True)
         change, must = tampered(honest, path, random.Random(SEED * 1_000_003 + number))
-        for command in [*commands(folder, good, path, data), None]:
+        for command in [*commands(folder, good, path, data), decode, train]:
             start = time.process_time()
             status, said = attempt(command, path, data, capsys)
             slowest = max(slowest, time.process_time() - start)
@@ -332,7 +346,7 @@ def test_every_command_refuses_it(honest, data, tmp_path, capsys):
             left = [entry.name for entry in folder.iterdir() if entry.name != "run"]
             found = wrong_with(status, said, must, left)
             if found:
-                wrong.append(f"{number}, {change}, {command and command[0]}: {found}")
+                wrong.append(f"{number}, {change}, {getattr(command, '__name__', command)}: {found}")
             for name in left:
                 shutil.rmtree(folder / name) if (folder / name).is_dir() else os.remove(folder / name)
         if change in ("flipped", "overwritten", "packed_again") and not same_or_refused(honest, path):
@@ -359,8 +373,7 @@ def test_the_honest_one_passes(honest, data, tmp_path, capsys):
     path.parent.mkdir()
     torch.save(honest, path)
     torch.save(honest, tmp_path / "good.pt")
-    for command in commands(tmp_path, tmp_path / "good.pt", path, data):
-        assert main([*map(str, command)]) == 0, capsys.readouterr().err
+    for command in [*commands(tmp_path, tmp_path / "good.pt", path, data), decode, train]:
+        assert status_of(command, path, data) == 0, capsys.readouterr().err
         for left in tmp_path.glob("out*"):
             (shutil.rmtree if left.is_dir() else os.remove)(left)
-    assert loaded_by_fairseq(path, data) == 0
