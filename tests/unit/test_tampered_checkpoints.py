@@ -1,6 +1,7 @@
-"""Checkpoints that somebody changed: every command that reads one refuses it in a line for each problem and writes nothing.
+"""Checkpoints that somebody changed: every command refuses them, in a line for each problem, and writes nothing.
 
-What is changed is drawn at random; DSP_TAMPERED=500 tries as many checkpoints instead of a few, DSP_TAMPERED_SEED others.
+What is changed is drawn at random; DSP_TAMPERED=500 tries as many checkpoints instead of a few, DSP_TAMPERED_SEED=2
+others.
 """
 
 import os
@@ -27,8 +28,9 @@ from dsp_fairseq_startup.console import with_one_line_errors
 COUNT, SEED = int(os.environ.get("DSP_TAMPERED", 20)), int(os.environ.get("DSP_TAMPERED_SEED", 1))
 SECONDS, BYTES = 5, 2e9
 TINY = "--encoder-embed-dim 8 --decoder-embed-dim 8 --encoder-ffn-embed-dim 12 --decoder-ffn-embed-dim 12".split()
-HEADS = ["--encoder-attention-heads", "4", "--decoder-attention-heads", "2", "--encoder-layers", "2", "--decoder-layers", "1"]
-TRAIN = "--task translation_pruning --criterion dsp_label_smoothed_cross_entropy --pruning-method uniform --heads-to-keep 6"
+HEADS = "--encoder-attention-heads 4 --decoder-attention-heads 2 --encoder-layers 2 --decoder-layers 1".split()
+PRUNING = "--pruning-method uniform --heads-to-keep 6 --max-update 100 --share-all-embeddings".split()
+TRAIN = "--task translation_pruning --criterion dsp_label_smoothed_cross_entropy".split()
 
 
 # --- honest ones
@@ -48,7 +50,7 @@ def data(tmp_path_factory):
 def parsed(data, *more):
     """A command line of fairseq-train, which is looked at when it is parsed."""
     command = [str(data), "--source-lang", "de", "--target-lang", "en", "--arch", "gated_transformer"]
-    arguments = [*command, *TINY, *HEADS, *TRAIN.split(), "--max-update", "100", "--share-all-embeddings", *map(str, more)]
+    arguments = [*command, *TINY, *HEADS, *TRAIN, *PRUNING, *map(str, more)]
     return options.parse_args_and_arch(options.get_training_parser(), arguments)
 
 
@@ -63,7 +65,7 @@ def honest(data):
         "model": model.state_dict(),
         "criterion": {},
         "optimizer_history": [
-            {"criterion_name": "C", "optimizer_name": "FairseqAdam", "lr_scheduler_state": {"best": None}, "num_updates": 9}
+            {"criterion_name": "C", "optimizer_name": "O", "lr_scheduler_state": {"best": None}, "num_updates": 9}
         ],
         "task_state": {},
         "extra_state": {"train_iterator": {"epoch": 2, "iterations_in_epoch": 3}, "previous_training_time": 1.5},
@@ -112,7 +114,8 @@ def heads_left(state, model, rng):
     right = {"encoder.self.0": [0], "encoder.self.1": [1], "decoder.self.0": [0], "decoder.cross.0": [0, 1]}
     name = rng.choice(sorted(right))
     wrong = [[4], [-1], [0, 0], [1, 0], "0", 0, None, ["0"], [0.5], [True], {0: 1}]
-    changed = [{**right, name: rng.choice(wrong)}, {k: v for k, v in right.items() if k != name}, {**right, "x": [0]}, right]
+    less = {other: heads for other, heads in right.items() if other != name}
+    changed = [{**right, name: rng.choice(wrong)}, less, {**right, "x": [0]}, right]
     model.kept_heads = rng.choice([*changed, "x", 3, [], {}, [[0]] * 4])
 
 
@@ -164,7 +167,8 @@ def swapped(state, model, rng):
 
 
 def one_more(state, model, rng):
-    name = rng.choice(["encoder.layers.7.fc1.weight", "x", "decoder.embed_positions.weight", "a\nb\x1b[2J", "encoder.in_proj_weight"])
+    names = ["encoder.layers.7.fc1.weight", "x", "decoder.embed_positions.weight", "a\nb\x1b[2J", "encoder.in_proj_weight"]
+    name = rng.choice(names)
     state["model"][name] = torch.zeros(rng.choice([(), (3,), (24, 8)]))
 
 
@@ -202,7 +206,8 @@ def any_value(state, model, rng):
     """Of any option of any group, also those that nobody reads."""
     groups = [vars(model), *(own for own in state["cfg"].values() if isinstance(own, dict) and own)]
     values = rng.choice(groups)
-    values[rng.choice(sorted(values))] = rng.choice(["x", None, -1, 10**8, [1], {"a": 1}, 3.5, float("nan"), "9" * 5000, True])
+    wrong = ["x", None, -1, 10**8, [1], {"a": 1}, 3.5, float("nan"), "9" * 5000, True]
+    values[rng.choice(sorted(values))] = rng.choice(wrong)
 
 
 def no_value(state, model, rng):
