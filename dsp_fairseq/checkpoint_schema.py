@@ -68,7 +68,12 @@ def _problems(state: Dict[str, Any]) -> List[str]:
     problems = _part_problems(state, gated) + _number_problems(weights)
     wrong_options = model_problems(options) if gated else type_problems(options)
     if gated:
-        wrong_options += [f"{name} is missing" for name in ("_name", "arch") if not getattr(options, name, None)]
+        names = {name: getattr(options, name, None) for name in ("_name", "arch")}
+        wrong_options += [
+            f"{name} is {shown(value)}, no architecture of {GATED}"
+            for name, value in names.items()
+            if value is None or isinstance(value, str) and ARCH_MODEL_NAME_REGISTRY.get(value) != GATED
+        ]
     problems += wrong_options
     if not problems and not unsupported(options):
         # a stock model has the same weights, and copies of some, which a gated one leaves out
