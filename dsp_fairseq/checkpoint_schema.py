@@ -3,7 +3,7 @@
 import re
 from argparse import Namespace
 from dataclasses import fields, is_dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import torch
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
@@ -21,7 +21,7 @@ LOGITS = "gates.logits"
 
 # parts of a configuration that are tables in every checkpoint
 _GROUPS = ("task", "criterion", *(part.name for part in fields(FairseqConfig) if is_dataclass(part.type)))
-_DEEPEST = 20  # levels of a configuration
+_DEEPEST, _MOST = 20, 100_000  # levels and values of a configuration
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _NO_NUMBER = "._float_tensor"  # fairseq's mark of a type, whose number was never set
 
@@ -68,7 +68,12 @@ def _problems(state: Dict[str, Any]) -> List[str]:
     problems = _part_problems(state, gated) + _number_problems(weights)
     wrong_options = model_problems(options) if gated else type_problems(options)
     if gated:
-        wrong_options += [f"{name} is missing" for name in ("_name", "arch") if not getattr(options, name, None)]
+        names = {name: getattr(options, name, None) for name in ("_name", "arch")}
+        wrong_options += [
+            f"{name} is {shown(value)}, no architecture of {GATED}"
+            for name, value in names.items()
+            if value is None or isinstance(value, str) and ARCH_MODEL_NAME_REGISTRY.get(value) != GATED
+        ]
     problems += wrong_options
     if not problems and not unsupported(options):
         # a stock model has the same weights, and copies of some, which a gated one leaves out
@@ -135,11 +140,13 @@ def _is_count(value: Any) -> bool:
 
 def _cfg_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Plain values in tables with names, which refer to nothing: `${env:HOME}` would be looked up."""
-    todo = [("cfg", cfg, 0)]
+    todo, values = [("cfg", cfg, 0)], 0
     while todo:
         name, value, depth = todo.pop()
-        if depth > _DEEPEST:
-            yield f"{name[:80]}...: tables in tables, more than {_DEEPEST} of them"
+        values += 1
+        if depth > _DEEPEST or values > _MOST:  # or it is within itself
+            yield f"{shown(name)} has more than {_DEEPEST} levels, or cfg more than {_MOST:,} values"
+            return
         elif isinstance(value, Mapping):
             wrong = [key for key in value if not isinstance(key, str)]
             if wrong and name.count(".") <= 1:

@@ -2,7 +2,8 @@
 
 from dataclasses import fields
 from enum import Enum
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, get_args, get_origin
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import get_args, get_origin
 
 from dsp_fairseq_startup.bad_checkpoint import shown
 from fairseq.models.transformer import TransformerConfig
@@ -33,14 +34,21 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST
+
+
 _KINDS = {
     int: _Kind("a whole number", _is_whole),
     float: _Kind("a number", lambda value: isinstance(value, float) or _is_whole(value)),
     bool: _Kind("True or False", lambda value: isinstance(value, bool) or _is_whole(value) and value in (0, 1)),
-    str: _Kind(f"text of at most {_LONGEST} characters", lambda value: isinstance(value, str) and len(value) <= _LONGEST),
+    str: _Kind(f"text of at most {_LONGEST} characters", _is_text),
 }
 
-_SHARES = ("dropout", "attention_dropout", "activation_dropout", "relu_dropout", "encoder_layerdrop", "decoder_layerdrop")
+_SHARES = (
+    *("dropout", "attention_dropout", "activation_dropout", "relu_dropout"),
+    *("encoder_layerdrop", "decoder_layerdrop"),
+)
 # least and largest value
 _RANGES: Dict[str, Tuple[float, float]] = {
     **{name: (0, 1) for name in _SHARES},
@@ -127,7 +135,8 @@ def _heads_problems(options: Any) -> List[str]:
 
 def _kept_problems(kept: Any, original: Dict[str, List[int]]) -> List[str]:
     if not isinstance(kept, Mapping) or set(kept) != set(original):
-        return [f"kept_heads {shown(kept)}: must have an entry for each of the {len(original)} blocks, such as {next(iter(original), '')}"]
+        blocks = f"each of the {len(original)} blocks, such as {next(iter(original), '')}"
+        return [f"kept_heads {shown(kept)}: must have an entry for {blocks}"]
     return [
         f"kept_heads of {name} {shown(heads)}: must be some of 0 to {len(original[name]) - 1}, ascending, each once"
         for name, heads in kept.items()

@@ -136,7 +136,8 @@ def test_options_of_a_command_line_are_looked_at_too():
 
 
 def test_other_models_are_none_of_our_business(tmp_path):
-    state = {"cfg": {"model": Namespace(arch="lstm", dropout="x")}, "model": {"w": torch.tensor([float("nan")])}, **REST}
+    weights = {"w": torch.tensor([float("nan")])}
+    state = {"cfg": {"model": Namespace(arch="lstm", dropout="x")}, "model": weights, **REST}
     check("x.pt", state)
     torch.save({**state, "cfg": None}, tmp_path / "x.pt")
     with pytest.raises(BadCheckpoint, match="has no cfg in it"):
@@ -153,14 +154,14 @@ class Trainer:
         raise self.error
 
 
-@pytest.mark.parametrize("error", [KeyError("param_groups"), ValueError("another number of groups"), AssertionError("Optimizer")])
+@pytest.mark.parametrize("error", [KeyError("param_groups"), ValueError("of groups"), AssertionError("Optimizer")])
 def test_a_state_that_a_training_cannot_take_over_is_told(error):
     read = training_state.with_bad_checkpoint(Trainer.load_checkpoint)
     with pytest.raises(BadCheckpoint, match=f"checkpoint x.pt: .*{type(error).__name__}.*--finetune-from-model x.pt"):
         read(Trainer(error), "x.pt", reset_optimizer=True)
 
 
-@pytest.mark.parametrize("error", [BadInput("--heads-to-keep 9: too many"), FileNotFoundError(2, "No such file", "x.pt")])
+@pytest.mark.parametrize("error", [BadInput("--heads-to-keep 9: too many"), FileNotFoundError(2, "No such file")])
 def test_what_is_told_in_its_own_words_stays(error):
     with pytest.raises(type(error)) as raised:
         training_state.with_bad_checkpoint(Trainer.load_checkpoint)(Trainer(error), "x.pt")
@@ -171,3 +172,11 @@ def test_fairseq_s_trainer_is_mended():
     from fairseq.trainer import Trainer as real
 
     assert real.load_checkpoint.__globals__ is training_state.__dict__
+
+
+def test_a_configuration_within_itself_is_told():
+    state = masked_checkpoint()
+    state["cfg"]["task"] = {"x": []}
+    state["cfg"]["task"]["x"] += [state["cfg"]["task"]["x"]] * 3
+    [line] = lines(state)
+    assert "more than 20 levels" in line

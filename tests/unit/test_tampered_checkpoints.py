@@ -1,6 +1,7 @@
-"""Checkpoints that somebody changed: every command that reads one refuses it in a line for each problem and writes nothing.
+"""Checkpoints that somebody changed: every command refuses them, in a line for each problem, and writes nothing.
 
-What is changed is drawn at random; DSP_TAMPERED=500 tries as many checkpoints instead of a few, DSP_TAMPERED_SEED others.
+What is changed is drawn at random; DSP_TAMPERED=500 tries as many checkpoints instead of a few, DSP_TAMPERED_SEED=2
+others.
 """
 
 import os
@@ -27,8 +28,9 @@ from dsp_fairseq_startup.console import with_one_line_errors
 COUNT, SEED = int(os.environ.get("DSP_TAMPERED", 20)), int(os.environ.get("DSP_TAMPERED_SEED", 1))
 SECONDS, BYTES = 5, 2e9
 TINY = "--encoder-embed-dim 8 --decoder-embed-dim 8 --encoder-ffn-embed-dim 12 --decoder-ffn-embed-dim 12".split()
-HEADS = ["--encoder-attention-heads", "4", "--decoder-attention-heads", "2", "--encoder-layers", "2", "--decoder-layers", "1"]
-TRAIN = "--task translation_pruning --criterion dsp_label_smoothed_cross_entropy --pruning-method uniform --heads-to-keep 6"
+HEADS = "--encoder-attention-heads 4 --decoder-attention-heads 2 --encoder-layers 2 --decoder-layers 1".split()
+PRUNING = "--pruning-method uniform --heads-to-keep 6 --max-update 100 --share-all-embeddings".split()
+TRAIN = "--task translation_pruning --criterion dsp_label_smoothed_cross_entropy".split()
 
 
 # --- honest ones
@@ -45,13 +47,17 @@ def data(tmp_path_factory):
     return folder
 
 
+def parsed(data, *more):
+    """A command line of fairseq-train, which is looked at when it is parsed."""
+    command = [str(data), "--source-lang", "de", "--target-lang", "en", "--arch", "gated_transformer"]
+    arguments = [*command, *TINY, *HEADS, *TRAIN, *PRUNING, *map(str, more)]
+    return options.parse_args_and_arch(options.get_training_parser(), arguments)
+
+
 @pytest.fixture(scope="module")
 def honest(data):
     """A masked checkpoint with everything that fairseq-train writes, in memory."""
-    command = [str(data), "--source-lang", "de", "--target-lang", "en", "--arch", "gated_transformer"]
-    arguments = [*command, *TINY, *HEADS, *TRAIN.split(), "--max-update", "100", "--share-all-embeddings"]
-    parsed = options.parse_args_and_arch(options.get_training_parser(), arguments)
-    config = convert_namespace_to_omegaconf(parsed)
+    config = convert_namespace_to_omegaconf(parsed(data))
     model = tasks.setup_task(config.task).build_model(config.model)
     return {
         "args": None,
@@ -59,7 +65,7 @@ def honest(data):
         "model": model.state_dict(),
         "criterion": {},
         "optimizer_history": [
-            {"criterion_name": "C", "optimizer_name": "FairseqAdam", "lr_scheduler_state": {"best": None}, "num_updates": 9}
+            {"criterion_name": "C", "optimizer_name": "O", "lr_scheduler_state": {"best": None}, "num_updates": 9}
         ],
         "task_state": {},
         "extra_state": {"train_iterator": {"epoch": 2, "iterations_in_epoch": 3}, "previous_training_time": 1.5},
@@ -108,7 +114,8 @@ def heads_left(state, model, rng):
     right = {"encoder.self.0": [0], "encoder.self.1": [1], "decoder.self.0": [0], "decoder.cross.0": [0, 1]}
     name = rng.choice(sorted(right))
     wrong = [[4], [-1], [0, 0], [1, 0], "0", 0, None, ["0"], [0.5], [True], {0: 1}]
-    changed = [{**right, name: rng.choice(wrong)}, {k: v for k, v in right.items() if k != name}, {**right, "x": [0]}, right]
+    less = {other: heads for other, heads in right.items() if other != name}
+    changed = [{**right, name: rng.choice(wrong)}, less, {**right, "x": [0]}, right]
     model.kept_heads = rng.choice([*changed, "x", 3, [], {}, [[0]] * 4])
 
 
@@ -160,7 +167,8 @@ def swapped(state, model, rng):
 
 
 def one_more(state, model, rng):
-    name = rng.choice(["encoder.layers.7.fc1.weight", "x", "decoder.embed_positions.weight", "a\nb\x1b[2J", "encoder.in_proj_weight"])
+    names = ["encoder.layers.7.fc1.weight", "x", "decoder.embed_positions.weight", "a\nb\x1b[2J", "encoder.in_proj_weight"]
+    name = rng.choice(names)
     state["model"][name] = torch.zeros(rng.choice([(), (3,), (24, 8)]))
 
 
@@ -198,7 +206,8 @@ def any_value(state, model, rng):
     """Of any option of any group, also those that nobody reads."""
     groups = [vars(model), *(own for own in state["cfg"].values() if isinstance(own, dict) and own)]
     values = rng.choice(groups)
-    values[rng.choice(sorted(values))] = rng.choice(["x", None, -1, 10**8, [1], {"a": 1}, 3.5, float("nan"), "9" * 5000, True])
+    wrong = ["x", None, -1, 10**8, [1], {"a": 1}, 3.5, float("nan"), "9" * 5000, True]
+    values[rng.choice(sorted(values))] = rng.choice(wrong)
 
 
 def no_value(state, model, rng):
@@ -281,12 +290,22 @@ def commands(folder, good, path, data):
     yield ["bench", path, "--with", "removed", "--rounds", 1, "--sentences", 2, "--no-memory"]
 
 
-def loaded_by_fairseq(path, data):
-    """As fairseq-generate and its kin do; the exit status of such a command."""
+def decode(path, data):
+    """What fairseq-generate and its kin do with a checkpoint."""
     task = tasks.setup_task(Namespace(task="translation", data=str(data), source_lang="de", target_lang="en"))
-    read = with_one_line_errors(checkpoint_utils.load_model_ensemble_and_task, "fairseq-generate")
+    checkpoint_utils.load_model_ensemble_and_task([str(path)], task=task)
+
+
+def train(path, data):
+    """What fairseq-train does with a checkpoint before anything else; it then loads it as the commands above."""
+    parsed(data, "--finetune-from-model", path, "--save-dir", path.parent / "nothing")
+
+
+def status_of(command, path, data):
+    if command not in (decode, train):
+        return main([*map(str, command)])
     try:
-        read([str(path)], task=task)
+        with_one_line_errors(command, "fairseq")(path, data)
     except SystemExit as exit:
         return exit.code
     return 0
@@ -295,7 +314,7 @@ def loaded_by_fairseq(path, data):
 def attempt(command, path, data, capsys):
     """The exit status, and what was printed; a traceback is one, too."""
     try:
-        status = loaded_by_fairseq(path, data) if command is None else main([*map(str, command)])
+        status = status_of(command, path, data)
     except Exception as error:
         return f"traceback: {type(error).__name__}: {error}", capsys.readouterr()
     return status, capsys.readouterr()
@@ -324,7 +343,7 @@ def test_every_command_refuses_it(honest, data, tmp_path, capsys):
         path = folder / "run" / "checkpoint_last.pt"
         path.parent.mkdir(parents=True)
         change, must = tampered(honest, path, random.Random(SEED * 1_000_003 + number))
-        for command in [*commands(folder, good, path, data), None]:
+        for command in [*commands(folder, good, path, data), decode, train]:
             start = time.process_time()
             status, said = attempt(command, path, data, capsys)
             slowest = max(slowest, time.process_time() - start)
@@ -332,7 +351,7 @@ def test_every_command_refuses_it(honest, data, tmp_path, capsys):
             left = [entry.name for entry in folder.iterdir() if entry.name != "run"]
             found = wrong_with(status, said, must, left)
             if found:
-                wrong.append(f"{number}, {change}, {command and command[0]}: {found}")
+                wrong.append(f"{number}, {change}, {getattr(command, '__name__', command)}: {found}")
             for name in left:
                 shutil.rmtree(folder / name) if (folder / name).is_dir() else os.remove(folder / name)
         if change in ("flipped", "overwritten", "packed_again") and not same_or_refused(honest, path):
@@ -359,8 +378,7 @@ def test_the_honest_one_passes(honest, data, tmp_path, capsys):
     path.parent.mkdir()
     torch.save(honest, path)
     torch.save(honest, tmp_path / "good.pt")
-    for command in commands(tmp_path, tmp_path / "good.pt", path, data):
-        assert main([*map(str, command)]) == 0, capsys.readouterr().err
+    for command in [*commands(tmp_path, tmp_path / "good.pt", path, data), decode, train]:
+        assert status_of(command, path, data) == 0, capsys.readouterr().err
         for left in tmp_path.glob("out*"):
             (shutil.rmtree if left.is_dir() else os.remove)(left)
-    assert loaded_by_fairseq(path, data) == 0
