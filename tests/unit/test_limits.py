@@ -212,6 +212,17 @@ def test_soft_gates_within_limits_pass_gradcheck(drawn, temperature):
     )
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize(
+    "limits, k",
+    [(Limits((2, 3), cap=1), 2), (Limits((4, 4), cap=2), 4), (Limits((4, 3, 3), 2, 1), 5), (Limits((3, 3), floor=2), 5)],
+)
+def test_gradients_through_floors_and_full_blocks_are_the_true_ones(limits, k, temperature):
+    logits = torch.linspace(-1, 1, sum(limits.sizes), dtype=torch.float64).requires_grad_()
+    noise = torch.zeros_like(logits)
+    assert torch.autograd.gradcheck(lambda w: gumbel_soft_top_k(w, k, temperature, noise, limits), (logits,), rtol=1e-3)
+
+
 @given(limited_choices())
 def test_straight_through_gates_within_limits_are_the_mask_and_pass_on_what_could_be_chosen(drawn):
     limits, k, logits, _, slope = drawn
