@@ -93,8 +93,9 @@ class TranslationPruningTask(TranslationTask):
             self._gates.plan(update, left, self._share, length.left())
         except BadInput as problem:  # at this place fairseq would write a crash.pt: told before anything is changed
             self._refused = problem
-        if float(self._gates.search) != before:
-            logger.info("the choice of heads is final at update %d of %d", self._gates.search, update + left)
+        else:
+            if float(self._gates.search) != before:
+                logger.info("the choice of heads is final at update %d of %d", self._gates.search, update + left)
 
     def _shard(self, epoch: int) -> int:
         return (epoch - 1) % len(utils.split_paths(self.cfg.data))

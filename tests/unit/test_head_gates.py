@@ -206,9 +206,12 @@ class TestPlan:
         assert gates.method.search_updates == 30 and gates.settled
 
     def test_checkpoints_from_before_lengths_were_stored_keep_their_plan(self):
-        begun = planned(100)
-        begun.length.zero_()
-        assert planned(390, update=10, begun=begun).method.search_updates == 30
+        state = {f"gates.{name}": value for name, value in planned(100).state_dict().items() if name != "length"}
+        gates = gates_of(search_updates=None)
+        gates.upgrade_state_dict_named(state, "gates")
+        gates.load_state_dict({name.partition(".")[2]: value for name, value in state.items()})
+        gates.plan(10, 390, 0.3, 400)
+        assert gates.method.search_updates == 30
 
     @pytest.mark.parametrize("method", ["none", "dsp"])
     def test_a_training_from_a_checkpoint_is_planned_from_its_own_updates(self, method):
