@@ -3,6 +3,7 @@
 from argparse import Namespace
 from typing import Any, Dict, List
 
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from .budgets import choice_of, keep_range_of
@@ -14,7 +15,7 @@ _OF_A_TRAINING = "gates.adam.steps"  # a state that prune and importance leave o
 
 def options_of_training(args: Any) -> Namespace:
     """The options of a model, a Namespace or an omegaconf container, as they were before ``--model-overrides``."""
-    options = vars(args) if isinstance(args, Namespace) else dict(args)
+    options = OmegaConf.to_container(args) if OmegaConf.is_config(args) else vars(args)
     return Namespace(**{**options, **(options.get("overridden") or {})})
 
 

@@ -114,8 +114,7 @@ def export(
         lambda: _source_of(state, heads_to_keep),
         lambda: load_dictionaries(state, data),
         lambda: refuse(option_problems(model_options(state))),
-        lambda: refuse(folder_problems(out, force, FILES)),
-        lambda: refuse(collisions({"OUT": out}, [checkpoint, data])),
+        lambda: refuse(folder_problems(out, force, FILES) or collisions({"OUT": out}, [checkpoint, data])),
     )
     model = (build_model if source.gated else build_stock_model)(source.state)
     pairs = random_pairs(model, words)
