@@ -67,13 +67,11 @@ def decode(letters, capsys, monkeypatch):
         cfg.common_eval.path = str(letters.models[model])
         cfg.task.data = str(data or letters.data)
         for name, value in changes.items():
-            group, _, option = name.partition("__")
-            if option == "":
-                group, option = "generation", name
-            if group in ("bpe", "tokenizer"):
-                cfg[group] = value
+            group, _, option = name.rpartition("__")
+            if name == "bpe":
+                cfg.bpe = value
             else:
-                cfg[group][option] = value
+                cfg[group or "generation"][option] = value
         cfg.task.dataset_impl = cfg.dataset.dataset_impl
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
