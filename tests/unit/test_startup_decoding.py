@@ -223,7 +223,7 @@ def test_nothing_that_is_read_is_called_unread(command):
     [
         ("--max-tokens 9 --num-shards 2 --quiet", "warning: it does not read --num-shards, --quiet"),
         ("--max-tokens 9 --max-source-positions 1 --skip-invalid-size-inputs-valid-test", "error: there is no sentence"),
-        ("--max-tokens 0 --required-batch-size-multiple 0", "error: --required-batch-size-multiple 0: 1 or more"),
+        ("--max-tokens 9 --seed -1", "error: --seed -1: 0 to 4294967295"),
     ],
 )
 def test_validation(letters, capsys, arguments, told):
