@@ -25,6 +25,7 @@ import dsp_fairseq  # noqa: F401 (registers)
 from dsp_fairseq_startup import console, unread_options, vocabulary, wrong_use
 from dsp_fairseq_startup.bad_checkpoint import WrongUse
 
+ONE_OF_EACH = "encoder.self=1,decoder.self=1,decoder.cross=1"
 PARSERS = {
     "generate": options.get_generation_parser,
     "interactive": options.get_interactive_generation_parser,
@@ -40,7 +41,7 @@ def letters(tmp_path_factory):
     languages = ["-s", "de", "-t", "en"]
     models = {
         "stock": train(data, folder / "stock", *STOCK, *languages),
-        "gated": train(data, folder / "gated", *GATED, *languages, "--heads-to-keep", 3),
+        "gated": train(data, folder / "gated", *GATED, *languages, "--heads-to-keep", ONE_OF_EACH),
     }
     configurations = {}
     for command, parser in PARSERS.items():
@@ -415,7 +416,7 @@ class TestAnotherDictionary:
 
     @pytest.mark.parametrize("model, how", [("stock", "--restore-file"), ("gated", "--finetune-from-model")])
     def test_in_training(self, letters, larger, capsys, tmp_path, model, how):
-        architecture = STOCK if model == "stock" else [*GATED, "--heads-to-keep", 3]
+        architecture = STOCK if model == "stock" else [*GATED, "--heads-to-keep", ONE_OF_EACH]
         with pytest.raises(SystemExit):
             train(larger, tmp_path, *architecture, how, letters.models[model])
         self.told(capsys.readouterr().err.splitlines()[-1], larger, letters, model)
