@@ -30,7 +30,7 @@ def explain(error):
     """One line for the user, or None if this is no known error of use."""
     from . import vocabulary, wrong_decoding  # they use the functions below
 
-    ours = (_data, _checkpoint, _user_dir, _command_line, _file, vocabulary.explain, wrong_decoding.explain)
+    ours = (vocabulary.explain, _data, _checkpoint, _user_dir, _command_line, _file, wrong_decoding.explain)
     for explanation in (*ours, _clear_enough, _not_mended):
         message = explanation(error)
         if message is not None:

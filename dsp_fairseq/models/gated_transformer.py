@@ -195,8 +195,8 @@ class GatedTransformerModel(TransformerModel):
         """From now on decode with the attention to the encoder, which alignments are read from; raises BadInput."""
         if self.decoder.aligning_layer is None:
             raise BadInput(
-                "--print-alignment: no decoder.cross head is kept, so no word is aligned with another; leave it out, or "
-                "decode with a model that keeps one"
+                "--print-alignment, --replace-unk: no decoder.cross head is kept, so no word is aligned with another; "
+                "leave it out, or decode with a model that keeps one"
             )
         self.encoder.leave_rows_in_place = False
         self.decoder.steps = None

@@ -182,7 +182,7 @@ def _soft(attention):
 
 @pytest.mark.parametrize("generation", [{}, {"print_alignment": "hard"}], ids=["hub interface", "fairseq-generate"])
 def test_alignments_are_refused_where_nothing_attends_to_the_encoder(generation):
-    with pytest.raises(BadInput, match="--print-alignment: no decoder.cross head is kept"):
+    with pytest.raises(BadInput, match="--print-alignment, --replace-unk: no decoder.cross head is kept"):
         _, gated = prepared(NO_CROSS, **generation)
         translations([gated], print_alignment="hard")
 

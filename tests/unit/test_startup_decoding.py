@@ -25,6 +25,7 @@ import dsp_fairseq  # noqa: F401 (registers)
 from dsp_fairseq_startup import console, unread_options, vocabulary, wrong_use
 from dsp_fairseq_startup.bad_checkpoint import WrongUse
 
+ONE_OF_EACH = "encoder.self=1,decoder.self=1,decoder.cross=1"
 PARSERS = {
     "generate": options.get_generation_parser,
     "interactive": options.get_interactive_generation_parser,
@@ -40,7 +41,7 @@ def letters(tmp_path_factory):
     languages = ["-s", "de", "-t", "en"]
     models = {
         "stock": train(data, folder / "stock", *STOCK, *languages),
-        "gated": train(data, folder / "gated", *GATED, *languages, "--heads-to-keep", 3),
+        "gated": train(data, folder / "gated", *GATED, *languages, "--heads-to-keep", ONE_OF_EACH),
     }
     configurations = {}
     for command, parser in PARSERS.items():
@@ -67,13 +68,11 @@ def decode(letters, capsys, monkeypatch):
         cfg.common_eval.path = str(letters.models[model])
         cfg.task.data = str(data or letters.data)
         for name, value in changes.items():
-            group, _, option = name.partition("__")
-            if option == "":
-                group, option = "generation", name
-            if group in ("bpe", "tokenizer"):
-                cfg[group] = value
+            group, _, option = name.rpartition("__")
+            if name == "bpe":
+                cfg.bpe = value
             else:
-                cfg[group][option] = value
+                cfg[group or "generation"][option] = value
         cfg.task.dataset_impl = cfg.dataset.dataset_impl
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
@@ -225,7 +224,7 @@ def test_nothing_that_is_read_is_called_unread(command):
     [
         ("--max-tokens 9 --num-shards 2 --quiet", "warning: it does not read --num-shards, --quiet"),
         ("--max-tokens 9 --max-source-positions 1 --skip-invalid-size-inputs-valid-test", "error: there is no sentence"),
-        ("--max-tokens 0 --required-batch-size-multiple 0", "error: --required-batch-size-multiple 0: 1 or more"),
+        ("--max-tokens 9 --seed -1", "error: --seed -1: 0 to 4294967295"),
     ],
 )
 def test_validation(letters, capsys, arguments, told):
@@ -417,7 +416,7 @@ class TestAnotherDictionary:
 
     @pytest.mark.parametrize("model, how", [("stock", "--restore-file"), ("gated", "--finetune-from-model")])
     def test_in_training(self, letters, larger, capsys, tmp_path, model, how):
-        architecture = STOCK if model == "stock" else [*GATED, "--heads-to-keep", 3]
+        architecture = STOCK if model == "stock" else [*GATED, "--heads-to-keep", ONE_OF_EACH]
         with pytest.raises(SystemExit):
             train(larger, tmp_path, *architecture, how, letters.models[model])
         self.told(capsys.readouterr().err.splitlines()[-1], larger, letters, model)
