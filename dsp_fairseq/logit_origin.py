@@ -20,10 +20,10 @@ class Origin(NamedTuple):
 
 
 LEARNED = Origin("learned", "learned logits", True)
-LOG_ODDS = Origin("log-odds", "learned log-odds of an open gate (l0)", True)
-RANKS = Origin("ranks", "ranks from dsp-fairseq importance (largest: most important)", True)
-PRIOR = Origin("prior", "uniform prior (an even spread over the blocks, nothing is learned)", False)
-ALIKE = Origin("alike", "all the same number, nothing is learned", False)
+LOG_ODDS = Origin("log-odds", "learned log-odds (of an open gate, l0)", True)
+RANKS = Origin("ranks", "ranks from dsp-fairseq importance (0: least important)", True)
+PRIOR = Origin("prior", "uniform prior (nothing is learned)", False)
+ALIKE = Origin("alike", "one number for all (nothing is learned)", False)
 
 
 def origin_of(kept: KeptHeads) -> Origin:

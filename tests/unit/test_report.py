@@ -178,7 +178,7 @@ def test_no_picture_is_overwritten_without_force(capsys, masked, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_failed_drawing_leaves_nothing(masked, tmp_path, monkeypatch):
+def test_a_failed_drawing_leaves_nothing_and_names_the_picture(capsys, masked, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
@@ -188,6 +188,8 @@ def test_a_failed_drawing_leaves_nothing(masked, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", half_a_picture)
     assert main(["report", str(masked), "--plot", str(tmp_path / "heads.png")]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"error: {tmp_path}/heads.png: " in line and "no space left" in line.lower()
     assert [path.name for path in tmp_path.iterdir()] == ["masked.pt"]
 
 
