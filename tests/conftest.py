@@ -12,6 +12,7 @@ from pathlib import Path
 
 import console
 import pytest
+from console import COMMANDS  # noqa: F401 (for tests that start commands themselves)
 from hypothesis import settings
 
 # a shared machine stalls now and then: no test may fail for its speed
