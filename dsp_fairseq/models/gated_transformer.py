@@ -268,7 +268,7 @@ class GatedDecoder(TransformerDecoderBase):
         alignment_heads=None,
     ):
         if self.steps is None or incremental_state is None:
-            layer = self.aligning_layer if alignment_layer is None else alignment_layer
+            layer = self.aligning_layer if alignment_layer is None and not self.training else alignment_layer
             return super().extract_features(
                 prev_output_tokens, encoder_out, incremental_state, full_context_alignment, layer, alignment_heads
             )
