@@ -104,7 +104,7 @@ def test_importance_closes_heads_that_were_trained(tmp_path, caplog):
 
 def test_a_file_cannot_say_what_was_overridden(tmp_path, caplog):
     state, path = load(written(tmp_path, "dsp")), str(tmp_path / "says.pt")
-    state["cfg"]["model"].overridden = {"heads_to_keep_range": 7, 3: 4}
+    state["cfg"]["model"].overridden = {"heads_to_keep_range": 7}
     torch.save(state, path)
     assert decoded(path, {}, caplog)[1] == []
     assert prune(path, str(tmp_path / "small.pt")).warnings == []
