@@ -54,9 +54,13 @@ def test_wrong_use_is_told_without_torch(arguments):
     assert ": error: " in printed and "Traceback" not in printed
 
 
-def test_the_package_registers_everywhere_else():
-    """As --user-dir and `import dsp_fairseq` in a program do."""
-    code = "import dsp_fairseq; from fairseq.models import ARCH_MODEL_REGISTRY as known; print('gated_transformer' in known)"
+@pytest.mark.parametrize(
+    "where",
+    ["import sys", "import multiprocessing.spawn, sys; sys.argv[0] = '/somewhere/dsp-fairseq'"],
+    ids=["in a program", "in a process that the command starts"],
+)
+def test_the_package_registers_everywhere_else(where):
+    code = f"{where}; import dsp_fairseq; from fairseq.models import ARCH_MODEL_REGISTRY as known; print('gated_transformer' in known)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
     assert done.stdout.strip() == "True"
 
