@@ -60,17 +60,15 @@ def _command(entry_point, argv, env, cwd, files):
     os.environ.update(env)
     os.chdir(cwd)
     assert "dsp_fairseq" not in sys.modules
-    # some commands say where their log goes before they import fairseq; that of the others goes where fairseq says
-    handlers_of_fairseq, logging.root.handlers[:] = logging.root.handlers[:], []
+    if argv[0] == "fairseq-train":  # it alone says where its log goes before it imports fairseq, which says so then
+        logging.root.handlers.clear()
     here = str(Path(__file__).parent)
     sys.path[:] = [str(COMMANDS), *(path for path in sys.path if not path.startswith(here))]
     sys.argv = [str(COMMANDS / argv[0]), *argv[1:]]
     status = 0
     try:
         module, _, function = entry_point.partition(":")
-        command = getattr(__import__(module, fromlist=[function]), function)
-        logging.root.handlers[:] = logging.root.handlers or handlers_of_fairseq
-        status = command()
+        status = getattr(__import__(module, fromlist=[function]), function)()
     except SystemExit as end:
         status = end.code
     except BaseException:
