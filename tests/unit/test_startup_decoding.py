@@ -340,6 +340,10 @@ class TestSession:
         status, _, [line] = decode("interactive", interactive__input="nowhere")
         assert status == 2 and line == "--input nowhere: no such file"
 
+    def test_a_buffer_holds_a_batch(self, decode):
+        status, _, [line] = decode("interactive", dataset__batch_size=4, interactive__buffer_size=2)
+        assert status == 2 and line == "--batch-size cannot be larger than --buffer-size"
+
     def test_an_interrupt_is_one_line(self, capsys):
         def main():
             raise KeyboardInterrupt
