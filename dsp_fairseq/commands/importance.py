@@ -4,7 +4,7 @@ from ..importance import GRADIENT, NORMALISATIONS, SCORES
 from ..importance.settings import DEFAULTS, Settings
 from .inputs import refuse_if_missing, target_problems
 
-HELP = "mask the least important heads of a trained model, without training"
+HELP = "prune the least important heads of a trained model, without training"
 
 DESCRIPTION = (
     f"{HELP}: those whose gates change the loss of a sentence least (Michel et al., 2019). OUT has the same "
