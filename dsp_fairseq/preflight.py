@@ -87,7 +87,7 @@ def _driver_problems(args: Namespace) -> List[str]:
     if method == "dsp" and not (args.search_updates or args.max_update or args.max_epoch):
         problems.append(
             "--search-updates is missing: say after how many updates the choice is final, or give "
-            "--max-update or --max-epoch (then it is 30% of the planned updates)"
+            "--max-update or --max-epoch (then it is a share of the planned updates)"
         )
     return problems + [
         f"--{option} {getattr(args, option)}: --pruning-method {method} learns its choice, say "

@@ -2,7 +2,7 @@
 
 Where: `fairseq_cli.train.main`. `--write-checkpoints-asynchronously` without iopath, and a learning rate that starts at
 or below `--stop-min-lr` (a warm-up from 0 does), and a `--max-epoch` below 0 end with exit status 0 and no update; `--tpu` without torch_xla is an
-`AttributeError`; `--eval-bleu-args` is read when the first epoch is over, and unknown names in it are ignored.
+`AttributeError`; `--required-batch-size-multiple 0` divides by zero in C and kills Python; `--eval-bleu-args` is read when the first epoch is over, and unknown names in it are ignored.
 When: always.
 """
 
@@ -23,7 +23,7 @@ def mend(train):
 def with_options_that_can_be_done(main):
     @functools.wraps(main)
     def wrapper(cfg, **options):
-        problems = [*missing_packages(cfg), *negative_ends(cfg.optimization), *problems_of_bleu(getattr(cfg, "task", None))]
+        problems = [*missing_packages(cfg), *wrong_numbers(cfg), *problems_of_bleu(getattr(cfg, "task", None))]
         if problems:
             raise WrongUse("\n".join(problems))
         return main(cfg, **options)
@@ -38,10 +38,13 @@ def missing_packages(cfg):
         yield "--tpu: torch_xla is not installed; install it, or leave the flag out"
 
 
-def negative_ends(optimization):
+def wrong_numbers(cfg):
     for name in ("max_epoch", "max_update"):
-        if getattr(optimization, name) < 0:
-            yield f"--{name.replace('_', '-')} {getattr(optimization, name)}: must be 0 (no end) or more"
+        if getattr(cfg.optimization, name) < 0:
+            yield f"--{name.replace('_', '-')} {getattr(cfg.optimization, name)}: must be 0 (no end) or more"
+    multiple = cfg.dataset.required_batch_size_multiple
+    if multiple < 1:
+        yield f"--required-batch-size-multiple {multiple}: must be 1 or more"
 
 
 def problems_of_bleu(task):

@@ -224,9 +224,9 @@ class TestOptions:
 
     def test_all_problems_at_once(self, train, without_packages):
         bleu = ("--eval-bleu", "--eval-bleu-args", '{"beem": 4, "max_len_b": 0}')
-        status, errors, save = train("--write-checkpoints-asynchronously", "--tpu", "--max-epoch", "-1", *bleu)
+        status, errors, save = train("--write-checkpoints-asynchronously", "--tpu", "--max-epoch", "-1", "--required-batch-size-multiple", "0", *bleu)
         assert status == 2 and not save.exists()
-        for words, error in zip(("iopath", "torch_xla", "--max-epoch -1", "beem unknown", "below min_len 1"), errors, strict=True):
+        for words, error in zip(("iopath", "torch_xla", "--max-epoch -1", "multiple 0", "beem unknown", "below min_len 1"), errors, strict=True):
             assert words in error
 
     @pytest.mark.parametrize("arguments, words", [('{"beam": 4', "not JSON"), ("[4]", "not a JSON object"), ("null", "object")])
