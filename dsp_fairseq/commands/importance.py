@@ -1,7 +1,7 @@
 """``dsp-fairseq importance CKPT [DATA] OUT``"""
 
 from ..importance import GRADIENT, NORMALISATIONS, SCORES
-from ..importance.settings import DEFAULTS, Settings
+from ..importance.settings import DEFAULTS, Settings, folder_problems
 from .inputs import refuse_if_missing, target_problems
 
 HELP = "prune the least important heads of a trained model, without training"
@@ -88,6 +88,7 @@ def _add_sentences(group) -> None:
 def check(arguments) -> None:
     problems = target_problems(arguments.out, arguments.force)
     problems += target_problems(arguments.json, arguments.force, "--json") if arguments.json else []
+    problems += folder_problems(arguments.data)
     refuse_if_missing([arguments.checkpoint], lambda: _settings(arguments).problems() + problems)
 
 

@@ -23,8 +23,8 @@ from .checkpoints import decoding, load_with_gates, model_of, writing_checkpoint
 from .gradient import GradientImportance
 from .ranking import Ranking, normalised, ranks, remove_heads
 from .result import Result
-from .sentences import Sentences, check_folder, load_sentences
-from .settings import Settings
+from .sentences import Sentences, load_sentences
+from .settings import Settings, folder_problems
 from .weights import magnitude_importance, random_importance
 
 
@@ -68,7 +68,7 @@ def rank(
 
 
 def _prepare(checkpoint: str, settings: Settings, files: List[str], force: bool) -> Job:
-    problems: List[str] = settings.problems()
+    problems: List[str] = [*settings.problems(), *folder_problems(settings.data)]
     state = model = kept = choose = sentences = None
     for path, option in zip(files, ("", "--json ")):
         with _noting(problems, option):
@@ -81,11 +81,9 @@ def _prepare(checkpoint: str, settings: Settings, files: List[str], force: bool)
     if model is not None:
         with _noting(problems):
             choose = chooser(kept, settings)
-    if settings.data is not None:
+    if settings.score == GRADIENT and model is not None and settings.data and not folder_problems(settings.data):
         with _noting(problems):
-            check_folder(settings.data)
-            if settings.score == GRADIENT and model is not None:
-                sentences = _sentences(state, settings)
+            sentences = _sentences(state, settings)
     refuse(problems)
     return Job(state, model, kept, choose, sentences)
 

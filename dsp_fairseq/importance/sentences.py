@@ -15,8 +15,7 @@ from fairseq.tasks.translation import load_langpair_dataset
 from ..checkpoint import model_options
 from ..errors import BadInput, refuse
 from ..multilingual import multilingual_problems
-
-REMEDY = "give the folder that fairseq-preprocess wrote for the training of this checkpoint"
+from .settings import REMEDY
 
 
 class Sentences(NamedTuple):
@@ -32,12 +31,6 @@ class Sentences(NamedTuple):
     def __iter__(self) -> Iterator[Dict[str, Any]]:
         for batch in self.batches:
             yield self.dataset.collater([self.dataset[index] for index in batch])
-
-
-def check_folder(folder: str) -> None:
-    """Raises BadInput when it is not there."""
-    if not os.path.isdir(folder):
-        raise BadInput(f"data folder {folder}: does not exist; {REMEDY}")
 
 
 def load_sentences(

@@ -1,9 +1,12 @@
 """What a ranking of heads is asked for, and what is wrong with it."""
 
+import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..errors import MOST, MOST_SEED, flag
 from . import BLOCK, GRADIENT, MAGNITUDE, RANDOM
+
+REMEDY = "give the folder that fairseq-preprocess wrote for the training of this checkpoint"
 
 DEFAULTS = {"normalise": BLOCK, "max_tokens": 4096, "subset": "valid", "seed": 1}
 # the options that a score reads; the others would change nothing
@@ -17,6 +20,11 @@ _BOUNDS = {
     **dict.fromkeys(("step", "sentences", "max_tokens"), (1, MOST)),
     **dict.fromkeys(("min_heads_per_block", "max_heads_per_block"), (0, MOST)),
 }
+
+
+def folder_problems(folder: Optional[str]) -> List[str]:
+    """At most one line: the folder that was named is not there."""
+    return [] if folder is None or os.path.isdir(folder) else [f"data folder {folder}: does not exist; {REMEDY}"]
 
 
 class Settings(NamedTuple):

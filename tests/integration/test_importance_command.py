@@ -255,7 +255,7 @@ class TestBadInput:
         ),
         "no references": ("open.pt half out.pt --heads-to-keep 3", ["--subset valid: data folder half has no en"]),
         "batches too small": ("open.pt DATA out.pt --heads-to-keep 3 --max-tokens 2", ["--max-tokens 2: valid has"]),
-        "one file twice": ("open.pt DATA out.pt --heads-to-keep 3 --json ./out.pt", ["--json ./out.pt: is OUT"]),
+        "one file twice": ("open.pt DATA out.pt --heads-to-keep 3 --json ./out.pt", ["--json ./out.pt: is out.pt, which is OUT as well"]),
         "random with options": ("open.pt out.pt --heads-to-keep 3 --score random --step 2", ["--step 2: --score"]),
     }
 
