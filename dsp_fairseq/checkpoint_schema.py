@@ -24,6 +24,7 @@ _GROUPS = ("task", "criterion", *(part.name for part in fields(FairseqConfig) if
 _DEEPEST, _MOST = 20, 100_000  # levels and values of a configuration
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _NO_NUMBER = "._float_tensor"  # fairseq's mark of a type, whose number was never set
+_WHOLE = ".version"  # of the adaptive softmax, a whole number
 
 
 def model_options(state: Mapping[str, Any]) -> Namespace:
@@ -181,7 +182,7 @@ def _number_problems(weights: Dict[str, Tensor]) -> List[str]:
     no_tensors = [name for name, tensor in weights.items() if not isinstance(tensor, Tensor)]
     if no_tensors:
         return [_several(no_tensors, "no tensor")]
-    no_floats = [name for name, tensor in weights.items() if tensor.dtype not in _FLOATS]
+    no_floats = [name for name, tensor in weights.items() if tensor.dtype not in _FLOATS and not name.endswith(_WHOLE)]
     not_finite = [name for name, tensor in weights.items() if name not in no_floats and not _is_finite(name, tensor)]
     told = (no_floats, "no floating-point numbers"), (not_finite, "NaN or infinite in some places")
     return [_several(names, what) for names, what in told if names]

@@ -1,5 +1,6 @@
 """Types and ranges of the options that shape a Transformer, as fairseq's and our own dataclasses declare them."""
 
+import re
 from dataclasses import fields
 from enum import Enum
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -34,6 +35,11 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
+def number(value: Any) -> Any:
+    """What a few digits say; anything else stays as it is."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value, re.ASCII) else value
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST
 
@@ -61,6 +67,7 @@ _RANGES: Dict[str, Tuple[float, float]] = {
     **{name: (1, 100_000) for name in ("max_source_positions", "max_target_positions")},
 }
 _MAY_BE_NONE = ("max_source_positions", "max_target_positions")  # fairseq's own numbers, then
+_MAY_BE_TEXT = ("decoder_output_dim",)  # fairseq's parser leaves it so, its models turn it into a number
 # read beside those of the dataclasses
 _FURTHER = {
     "arch": str,
@@ -105,6 +112,8 @@ def type_problems(options: Any) -> List[str]:
 def _wanted(name: str, value: Any) -> Optional[str]:
     """What the value had to be; None: it is."""
     kind = DECLARED[name]
+    if name in _MAY_BE_TEXT:
+        value = number(value)
     if name in _MAY_BE_NONE or get_origin(kind) is Union:
         if value is None:
             return None
@@ -114,8 +123,9 @@ def _wanted(name: str, value: Any) -> Optional[str]:
     if isinstance(kind, type) and issubclass(kind, Enum):
         choices = [choice.value for choice in kind]
         return None if isinstance(value, str) and str(value) in choices else f"one of {', '.join(choices)}"
-    if kind not in _KINDS:  # lists: of options that are refused, whatever they say
-        return None if not value or isinstance(value, str) else "left out"
+    if kind not in _KINDS:  # lists of numbers, of options that gated models refuse
+        numbers = isinstance(value, (list, tuple)) and len(value) <= _LONGEST and all(map(_is_whole, value))
+        return None if not value or isinstance(value, str) or numbers else "a list of whole numbers"
     if not _KINDS[kind].accepts(value):
         return _KINDS[kind].words
     least, most = _RANGES.get(name, (None, None))

@@ -4,6 +4,7 @@ from argparse import Namespace
 from typing import List
 
 from .errors import flag
+from .option_types import number
 
 _OF_A_STACK = ("layers", "attention_heads", "embed_dim", "ffn_embed_dim", "normalize_before", "learned_pos")
 # Weights of the same shapes compute something else under other numbers of heads, activations or scales.
@@ -37,7 +38,7 @@ def structure_problems(args: Namespace, path: str, stored: Namespace) -> List[st
 
 
 def _value(options: Namespace, name: str):
-    """Options that are off are stored as False or as None; fairseq lets one kind of sharing imply another."""
+    """Options that are off are stored as False or as None, a number perhaps as text; one kind of sharing implies another."""
     if name == "share_decoder_input_output_embed" and getattr(options, "share_all_embeddings", None):
         return True
-    return getattr(options, name, None) or None
+    return number(getattr(options, name, None)) or None

@@ -1,9 +1,10 @@
-"""What is wrong with the shape of a Transformer: fairseq would build it and fail at the first sentence, or not build it."""
+"""What is wrong with the shape of a Transformer, which fairseq would not build, or build and fail at the first sentence."""
 
 from argparse import Namespace
 from typing import List
 
 from .errors import flag
+from .option_types import number
 
 _SIDES = ("encoder", "decoder")
 
@@ -16,7 +17,7 @@ def shape_problems(args: Namespace) -> List[str]:
         problems.append(
             f"--share-all-embeddings: needs one width, but --encoder-embed-dim is {source} and --decoder-embed-dim {target}"
         )
-    out = getattr(args, "decoder_output_dim", None)
+    out = number(getattr(args, "decoder_output_dim", None))
     for option in ("share_all_embeddings", "share_decoder_input_output_embed", "tie_adaptive_weights"):
         if getattr(args, option, False) and out not in (None, target):
             problems.append(f"--decoder-output-dim {out}: {flag(option)} needs it to be --decoder-embed-dim, {target}")

@@ -36,6 +36,24 @@ def test_honest_ones_pass(variant):
     check("args.pt", {"args": options, "model": stock, **REST})
 
 
+def test_a_width_may_be_text_as_fairseq_s_parser_leaves_it():
+    for masked in (masked_checkpoint("projected"), without_removed_heads(masked_checkpoint("projected"))):
+        masked["cfg"]["model"].decoder_output_dim = "12"
+        check("x.pt", masked)
+    build(GatedTransformerModel, "projected", pruning_method="none", decoder_output_dim="12")
+    state = masked_checkpoint("projected")
+    state["cfg"]["model"].decoder_output_dim = "wide"
+    assert lines(state) == ["--decoder-output-dim 'wide': must be a whole number"]
+
+
+def test_a_stock_model_may_be_one_that_has_no_gated_counterpart():
+    options = {**SHAPE, "adaptive_softmax_cutoff": [10, 20], "arch": "transformer"}
+    adaptive = build(TransformerModel, "post-norm", adaptive_softmax_cutoff="10,20").state_dict()
+    check("stock.pt", {"cfg": {"model": Namespace(**options)}, "model": adaptive, **REST})
+    with pytest.raises(ValueError, match="--adaptive-softmax-cutoff .*not supported by gated_transformer"):
+        build(GatedTransformerModel, "post-norm", pruning_method="none", adaptive_softmax_cutoff=[10, 20])
+
+
 @pytest.mark.parametrize(
     "method",
     [

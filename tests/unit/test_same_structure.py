@@ -26,7 +26,7 @@ def problems(stored=STORED, **changed):
 
 SAME = [
     {}, {"dropout": 0.3}, {"layernorm_embedding": None}, {"max_target_positions": 99},
-    {"share_decoder_input_output_embed": True},  # which --share-all-embeddings implies
+    {"decoder_output_dim": "16"}, {"share_decoder_input_output_embed": True},  # which --share-all-embeddings implies
 ]  # fmt: skip
 
 
