@@ -36,10 +36,10 @@ def with_one_line_errors(function, command=None):
                 raise
             print(f"{command or os.path.basename(sys.argv[0])}: interrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)
-        except BrokenPipeError:  # the reader has seen enough, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
-            sys.exit(0)
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and nobody_reads():
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
+                sys.exit(0)
             if os.environ.get("DSP_DEBUG"):
                 raise
             exit_if_told(error)
@@ -47,6 +47,15 @@ def with_one_line_errors(function, command=None):
             raise
 
     return wrapper
+
+
+def nobody_reads():
+    """Whether it is the standard output whose reader has seen enough, as `head` does; other pipes break too."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def exit_if_told(error):

@@ -95,16 +95,15 @@ def number_of_lines(name):
 
 
 def problems_of_dictionaries(args, preprocess):
-    given = {args.source_lang: args.srcdict, args.target_lang: args.tgtdict}
-    for side in sides(args):
+    options = (("--srcdict", args.srcdict), ("--tgtdict", args.tgtdict))
+    for side, (flag, given) in zip(sides(args), options):
         name = preprocess._dict_path(side, args.destdir)
         if not os.path.exists(name):
             continue
-        if not given[side]:
-            flag = "--srcdict" if side == args.source_lang else "--tgtdict"
+        if not given:
             yield f"{name} exists already; {OTHER_FOLDER}, or add data of the same dictionary with {flag} {name}"
-        elif os.path.exists(given[side]) and words_of(given[side]) != words_of(name):
-            yield f"{name} has other words than {given[side]}, and data there may need them; {OTHER_FOLDER}"
+        elif os.path.exists(given) and words_of(given) != words_of(name):
+            yield f"{name} has other words than {given}, and data there may need them; {OTHER_FOLDER}"
 
 
 def words_of(dictionary):

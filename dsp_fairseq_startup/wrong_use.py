@@ -72,8 +72,6 @@ def _checkpoint(error):
         return f"checkpoint {error.filename} is a folder; {_path_option()}"
     if isinstance(error, ValueError) and str(error).startswith("--finetune-from-model"):
         return str(error).partition("\n")[0]
-    if isinstance(error, AssertionError) and "please reset the optimizer" in str(error):  # "Criterion does not match; ..."
-        return f"{error}; or start a new training from this checkpoint with --finetune-from-model"
     start = "Cannot load model parameters from checkpoint "
     if str(error).startswith(start):
         path = str(error)[len(start) :].partition(";")[0]

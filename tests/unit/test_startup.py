@@ -425,6 +425,10 @@ class TestConsole:
         assert exit.value.code == 0
         pipe.close()  # what is left has somewhere to go
 
+    def test_another_pipe_that_breaks_is_an_error(self):
+        with pytest.raises(BrokenPipeError):
+            raising(BrokenPipeError(32, "Broken pipe"))()
+
     def test_a_command_that_succeeds_returns_its_value(self):
         assert console.with_one_line_errors(lambda: 7, "fairseq-train")() == 7
 

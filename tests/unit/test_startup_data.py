@@ -121,6 +121,16 @@ class TestPreprocessAgain:
         assert len(load(tmp_path, "test.de-en.en")) == 6
 
 
+    def test_a_test_set_may_be_added_to_data_of_one_side_without_a_language(self, command, letters, tmp_path):
+        one = ("--only-source", "--destdir", tmp_path)
+        assert command("preprocess", *one, "--trainpref", letters / "train.de") == (0, [])
+        (error,) = command("preprocess", *one, "--testpref", letters / "test.de")[1]
+        assert "dict.txt exists already" in error and "--srcdict" in error
+        added = ("--srcdict", tmp_path / "dict.txt", "--testpref", letters / "test.de")
+        assert command("preprocess", *one, *added) == (0, [])
+        assert len(load(tmp_path, "test")) == 6
+
+
 class TestTexts:
     def refused(self, command, folder, *options):
         status, errors = command("preprocess", *LANGUAGES, "--destdir", folder / "data", *options)
