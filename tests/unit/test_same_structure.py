@@ -6,6 +6,9 @@ import pytest
 import torch
 from fairseq import options
 from fairseq.data import Dictionary
+from fairseq.models.transformer import TransformerModel
+from tiny_checkpoints import REST
+from tiny_models import Task
 
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.same_structure import STRUCTURE, structure_problems
@@ -63,7 +66,8 @@ def test_a_command_line_is_refused_before_anything_is_built(how, tmp_path):
     for side in ("de", "en"):
         Dictionary().save(str(tmp_path / f"dict.{side}.txt"))
     path = str(tmp_path / "model.pt")
-    torch.save({"args": Namespace(**STORED), "model": {}, "optimizer_history": [{}]}, path)
+    model = TransformerModel.build_model(Namespace(**STORED), Task())
+    torch.save({"args": Namespace(**STORED), "model": model.state_dict(), **REST}, path)
     words = f"{tmp_path} --arch gated_transformer --pruning-method uniform --heads-to-keep 999 --save-dir {tmp_path} {how} {path}"
     with pytest.raises(BadInput) as refusal:
         options.parse_args_and_arch(options.get_training_parser(), words.split())
