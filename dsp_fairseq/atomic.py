@@ -50,6 +50,8 @@ def check_target(path: str, force: bool = False) -> None:
         raise BadInput(f"{path!r}: holds a NUL byte, which no file name may; name a file")
     if os.path.isdir(path):
         raise BadInput(f"{path}: is a folder; name a file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise BadInput(f"{path}: is a device or a pipe, which no file can replace; name a file")
     if os.path.lexists(path) and not force:
         raise _exists(path)
     folder = os.path.dirname(os.path.abspath(path))

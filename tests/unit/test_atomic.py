@@ -229,3 +229,12 @@ class TestTargets:
         with pytest.raises(Failed, match=f"^{name}: could not be written: file name too long"):
             with writing(name):
                 pass
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("/dev/null", tmp_path / "link")
+    for name in ("pipe", "link"):
+        with pytest.raises(BadInput, match=f"{name}: is a device or a pipe"), writing(str(tmp_path / name), force=True):
+            pass
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"] and (tmp_path / "link").is_symlink()
