@@ -15,7 +15,7 @@ MENDED_PACKAGES = frozenset(("fairseq", "fairseq_cli", "hydra"))
 
 # module -> files of this package whose `mend(module)` run, in this order, as soon as that module has been imported
 MENDS_BY_MODULE = {
-    "fairseq.checkpoint_utils": "checkpoints overridden vocabulary undefined_loss saving one_training",
+    "fairseq.checkpoint_utils": "checkpoints overridden vocabulary best_checkpoint saving one_training",
     "fairseq.criterions": "user_dir",
     "fairseq.data.data_utils": "numpy_names known_words",
     "fairseq.data.dictionary": "dictionaries",
@@ -49,7 +49,7 @@ MENDS_BY_MODULE = {
     "fairseq_cli.interactive": "model_overrides interactive unread_options decoding_options console",
     "fairseq_cli.preprocess": "line_ends preprocessing console",
     "fairseq_cli.score": "score console",
-    "fairseq_cli.train": "best_metric before_training console",
+    "fairseq_cli.train": "best_metric best_checkpoint before_training console",
     "fairseq_cli.validate": "model_overrides unread_options decoding_options console",
 }
 

@@ -9,7 +9,6 @@ import sys
 from typing import List, NamedTuple
 from unittest import mock
 
-from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf, overwrite_args_by_name
 from fairseq_cli import train
 
@@ -22,8 +21,6 @@ class Trained(NamedTuple):
 
 def fairseq_train(*arguments) -> Trained:
     """Run it; an exception that would end in a traceback is raised."""
-    for function in (checkpoint_utils.save_checkpoint, train.should_stop_early):  # they remember the best score
-        vars(function).pop("best", None)
     log, errors, status = _Lines(), io.StringIO(), 0
     root = logging.getLogger()
     with contextlib.ExitStack() as changes:

@@ -15,9 +15,6 @@ TINY = (
 
 def run(command, *arguments, monkeypatch, capsys):
     """Exit status, lines of stderr with an error, of a command that runs here."""
-    from fairseq import checkpoint_utils
-
-    checkpoint_utils.save_checkpoint.__dict__.pop("best", None)
     module = importlib.import_module(f"fairseq_cli.{command}")
     monkeypatch.setattr(sys, "argv", [f"fairseq-{command}", *map(str, arguments)])
     monkeypatch.delenv("DSP_DEBUG", raising=False)

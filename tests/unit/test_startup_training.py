@@ -8,7 +8,7 @@ import pytest
 import torch
 from fairseq_commands import LANGUAGES, TINY, run, write_texts
 
-from dsp_fairseq_startup import best_metric, safe_load, undefined_loss
+from dsp_fairseq_startup import best_checkpoint, best_metric, safe_load
 from dsp_fairseq_startup.bad_checkpoint import WrongUse
 
 EMPTY = '{"min_len": 0, "max_len_b": 0}'  # the only hypothesis is the end of the sentence
@@ -203,13 +203,23 @@ class TestDivergence:
 
     def test_nan_of_a_validation_is_never_the_best(self, caplog):
         saved = []
-        save = undefined_loss.without_nan(lambda cfg, trainer, epoch, loss: saved.append(loss))
+        save = best_checkpoint.without_nan(lambda cfg, trainer, epoch, loss: saved.append(loss))
         cfg = types.SimpleNamespace(best_checkpoint_metric="loss")
         trainer = types.SimpleNamespace(get_num_updates=lambda: 3)
         for loss in (0.5, float("nan"), None, 0.9):
             save(cfg, trainer, None, loss)
         assert saved == [0.5, None, None, 0.9]
         assert caplog.text.count("loss is NaN") == 1
+
+
+    def test_the_best_of_another_training_is_forgotten(self, train):
+        from fairseq import checkpoint_utils
+        from fairseq_cli import train as module
+
+        checkpoint_utils.save_checkpoint.best = module.should_stop_early.best = -1.0
+        status, errors, save = train("--patience", 2)
+        assert (status, errors) == (0, []) and (save / "checkpoint_best.pt").exists()
+        assert module.should_stop_early.best > 0
 
 
 class TestOptions:
