@@ -12,7 +12,7 @@ from torch import Tensor
 from . import checkpoint_schema
 from .atomic import telling_of
 from .budgets import choice_of, inventory_of
-from .checkpoint_schema import model_options
+from .checkpoint_schema import NO_FILES, model_options, task_of
 from .errors import BadInput
 from .inventory import Inventory
 from .old_checkpoints import with_cfg
@@ -117,13 +117,8 @@ def build_stock_model(state: Dict[str, Any]):
 
 def _build(model_class, state: Dict[str, Any]):
     weights, options = state["model"], model_options(state)
-    source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in ("encoder", "decoder"))
-    source = _Words(source_words)
-    target = source if source_words == target_words else _Words(target_words)
-    task = Namespace(source_dictionary=source, target_dictionary=target)
-    # words that a training began with are in the checkpoint; the file they came from may be gone
-    unsaid = {"encoder_embed_path": None, "decoder_embed_path": None, "overridden": None}
-    model = model_class.build_model(Namespace(**{**vars(options), **unsaid}), task).eval()
+    chosen = Namespace(**{**vars(options), **NO_FILES, "overridden": None})
+    model = model_class.build_model(chosen, task_of(weights, _Words)).eval()
     model.load_state_dict(weights, model_cfg=options)
     return model
 

@@ -3,7 +3,7 @@
 import re
 from argparse import Namespace
 from dataclasses import fields, is_dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
 import torch
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
@@ -266,10 +266,17 @@ class _Size:
 
 def _planned(options: Namespace, weights: Dict[str, Tensor]):
     """The model of these options, without numbers."""
-    source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in ("encoder", "decoder"))
-    source = _Size(source_words)
-    target = source if source_words == target_words else _Size(target_words)
-    task = Namespace(source_dictionary=source, target_dictionary=target)
-    no_files = {"encoder_embed_path": None, "decoder_embed_path": None}
     with _WithoutNumbers():
-        return MODEL_REGISTRY[GATED].build_model(Namespace(**{**vars(options), **no_files}), task)
+        return MODEL_REGISTRY[GATED].build_model(Namespace(**{**vars(options), **NO_FILES}), task_of(weights, _Size))
+
+
+# words that a training began with are in the checkpoint; the file they came from may be gone
+NO_FILES = {"encoder_embed_path": None, "decoder_embed_path": None}
+
+
+def task_of(weights: Dict[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
+    """All that a model asks of a task: dictionaries with a word for each row of the embeddings."""
+    source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in ("encoder", "decoder"))
+    source = dictionary(source_words)
+    target = source if source_words == target_words else dictionary(target_words)
+    return Namespace(source_dictionary=source, target_dictionary=target)
