@@ -20,12 +20,15 @@ Made by `python docs/flags.py` from the code; do not edit by hand.
 
 ## Of fairseq-train
 
-With `--user-dir dsp_fairseq --arch gated_transformer` (or one of its shapes); under `fairseq-hydra-train` the same names without
-dashes, in `model:`. All others are fairseq's own.
+With `--user-dir dsp_fairseq --arch gated_transformer` (or one of its shapes); under `fairseq-hydra-train` the same
+names without dashes, in `model:`. All others are fairseq's own.
 
 | flag | |
 |---|---|
 """
+
+
+_NO_FLAGS = (argparse._SubParsersAction, argparse._HelpAction)
 
 
 def cell(text: str) -> str:
@@ -49,7 +52,7 @@ def of_command(name: str, command) -> str:
 
 def of_parser(name: str, purpose: str, parser: argparse.ArgumentParser) -> str:
     """Its flags, what else its help says, and the same of each of its subcommands."""
-    own = [action for action in parser._actions if not isinstance(action, (argparse._SubParsersAction, argparse._HelpAction))]
+    own = [action for action in parser._actions if not isinstance(action, _NO_FLAGS)]
     rows = "".join(f"| {call_of(action)} | {help_of(action)} |\n" for action in own)
     table = f"\n| | |\n|---|---|\n{rows}" if rows else ""
     more = f"\n```\n{parser.epilog.strip()}\n```\n" if parser.epilog else ""

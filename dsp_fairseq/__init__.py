@@ -7,8 +7,8 @@ import sys
 
 __version__ = "0.1.0"
 
-# as a script of the environment; it answers --help without fairseq and torch, and registers when there is work. A process
-# that it starts for a part of the work has the same name, and registers at once
+# as a script of the environment; it answers --help without fairseq and torch, and registers when there is work. A
+# process that it starts for a part of the work has the same name, and registers at once
 IS_COMMAND = bool(sys.argv) and sys.argv[0].endswith("/dsp-fairseq") and "multiprocessing.spawn" not in sys.modules
 
 

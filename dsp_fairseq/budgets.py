@@ -85,8 +85,8 @@ def keep_range_of(args: Namespace, inventory: Inventory) -> Optional[Tuple[int, 
     low, high = map(int, parts.groups()) if parts else (1, 0)
     if not low <= high <= inventory.heads:
         raise BadInput(
-            f"--heads-to-keep-range {said[:100]}: must be LO:HI with LO not above HI and HI at most {inventory.heads}, the "
-            "heads of this model"
+            f"--heads-to-keep-range {said[:100]}: must be LO:HI with LO not above HI and HI at most "
+            f"{inventory.heads}, the heads of this model"
         )
     limits = _limits(args, inventory.blocks)
     refuse([*limits.problems(low), *limits.problems(high)])
@@ -112,8 +112,8 @@ def parse_heads_to_keep(value: Any, heads: Dict[str, int]) -> Union[int, Dict[st
     if sorted(kind for kind, _ in pairs) != sorted(heads) or not all(re.fullmatch(_NUMBER, n) for _, n in pairs):
         example = ",".join(f"{kind}={count}" for kind, count in heads.items())
         raise BadInput(
-            f"--heads-to-keep {text[:100]}: must be a number, 0 to {everything}, or one for each kind of block, such as "
-            f"{example} (all heads of this model)"
+            f"--heads-to-keep {text[:100]}: must be a number, 0 to {everything}, or one for each kind of block, "
+            f"such as {example} (all heads of this model)"
         )
     budget = {kind: int(number) for kind, number in pairs}
     refuse(

@@ -44,7 +44,7 @@ def origin_of(kept: KeptHeads) -> Origin:
 
 
 def _priors(inventory: Inventory, step: float) -> List[Tensor]:
-    """Of the heads that are there [H]: what they had in the original model, and have in a training without the others."""
+    """Of the heads that are there [H]: as they were in the original model, and are in a training without the others."""
     original = inventory.only({block.name: range(block.original_heads) for block in inventory.blocks})
     there = [head in block.indices for block in inventory.blocks for head in range(block.original_heads)]
     return [uniform_logits(original, step)[torch.tensor(there, dtype=torch.bool)], uniform_logits(inventory, step)]

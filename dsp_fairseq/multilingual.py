@@ -1,4 +1,4 @@
-"""Whether a model translates between several languages: its sentences then carry tokens that a plain data folder lacks."""
+"""Whether a model translates between several languages: its sentences then carry tokens that plain data lack."""
 
 from argparse import Namespace
 from typing import Any, Dict, List
@@ -15,6 +15,6 @@ def multilingual_problems(state: Dict[str, Any], cannot: str) -> List[str]:
         return []
     shown = options[said] if isinstance(options[said], str) else ",".join(map(str, options[said]))
     return [
-        f"--task {options.get('_name')} --{said.replace('_', '-')} {shown[:80]}: {cannot}, because its sentences carry tokens "
-        "of their languages, which only that task adds"
+        f"--task {options.get('_name')} --{said.replace('_', '-')} {shown[:80]}: {cannot}, because its sentences "
+        "carry tokens of their languages, which only that task adds"
     ]

@@ -94,8 +94,8 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
     counted = any(getattr(args, name, None) is not None for name in counts)
     if not counted and method not in ("none", "l0"):
         return [
-            f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.heads}, the heads of this "
-            "model; to train with all heads, say --pruning-method none"
+            f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.heads}, the heads of "
+            "this model; to train with all heads, say --pruning-method none"
         ]
     if said and method == "l0" and not counted:
         return [f"{option}: without --heads-to-keep the penalty alone counts heads; leave it out" for option in said]

@@ -63,7 +63,8 @@ def _limits_of_nothing(args: Namespace) -> List[str]:
     if args.pruning_method != "none":
         return []
     said = [option for option in LIMITS if getattr(args, option, None) is not None]
-    told = [f"{flag(option)} {getattr(args, option)}: --pruning-method none keeps all heads; leave it out" for option in said]
+    remedy = "--pruning-method none keeps all heads; leave it out"
+    told = [f"{flag(option)} {getattr(args, option)}: {remedy}" for option in said]
     vars(args).update(dict.fromkeys(said))
     return told
 

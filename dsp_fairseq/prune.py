@@ -45,7 +45,8 @@ class Pruned(NamedTuple):
                 f"heads: {self.before.heads} => {self.after.heads} of {self.after.original_heads}",
                 f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
-                f"checked: reloaded, the same logits as with the heads masked (largest difference {self.difference:.1e})",
+                "checked: reloaded, the same logits as with the heads masked (largest difference "
+                f"{self.difference:.1e})",
                 *(f"warning: {line}" for line in self.warnings),
             ]
         )

@@ -38,7 +38,7 @@ def structure_problems(args: Namespace, path: str, stored: Namespace) -> List[st
 
 
 def _value(options: Namespace, name: str):
-    """Options that are off are stored as False or as None, a number perhaps as text; one kind of sharing implies another."""
+    """What is off is stored as False or as None, a number perhaps as text; one kind of sharing implies another."""
     if name == "share_decoder_input_output_embed" and getattr(options, "share_all_embeddings", None):
         return True
     return number(getattr(options, name, None)) or None

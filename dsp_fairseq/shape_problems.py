@@ -1,4 +1,4 @@
-"""What is wrong with the shape of a Transformer, which fairseq would not build, or build and fail at the first sentence."""
+"""What is wrong with the shape of a Transformer: fairseq would not build it, or fail at the first sentence."""
 
 from argparse import Namespace
 from typing import List
@@ -15,7 +15,8 @@ def shape_problems(args: Namespace) -> List[str]:
     problems = []
     if getattr(args, "share_all_embeddings", False) and source != target:
         problems.append(
-            f"--share-all-embeddings: needs one width, but --encoder-embed-dim is {source} and --decoder-embed-dim {target}"
+            f"--share-all-embeddings: needs one width, but --encoder-embed-dim is {source} and --decoder-embed-dim "
+            f"{target}"
         )
     out = number(getattr(args, "decoder_output_dim", None))
     for option in ("share_all_embeddings", "share_decoder_input_output_embed", "tie_adaptive_weights"):

@@ -20,8 +20,8 @@ def heads_not_taken_over(path: str, state: Dict[str, Any], args: Namespace) -> L
         return []
     does = "trains all of them again" if method == "none" else "chooses anew"
     return [
-        f"{path}: {masked} of its {heads} heads are masked, but --pruning-method {method} {does}; to train on under its "
-        f"choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
+        f"{path}: {masked} of its {heads} heads are masked, but --pruning-method {method} {does}; to train on under "
+        f"its choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
     ]
 
 
@@ -31,9 +31,10 @@ def unable_to_go_on(path: str, state: Dict[str, Any], args: Namespace) -> List[s
         return []
     if RECIPES[args.pruning_method].learns or heads_not_taken_over(path, state, args):
         return [
-            f"{path}: has no state of the optimiser (as of --no-save-optimizer-state, average, importance), so the choice of "
-            "heads cannot go on where it was; choose anew with --finetune-from-model, or train on under its choice: "
-            f"dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
+            f"{path}: has no state of the optimiser (as of --no-save-optimizer-state, average, importance), so the "
+            "choice of heads cannot go on where it was; choose anew with --finetune-from-model, or train on under "
+            f"its choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method "
+            "none"
         ]
     return []
 

@@ -8,7 +8,9 @@ from tabulate import tabulate
 WIDTH = 100
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: Optional[Sequence[str]] = None, keys: int = 1) -> str:
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], align: Optional[Sequence[str]] = None, keys: int = 1
+) -> str:
     """Columns that find no room stand in further tables below, which begin with the first ``keys`` columns again."""
     screen, start, parts = shutil.get_terminal_size((WIDTH, 24)).columns, keys, []
     while start < len(header) or not parts:

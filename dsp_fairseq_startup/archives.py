@@ -18,7 +18,7 @@ class TarFileOfData(tarfile.TarFile):
 
     def extractall(self, path=".", members=None, **options):
         if not hasattr(tarfile, "data_filter"):
-            raise BadCheckpoint(f"{self.name}: extracting an archive safely needs Python 3.11.4 or later; extract it by hand")
+            raise BadCheckpoint(f"{self.name}: extracting it safely needs Python 3.11.4 or later; extract it by hand")
         try:
             super().extractall(path, members, **{**options, "filter": "data"})
         except tarfile.FilterError as error:

@@ -12,7 +12,7 @@ class WrongUse(ValueError):
 
 
 class BadCheckpoint(WrongUse):
-    """A checkpoint file that cannot or must not be read: which file, what is wrong with it, what to do; a line a problem."""
+    """A checkpoint file that cannot or must not be read: which file, what is wrong with it, what to do; a line each."""
 
 
 class CannotRead(OSError):

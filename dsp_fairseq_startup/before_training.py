@@ -1,8 +1,9 @@
 """Options of `fairseq-train` with which it would not train at all, or fail at the first validation
 
-Where: `fairseq_cli.train.main`. `--write-checkpoints-asynchronously` without iopath, and a learning rate that starts at
-or below `--stop-min-lr` (a warm-up from 0 does), and a `--max-epoch` below 0 end with exit status 0 and no update; `--tpu` without torch_xla is an
-`AttributeError`; `--required-batch-size-multiple 0` divides by zero in C and kills Python; `--eval-bleu-args` is read when the first epoch is over, and unknown names in it are ignored.
+Where: `fairseq_cli.train.main`. `--write-checkpoints-asynchronously` without iopath, and a learning rate that starts
+at or below `--stop-min-lr` (a warm-up from 0 does), and a `--max-epoch` below 0 end with exit status 0 and no update;
+`--tpu` without torch_xla is an `AttributeError`; `--required-batch-size-multiple 0` divides by zero in C and kills
+Python; `--eval-bleu-args` is read when the first epoch is over, and unknown names in it are ignored.
 When: always.
 """
 
@@ -77,8 +78,9 @@ def with_a_learning_rate(load_checkpoint):
         lowest = trainer.cfg.optimization.stop_min_lr
         if trainer.get_num_updates() == 0 and trainer.get_lr() <= lowest:
             raise WrongUse(
-                f"--stop-min-lr {lowest:g}: training starts with the learning rate {trainer.get_lr():g}, so it would stop "
-                "before the first update; give --warmup-init-lr (or --lr) above it, or leave --stop-min-lr out"
+                f"--stop-min-lr {lowest:g}: training starts with the learning rate {trainer.get_lr():g}, so it "
+                "would stop before the first update; give --warmup-init-lr (or --lr) above it, or leave "
+                "--stop-min-lr out"
             )
         return loaded
 

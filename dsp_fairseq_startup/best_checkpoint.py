@@ -1,4 +1,4 @@
-"""`checkpoint_best.pt` that is not the best one: after a validation whose loss was NaN, or in a process's second training
+"""`checkpoint_best.pt` that is not the best: after a validation whose loss was NaN, or in a process's second training
 
 Where: `fairseq.checkpoint_utils.save_checkpoint` compares with NaN, which then is the best. NaN weights come from half
 precision above all, where a training goes on for a while after it has diverged. It and `should_stop_early` of

@@ -72,7 +72,8 @@ def refuse_unless_logged(metric, names, task=None):
         could_decode = hasattr(getattr(task, "cfg", None), "eval_bleu") and not _decodes(task)
         remedy = ", or bleu with --eval-bleu" if could_decode else ""
         raise WrongUse(
-            f"--best-checkpoint-metric {metric}: validation logs no such value; take one of {', '.join(sorted(names))}{remedy}"
+            f"--best-checkpoint-metric {metric}: validation logs no such value; take one of "
+            f"{', '.join(sorted(names))}{remedy}"
         )
 
 

@@ -63,7 +63,8 @@ def exit_if_told(error):
     if type(error).__name__ != "ProcessExitedException":
         return
     if error.signal_name:
-        print(f"a process of this command was killed by {error.signal_name}, perhaps for want of memory", file=sys.stderr)
+        told = f"a process of this command was killed by {error.signal_name}, perhaps for want of memory"
+        print(told, file=sys.stderr)
         sys.exit(1)
     if error.exit_code in (wrong_use.EXIT_CODE, NotWritten.exit_code):
         sys.exit(error.exit_code)

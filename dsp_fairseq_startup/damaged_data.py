@@ -53,7 +53,8 @@ def refuse_damage(path, impl, indexed_dataset):
         what = "is empty" if os.path.getsize(index) == 0 else "is no index of fairseq-preprocess"
         raise WrongUse(f"{index} {what}; {AGAIN}")
     if impl not in FITTING[kind]:
-        raise WrongUse(f"--dataset-impl {impl}: {index} was made with {' or '.join(FITTING[kind])}; leave the option out")
+        made = " or ".join(FITTING[kind])
+        raise WrongUse(f"--dataset-impl {impl}: {index} was made with {made}; leave the option out")
     expected = {"mmap": _expected_by_mmap, "lazy": _expected_by_lazy}[kind](index, indexed_dataset._code_to_dtype)
     if expected is None:
         raise WrongUse(f"{index} is damaged, its size or its offsets are wrong; {AGAIN}")
@@ -100,7 +101,8 @@ def _expected_by_lazy(index, types):
     dimensions, starts = (_read(index, "<i8", count + 1, 48 + part * 8 * (count + 1)) for part in (0, 1))
     sizes = _read(index, "<i8", lengths, 48 + 16 * (count + 1))
     if lengths == count:  # sentences, no tensors of more dimensions
-        if not numpy.array_equal(numpy.diff(starts), sizes) or not numpy.array_equal(dimensions, numpy.arange(count + 1)):
+        same = numpy.array_equal
+        if not same(numpy.diff(starts), sizes) or not same(dimensions, numpy.arange(count + 1)):
             return None
     return None if starts[0] or (numpy.diff(starts) < 0).any() else int(starts[-1]) * width
 

@@ -1,7 +1,7 @@
 """Numbers and combinations of options that decoding ends with a traceback for, or takes for something else
 
-Where: `main` of `fairseq_cli.generate`, `interactive`, `validate` and `eval_lm`, before anything is loaded; all problems at
-once. When: always; `--required-batch-size-multiple 0` even ends Python itself.
+Where: `main` of `fairseq_cli.generate`, `interactive`, `validate` and `eval_lm`, before anything is loaded; all
+problems at once. When: always; `--required-batch-size-multiple 0` even ends Python itself.
 
 `--num-shards` and `--sacrebleu` of `fairseq-generate`, which it does not read, get here what they say.
 """
@@ -56,7 +56,8 @@ FILES = ("bpe_codes", "sentencepiece_model", "sentencepiece_model_path", "bpe_vo
 
 def mend(command_module):
     command = command_module.__name__.rpartition(".")[2]
-    command_module.main = with_checked_options(command_module.main, command_module.convert_namespace_to_omegaconf, command)
+    convert_namespace = command_module.convert_namespace_to_omegaconf
+    command_module.main = with_checked_options(command_module.main, convert_namespace, command)
 
 
 def with_checked_options(main, convert_namespace, command):
@@ -118,7 +119,8 @@ def search_problems(cfg):
         if options[name] != default and options[needed] in (None, False, 0, -1):
             yield f"{flag(name)} {options[name]}: needs {flag(needed)}"
     if options.sampling and options.nbest != options.beam:
-        yield f"--sampling --nbest {options.nbest}: draws --beam {options.beam} hypotheses; --nbest must be the same number"
+        drawn = f"draws --beam {options.beam} hypotheses"
+        yield f"--sampling --nbest {options.nbest}: {drawn}; --nbest must be the same number"
     elif 1 <= options.beam < options.nbest:
         yield f"--nbest {options.nbest}: there are only --beam {options.beam} hypotheses"
     if options.diverse_beam_groups > 0 and options.beam % options.diverse_beam_groups:
@@ -169,7 +171,7 @@ def interactive_problems(cfg):
 PROBLEMS = {
     "generate": (path_problems, number_problems, shard_problems, search_problems, text_problems, generate_problems),
     "interactive": (path_problems, number_problems, search_problems, text_problems, interactive_problems),
-    "validate": (path_problems, number_problems,),
+    "validate": (path_problems, number_problems),
     "eval_lm": (path_problems, number_problems, shard_problems, window_problems),
 }
 

@@ -1,8 +1,8 @@
 """`StopIteration` (or worse: on a CPU, `Torch not compiled with CUDA enabled`) when a training diverges
 
-Where: `Trainer.train_step`. fairseq raises a `FloatingPointError`, then looks for the module in which it began, by hooks
-that torch refuses for modules like the encoder, whose output is a dictionary; in half precision a skipped update
-allocates a number on a GPU, be there one or not; the scaler of `--amp` has no scale without a GPU.
+Where: `Trainer.train_step`. fairseq raises a `FloatingPointError`, then looks for the module in which it began, by
+hooks that torch refuses for modules like the encoder, whose output is a dictionary; in half precision a skipped
+update allocates a number on a GPU, be there one or not; the scaler of `--amp` has no scale without a GPU.
 When: torch >= 1.8; the last two without a GPU, always.
 """
 

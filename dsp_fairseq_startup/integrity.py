@@ -1,7 +1,7 @@
 """A checkpoint whose bytes are not those that were written, or that claims more than it holds
 
-Where: `torch.load` compares no checksums, believes the pickle in the file how long its tensors are, and with `mmap=True`
-takes compressed bytes for weights. When: always (torch 2.11 and 2.13).
+Where: `torch.load` compares no checksums, believes the pickle in the file how long its tensors are, and with
+`mmap=True` takes compressed bytes for weights. When: always (torch 2.11 and 2.13).
 """
 
 import io

@@ -1,8 +1,9 @@
 """A session of `fairseq-interactive` ends with a traceback at a line that is too long or not UTF-8, and with
 `--print-alignment soft`; `--replace-unk` replaces one `<unk>` by another
 
-Where: `fairseq_cli.interactive`, its `buffered_read` (the standard input in the locale's encoding, no bad byte allowed), its
-`make_batches` and `main` (alignments are printed as pairs; unknown words are looked up in the encoded sentence).
+Where: `fairseq_cli.interactive`, its `buffered_read` (the standard input in the locale's encoding, no bad byte
+allowed), its `make_batches` and `main` (alignments are printed as pairs; unknown words are looked up in the encoded
+sentence).
 When: always. A line that is too long is told and left out, and the exit status is 1 at the end, unless
 `--skip-invalid-size-inputs-valid-test` was given.
 """
@@ -43,8 +44,8 @@ def buffered_read(path, buffer_size):
             if buffer:
                 yield buffer
             raise WrongUse(
-                f"{'standard input' if path == '-' else path}: line {number} is not UTF-8 (byte {line[error.start]:#04x});"
-                " `iconv -t utf-8` converts it"
+                f"{'standard input' if path == '-' else path}: line {number} is not UTF-8 (byte "
+                f"{line[error.start]:#04x}); `iconv -t utf-8` converts it"
             ) from error
         if len(buffer) >= buffer_size:
             yield buffer
@@ -95,8 +96,8 @@ class Session:
     def tell(number, length, max_positions):
         longest = max_positions[0] if isinstance(max_positions, (tuple, list)) else max_positions
         print(
-            f"fairseq-interactive: line {number} has {length} words or pieces, the end of the sentence included; model and"
-            f" task take {longest} (--max-source-positions): not translated",
+            f"fairseq-interactive: line {number} has {length} words or pieces, the end of the sentence included; "
+            f"model and task take {longest} (--max-source-positions): not translated",
             file=sys.stderr,
         )
 

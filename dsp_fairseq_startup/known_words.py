@@ -29,8 +29,8 @@ def refuse_unknown_words(dataset, types):
     name, words = _words(dataset)
     if words is not None and not (words.min() >= 0 and words.max() < types):
         raise WrongUse(
-            f"{name} has a word number {words.max()}, the dictionary has {types} words: the data are damaged or of another"
-            " dictionary; give the folder as fairseq-preprocess left it, with its dict.*.txt"
+            f"{name} has a word number {words.max()}, the dictionary has {types} words: the data are damaged or of "
+            "another dictionary; give the folder as fairseq-preprocess left it, with its dict.*.txt"
         )
 
 

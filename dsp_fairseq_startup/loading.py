@@ -31,7 +31,7 @@ class MendingLoader:
         return self._loader.create_module(spec)
 
     def get_code(self, name):
-        """`python -m NAME` runs the code of a module without importing it: let a command import itself, and be mended."""
+        """`python -m NAME` runs a module's code without importing it: let a command import itself, and be mended."""
         if "console" in self._mends:
             return compile(RUN_AS_A_SCRIPT.format(name), self._loader.get_filename(name), "exec")
         return self._loader.get_code(name)

@@ -1,8 +1,8 @@
 """`--model-overrides "{'head_to_keep': 4}"` changes nothing, and says nothing
 
 Where: `fairseq_cli.generate`, `interactive`, `validate` and `eval_lm`, which hand the option to
-`dataclass.utils.overwrite_args_by_name`. When: always. An option that the checkpoint's model, task or criterion does not have
-is refused here, as is text that is no dictionary.
+`dataclass.utils.overwrite_args_by_name`. When: always. An option that the checkpoint's model, task or criterion does
+not have is refused here, as is text that is no dictionary.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def refuse_unknown(overrides, path):
 
 
 def stored_options(path):
-    """Names of all options that the checkpoint was written with; nothing when it cannot be read, which is told later."""
+    """Names of all options in the checkpoint; nothing when it cannot be read, which is told later."""
     try:
         state = safe_load.load(path, map_location="meta")
         return set(_names({key: state.get(key) for key in ("args", "cfg")}))

@@ -1,7 +1,7 @@
 """`Loss (base 2): 0.0000, Perplexity: 1.00` from `fairseq-eval-lm` that has scored nothing
 
-Where: `fairseq_cli.eval_lm` cuts the text into pieces of `--tokens-per-sample` (1024), skips those that are longer than the
-model reads, and takes the mean of nothing for 0. When: always.
+Where: `fairseq_cli.eval_lm` cuts the text into pieces of `--tokens-per-sample` (1024), skips those that are longer
+than the model reads, and takes the mean of nothing for 0. When: always.
 """
 
 import functools
@@ -19,8 +19,8 @@ def of_something(eval_lm):
         results = eval_lm(*args, **kwargs)
         if results["loss"] == 0:
             raise WrongUse(
-                "no word was scored: all pieces of the text are longer than the model reads; give --tokens-per-sample as in"
-                " its training"
+                "no word was scored: all pieces of the text are longer than the model reads; give "
+                "--tokens-per-sample as in its training"
             )
         return results
 

@@ -1,6 +1,7 @@
 """Two trainings that save into one folder: checkpoints of both in turn, without a word
 
-Where: `fairseq.checkpoint_utils.load_checkpoint`, which every training calls once before its first update. When: always.
+Where: `fairseq.checkpoint_utils.load_checkpoint`, which every training calls once before its first update. When:
+always.
 
 The lock is of the process that saves (rank 0). It is a POSIX lock: workers of the data loader, which may outlive a
 training that was killed by seconds, do not inherit it, and the system frees it whatever ends the process.

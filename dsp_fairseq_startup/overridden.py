@@ -1,7 +1,8 @@
 """What `--model-overrides` changes is forgotten, so no model can say that it decodes otherwise than it was trained
 
-Where: `checkpoint_utils.load_checkpoint_to_cpu`, which overwrites the options of the checkpoint, for commands and for the
-hub interface. When: always. The options of the model get one more, `overridden`: those that changed, as they were.
+Where: `checkpoint_utils.load_checkpoint_to_cpu`, which overwrites the options of the checkpoint, for commands and for
+the hub interface. When: always. The options of the model get one more, `overridden`: those that changed, as they
+were.
 """
 
 import functools

@@ -1,7 +1,8 @@
 """Strings that fairseq evaluates as Python code, those of a checkpoint among them
 
-Where: `eval(text)` in many modules, such as `fairseq.utils.eval_str_dict`, `models/fconv.py` and `optim/adam.py`, for values
-like `[(512, 3)] * 20` and `(0.9, 0.98)`. When: always. In every module of fairseq the name `eval` means `plain_value`.
+Where: `eval(text)` in many modules, such as `fairseq.utils.eval_str_dict`, `models/fconv.py` and `optim/adam.py`, for
+values like `[(512, 3)] * 20` and `(0.9, 0.98)`. When: always. In every module of fairseq the name `eval` means
+`plain_value`.
 """
 
 import ast

@@ -32,7 +32,7 @@ HARMLESS_LOG_LINES = (
 )
 
 
-# what fairseq says anew in every epoch and validation, of a package that is missing: start of its words -> ours, said once
+# what fairseq says in every epoch and validation of a package that is missing: start of its words -> ours, said once
 MISSING_PACKAGES = {
     "tensorboard not found": "--tensorboard-logdir: tensorboard is not installed (pip install tensorboard)",
     "wandb not found": "--wandb-project: wandb is not installed (pip install wandb)",
@@ -47,7 +47,8 @@ def silence_known_messages():
     for logger, start in HARMLESS_LOG_LINES:
         logging.getLogger(logger).addFilter(lambda record, start=start: not record.getMessage().startswith(start))
     for start, words in MISSING_PACKAGES.items():
-        logging.getLogger("fairseq.logging.progress_bar").addFilter(_Once(start, f"{words}, so nothing is logged there"))
+        once = _Once(start, f"{words}, so nothing is logged there")
+        logging.getLogger("fairseq.logging.progress_bar").addFilter(once)
 
 
 class _Once(logging.Filter):

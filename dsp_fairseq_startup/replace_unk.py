@@ -1,9 +1,9 @@
 """`--replace-unk` looks for a file named `@@ `, for alignments that were not asked for, and takes pairs for positions
 
 Where: `fairseq.utils.load_align_dict` and `post_process_prediction`, `FairseqTask.build_generator`,
-`BaseFairseqModel.prepare_for_inference_`. When: always. Attention is computed as for `--print-alignment`; an unknown word
-becomes the source word with the most attention, or what the dictionary has for that. It happens before BPE is removed, as
-both sides of an alignment are counted in the pieces that the model reads and writes.
+`BaseFairseqModel.prepare_for_inference_`. When: always. Attention is computed as for `--print-alignment`; an unknown
+word becomes the source word with the most attention, or what the dictionary has for that. It happens before BPE is
+removed, as both sides of an alignment are counted in the pieces that the model reads and writes.
 """
 
 import copy
@@ -68,12 +68,12 @@ def load_align_dict(path):
 def before_bpe_is_removed(post_process_prediction):
     @functools.wraps(post_process_prediction)
     def wrapper(hypo_tokens, src_str, alignment, align_dict, tgt_dict, remove_bpe=None, extra_symbols_to_ignore=None):
-        options = dict(extra_symbols_to_ignore=extra_symbols_to_ignore)
+        given, ignored = (hypo_tokens, src_str, alignment, align_dict, tgt_dict), extra_symbols_to_ignore
         if align_dict is None:
-            return post_process_prediction(hypo_tokens, src_str, alignment, None, tgt_dict, remove_bpe, **options)
+            return post_process_prediction(*given, remove_bpe, ignored)
         from fairseq.data import data_utils
 
-        _, text, alignment = post_process_prediction(hypo_tokens, src_str, alignment, align_dict, tgt_dict, None, **options)
+        _, text, alignment = post_process_prediction(*given, None, ignored)
         text = data_utils.post_process(text, remove_bpe)
         return tgt_dict.encode_line(text, add_if_not_exist=True), text, alignment
 
@@ -91,9 +91,9 @@ def replace_unk(hypo_str, src_str, alignment, align_dict, unk):
 
 
 def source_of_target(alignment, length):
-    """Of hard alignments, pairs (source, target), or soft ones, the text of each source probability for every target."""
+    """Of hard alignments, pairs (source, target), or soft ones, for each target a text per source probability."""
     if len(alignment) and isinstance(alignment[0][0], str):
-        rows = [[float(probability) for probability in row[:length]] for row in alignment]  # without the end of sentence
+        rows = [list(map(float, row[:length])) for row in alignment]  # without the end of sentence
         return {target: row.index(max(row)) for target, row in enumerate(rows)}
     return {target: source for source, target in alignment}
 

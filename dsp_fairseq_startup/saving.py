@@ -1,7 +1,8 @@
 """A traceback, three times, and a `.tmp` beside the checkpoints when a disk is full
 
 Where: `fairseq.checkpoint_utils`. `_torch_persistent_save` tries three times, each try behind what the one before has
-written: had the second succeeded, the file would begin with rubbish. `torch_persistent_save` leaves the file. When: always.
+written: had the second succeeded, the file would begin with rubbish. `torch_persistent_save` leaves the file. When:
+always.
 """
 
 import functools

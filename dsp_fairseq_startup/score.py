@@ -67,7 +67,10 @@ def size_problems(args, system, reference):
     if not system and not reference:
         yield f"{args.sys} and {args.ref} are empty: nothing to score"
     elif len(system) != len(reference):
-        yield f"{args.sys} has {len(system)} lines, {args.ref} has {len(reference)}: line i of one must belong to line i of the other"
+        yield (
+            f"{args.sys} has {len(system)} lines, {args.ref} has {len(reference)}: line i of one must belong to line i"
+            " of the other"
+        )
 
 
 def print_scores(score, args, system, reference):

@@ -1,7 +1,7 @@
 """A traceback when a training cannot go on from the state in a checkpoint
 
-Where: `fairseq.trainer.Trainer.load_checkpoint`, which takes optimiser, learning rate, meters and the place in the data from
-the file as they are. When: always.
+Where: `fairseq.trainer.Trainer.load_checkpoint`, which takes optimiser, learning rate, meters and the place in the
+data from the file as they are. When: always.
 """
 
 import functools

@@ -13,9 +13,9 @@ READ = {
         *("use_plasma_view", "plasma_path", "all_gather_list_size"),
     },
     "dataset": {
-        *("num_workers", "skip_invalid_size_inputs_valid_test", "max_tokens", "batch_size", "required_batch_size_multiple"),
-        *("required_seq_len_multiple", "dataset_impl", "data_buffer_size", "train_subset", "gen_subset", "num_shards", "shard_id"),
-        "valid_subset",
+        *("num_workers", "skip_invalid_size_inputs_valid_test", "max_tokens", "batch_size", "dataset_impl"),
+        *("required_batch_size_multiple", "required_seq_len_multiple", "data_buffer_size", "num_shards", "shard_id"),
+        *("train_subset", "gen_subset", "valid_subset"),
         *("grouped_shuffling", "update_epoch_batch_itr", "update_ordered_indices_seed"),
     },
     "distributed_training": {
@@ -45,8 +45,8 @@ UNREAD = {
             *("prefix_size", "sacrebleu", "lm_path", "lm_weight", "print_step", "retain_iter_history"),
         },
         "dataset": {
-            *("gen_subset", "num_shards", "shard_id", "num_workers", "data_buffer_size", "required_batch_size_multiple"),
-            *("dataset_impl", "train_subset", "required_seq_len_multiple", "valid_subset"),
+            *("gen_subset", "num_shards", "shard_id", "num_workers", "data_buffer_size", "dataset_impl"),
+            *("required_batch_size_multiple", "required_seq_len_multiple", "train_subset", "valid_subset"),
         },
         "common": {"no_progress_bar", "log_interval", "log_format"},
         "common_eval": {"quiet", "results_path"},

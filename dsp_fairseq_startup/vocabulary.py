@@ -1,8 +1,8 @@
 """A checkpoint and a data folder with another dictionary: which file, both sizes, what to do
 
-`size mismatch for encoder.embed_tokens.weight ...` with a traceback, where fairseq loads a checkpoint to decode, to validate,
-to go on training or to fine-tune. When: always. Dictionaries of the same size cannot be told apart by their size; other
-languages than the checkpoint's are told in a warning (`mend`).
+`size mismatch for encoder.embed_tokens.weight ...` with a traceback, where fairseq loads a checkpoint to decode, to
+validate, to go on training or to fine-tune. When: always. Dictionaries of the same size cannot be told apart by their
+size; other languages than the checkpoint's are told in a warning (`mend`).
 """
 
 import functools
@@ -33,8 +33,9 @@ def explain(error):
 
 def _told(error, side, trained, given):
     return (
-        f"dictionary {_file(error, side)} has {given} symbols, {_checkpoint(error)} was trained with {trained}: take the data"
-        " folder that it was trained on, or make one with its dictionaries (fairseq-preprocess --srcdict, --tgtdict)"
+        f"dictionary {_file(error, side)} has {given} symbols, {_checkpoint(error)} was trained with {trained}: "
+        "take the data folder that it was trained on, or make one with its dictionaries (fairseq-preprocess "
+        "--srcdict, --tgtdict)"
     )
 
 

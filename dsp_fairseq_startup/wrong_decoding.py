@@ -1,4 +1,4 @@
-"""Words for what fairseq raises in decoding, validation and scoring when options, data and model do not fit each other."""
+"""Words for what fairseq raises in decoding, validation and scoring when options, data and model do not fit."""
 
 import re
 
@@ -24,8 +24,9 @@ def _sizes(error):
     if found:
         sentence, sizes, most = found.groups()
         return (
-            f"sentence {sentence} (from 0 on) has {_listed(sizes)} words or pieces, source and target, the most that model and"
-            f" task take is {_listed(most)}; --skip-invalid-size-inputs-valid-test leaves such sentences out"
+            f"sentence {sentence} (from 0 on) has {_listed(sizes)} words or pieces, source and target, the most "
+            f"that model and task take is {_listed(most)}; --skip-invalid-size-inputs-valid-test leaves such "
+            "sentences out"
         )
     found = re.match(r"sentence at index (\d+) of size (\d+) exceeds max_tokens limit of (\d+)!", text)
     if found:
@@ -59,8 +60,8 @@ def _search(error):
 def _scores(error):
     if isinstance(error, NotImplementedError) and str(error).startswith("Unknown post_process option: "):
         return (
-            f"--post-process {str(error).rpartition(': ')[2]}: subword_nmt, sentencepiece, wordpiece, letter, silence, _EOW, none,"
-            " or the end of a piece, such as '@@ '"
+            f"--post-process {str(error).rpartition(': ')[2]}: subword_nmt, sentencepiece, wordpiece, letter, "
+            "silence, _EOW, none, or the end of a piece, such as '@@ '"
         )
     if isinstance(error, NotImplementedError) and str(error).startswith("--post-process="):
         return f"{error}; fairseq-eval-lm takes subword_nmt"
@@ -76,7 +77,7 @@ def _pieces(error):
         return f"--{option.replace('_', '-')} is missing: this --{kind} needs it"
     found = re.match(r"Could not load (tokenizer|bpe)/(\w+)", text)
     if found:
-        return "--{} {}: fairseq 0.12.2 registers it without its options, it cannot be chosen here".format(*found.groups())
+        return "--{} {}: fairseq 0.12.2 registers it without its options, it cannot be chosen".format(*found.groups())
     found = re.search(r"could not parse ModelProto from (.+)", text)
     if found:
         return f"--sentencepiece-model {found.group(1)}: no model of sentencepiece"
@@ -99,8 +100,8 @@ def _missing_side(error):
         if isinstance(sample, dict) and sample.get("target", "") is None and hasattr(task, "datasets"):
             subsets = [name for name, data in task.datasets.items() if getattr(data, "tgt", "") is None]
             return (
-                f"{task.cfg.data} has no {task.cfg.target_lang} side of {', '.join(subsets)}, which this needs; {MAKES_IT}"
-                " with both"
+                f"{task.cfg.data} has no {task.cfg.target_lang} side of {', '.join(subsets)}, which this needs; "
+                f"{MAKES_IT} with both"
             )
     return None
 
@@ -112,7 +113,7 @@ def _nothing(error):
         counted = COUNTED.get(frame.f_globals["__name__"])
         if counted in frame.f_locals and not frame.f_locals[counted]:
             return (
-                "there is no sentence in this subset or shard (--gen-subset, --valid-subset, --num-shards, --shard-id), or"
-                " --skip-invalid-size-inputs-valid-test left all of them out"
+                "there is no sentence in this subset or shard (--gen-subset, --valid-subset, --num-shards, "
+                "--shard-id), or --skip-invalid-size-inputs-valid-test left all of them out"
             )
     return None

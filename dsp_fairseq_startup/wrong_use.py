@@ -20,7 +20,7 @@ CLEAR_ENOUGH = (
 
 # what fairseq raises where a part of it cannot work, and is not mended -> that part
 NOT_MENDED = {
-    "cannot import name 'libnat'": "levenshtein_transformer and insertion_transformer, which need a library that was not built",
+    "cannot import name 'libnat'": "levenshtein_transformer and insertion_transformer (they need an unbuilt library)",
     "argument --max-source-positions: conflicting option string": "the denoising tasks",
     "'TranslationFromPretrainedBARTTask' object has no attribute 'args'": "--task translation_from_pretrained_bart",
 }

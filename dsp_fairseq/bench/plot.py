@@ -11,7 +11,13 @@ from .settings import EXPORTED, INT8, MASKED, REMOVED, STOCK
 from .timing import Spread
 
 # Okabe and Ito's colours, which everybody can tell apart, and a shape of its own for each
-LOOKS = {STOCK: ("#000000", "s"), MASKED: ("#E69F00", "D"), REMOVED: ("#0072B2", "o"), EXPORTED: ("#009E73", "^"), INT8: ("#CC79A7", "v")}
+LOOKS = {
+    STOCK: ("#000000", "s"),
+    MASKED: ("#E69F00", "D"),
+    REMOVED: ("#0072B2", "o"),
+    EXPORTED: ("#009E73", "^"),
+    INT8: ("#CC79A7", "v"),
+}
 QUIET = "#808080"
 
 

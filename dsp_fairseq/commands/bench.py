@@ -16,7 +16,8 @@ DESCRIPTION = (
 
 def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("checkpoints", metavar="CKPT", nargs="*", help="of a gated_transformer, before or after prune, or of the stock transformer")
+    kinds = "of a gated_transformer, before or after prune, or of the stock transformer"
+    parser.add_argument("checkpoints", metavar="CKPT", nargs="*", help=kinds)
     _add_sentences(parser.add_argument_group("sentences"))
     _add_decoding(parser.add_argument_group("decoding"))
     _add_measuring(parser.add_argument_group("measuring"))
@@ -58,8 +59,8 @@ def _add_measuring(group) -> None:
         dest="variants",
         nargs="+",
         metavar="VARIANT",
-        help=f"variants to measure: {', '.join(VARIANTS)}; others are compared with the first of these that is among them "
-        "(default: all but int8; exported only where CTranslate2 and the dictionaries are there)",
+        help=f"variants to measure: {', '.join(VARIANTS)}; others are compared with the first of these that is among "
+        "them (default: all but int8; exported only where CTranslate2 and the dictionaries are there)",
     )
     group.add_argument("--rounds", type=int, default=5, metavar="N", help="(default: %(default)s)")
     group.add_argument(

@@ -63,8 +63,8 @@ def _add_score(group) -> None:
     group.add_argument(
         "--normalise",
         choices=NORMALISATIONS,
-        help="divide by the L2 norm of the block's importances, which with --step protects the last head of a block, or "
-        f"not (default: {DEFAULTS['normalise']})",
+        help="divide by the L2 norm of the block's importances, which with --step protects the last head of a block, "
+        f"or not (default: {DEFAULTS['normalise']})",
     )
     group.add_argument(
         "--seed",

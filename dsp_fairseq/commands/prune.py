@@ -11,8 +11,8 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--heads-to-keep",
         metavar="K",
-        help="keep the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 (default: "
-        "those that the checkpoint decodes with)",
+        help="keep the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 "
+        "(default: those that the checkpoint decodes with)",
     )
     parser.add_argument("--half", action="store_true", help="weights in half precision (float16)")
     parser.add_argument(

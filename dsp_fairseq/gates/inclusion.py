@@ -93,7 +93,7 @@ def _counts(scores: np.ndarray, k: int, limits: Limits) -> np.ndarray:
 
 
 def _root(excess: Callable[[float], Tuple[float, float]], low: float, high: float, start: float) -> float:
-    """Where a falling function is 0, of which ``excess`` gives value and minus slope: Newton, kept between two bounds."""
+    """Where a falling function is 0; ``excess`` gives its value and minus slope. Newton, kept between two bounds."""
     cut = min(max(start, low), high)
     for _ in range(_MOST_STEPS):
         value, slope = excess(cut)

@@ -121,7 +121,8 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
 
 def _limits(kept: KeptHeads, settings: Settings) -> Dict[str, Any]:
     """Those that are given, else those of the training."""
-    said = {name: value for name, value in settings.given.items() if name in LIMITS and value >= 0}  # settings refuse less
+    # settings refuse what is below 0
+    said = {name: value for name, value in settings.given.items() if name in LIMITS and value >= 0}
     return {**{name: getattr(kept.options, name, None) for name in LIMITS}, **said}
 
 

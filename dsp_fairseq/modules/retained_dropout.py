@@ -24,7 +24,8 @@ def retained(model: nn.Module, asked: Any) -> List[str]:
             found.update(_own_dropouts(module))
     for name in sorted(names - answered):
         logger.warning(
-            "--retain-dropout-modules %s: no module of this model has that name; there are %s", name, ", ".join(_known(model))
+            "--retain-dropout-modules %s: no module of this model has that name; there are %s",
+            *(name, ", ".join(_known(model))),
         )
     return sorted(found)
 

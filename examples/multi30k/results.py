@@ -174,7 +174,8 @@ def _draw_unpruned(panel, runs: "list[Run]") -> None:
     for (label, _), of_cell in cells(runs).items():
         values = [run.bleu for run in of_cell]
         panel.axhspan(min(values), max(values), color="#EFEFEF")
-        panel.axhline(statistics.mean(values), color="#606060", linestyle="-." if of_cell[0].epochs else ":", label=label)
+        style = "-." if of_cell[0].epochs else ":"
+        panel.axhline(statistics.mean(values), color="#606060", linestyle=style, label=label)
 
 
 def _draw_series(panel, runs: "list[Run]") -> None:

@@ -56,7 +56,7 @@ def follow(log: Path) -> None:
 
 
 def read_log(log: Path) -> "tuple[str, str, str, str]":
-    """updates, valid nll (base 2) of the last epoch, median words/s of the logged intervals, minutes over all restarts"""
+    """updates, valid nll (base 2) of the last epoch, median words/s of the logged intervals, minutes of all restarts"""
     entries = [record(line) for line in log.read_text(encoding="utf-8").splitlines()]
     valid = [entry for entry in entries if "valid_nll_loss" in entry]
     if not valid:

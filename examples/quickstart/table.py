@@ -60,9 +60,9 @@ def main() -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help="names under WORK/models")
     options = parser.parse_args()
     rows = [row(options.work, model) for model in options.models]
-    print("\nheads kept in each attention block (layer 0, 1, 2), parameters left, BLEU on values never seen in training,")
-    print("and sentences/s: stock fairseq with zeros for the pruned heads; masked: all heads computed, the pruned ones times 0;")
-    print("removed: what fairseq-generate does, the pruned heads taken out before it decodes")
+    print("\nheads kept in each attention block (layer 0, 1, 2), parameters left, BLEU on values never seen in")
+    print("training, and sentences/s: stock fairseq with zeros for the pruned heads; masked: all heads computed, the")
+    print("pruned ones times 0; removed: what fairseq-generate does, the pruned heads taken out before it decodes")
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
     print(f"BLEU by sacrebleu: {read_bleu(options.work, options.models[0])['signature']}\n")
 
