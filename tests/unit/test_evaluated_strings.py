@@ -12,6 +12,7 @@ from fairseq import checkpoint_utils, options, tasks
 from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.file_utils import load_archive_file
+from fairseq_commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -198,7 +199,7 @@ class TestModelOverrides:
         assert self.decode("{'heads_to_keep': 2}", str(tmp_path / "none.pt")) == "decoded"
 
     @pytest.mark.parametrize("command", ["generate", "interactive", "validate", "eval_lm"])
-    def test_the_commands_have_it(self, command):
-        module = __import__(f"fairseq_cli.{command}", fromlist=["main"])
-        with pytest.raises(WrongUse, match="--model-overrides"):
-            module.main(Namespace(common_eval=Namespace(model_overrides="code()", path=None)))
+    def test_the_commands_have_it(self, command, monkeypatch, capsys):
+        arguments = ("data", "--path", "x.pt", "--model-overrides", "code()")
+        status, (error,) = run(command, *arguments, monkeypatch=monkeypatch, capsys=capsys)
+        assert status == 2 and "--model-overrides 'code()': must be a plain value" in error
