@@ -3,7 +3,7 @@
 import re
 from argparse import Namespace
 from dataclasses import fields, is_dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import torch
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from .config import NO_PRUNING
 from .option_problems import model_problems, unsupported
-from .option_types import type_problems
+from .option_types import DEFAULTS, type_problems
 
 GATED, STOCK = "gated_transformer", "transformer"
 LOGITS = "gates.logits"
@@ -28,9 +28,19 @@ _WHOLE = ".version"  # of the adaptive softmax, a whole number
 
 
 def model_options(state: Mapping[str, Any]) -> Namespace:
-    """The model's options stored in a checkpoint."""
+    """The model's options stored in a checkpoint; of a stock model, those that are None as fairseq reads them."""
     options = state["cfg"]["model"] if state.get("cfg") else state["args"]
-    return Namespace(**options) if isinstance(options, Mapping) else options
+    options = Namespace(**options) if isinstance(options, Mapping) else options
+    if _model_of(options) != STOCK:
+        return options
+    unsaid = {name: value for name, value in DEFAULTS.items() if getattr(options, name, value) is None}
+    return Namespace(**{**vars(options), **unsaid}) if unsaid else options
+
+
+def _model_of(options: Namespace) -> Optional[str]:
+    """Name of the model that the options are of; None: unknown here."""
+    name = getattr(options, "_name", None) or getattr(options, "arch", None)
+    return ARCH_MODEL_NAME_REGISTRY.get(name) if isinstance(name, str) else None
 
 
 def check(path: str, state: Dict[str, Any]) -> None:
@@ -59,11 +69,11 @@ def _holder_problems(state: Dict[str, Any]) -> List[str]:
 
 def _problems(state: Dict[str, Any]) -> List[str]:
     options, weights = model_options(state), state["model"]
-    name = getattr(options, "_name", None) or getattr(options, "arch", None)
-    model = ARCH_MODEL_NAME_REGISTRY.get(name) if isinstance(name, str) else None
+    model = _model_of(options)
     if model not in (GATED, STOCK) and LOGITS not in weights:
         return []  # another model
     if model != GATED and LOGITS in weights:
+        name = getattr(options, "_name", None) or getattr(options, "arch", None)
         return [f"--arch {shown(name)}: {LOGITS} are in it; must be a {GATED}"]
     gated = model == GATED
     problems = _part_problems(state, gated) + _number_problems(weights)

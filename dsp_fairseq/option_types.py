@@ -91,6 +91,17 @@ def _declared() -> Iterator[Tuple[str, Any]]:
 
 
 DECLARED = {**dict(_declared()), **_FURTHER}
+
+
+def _defaults() -> Iterator[Tuple[str, Any]]:
+    config = TransformerConfig()
+    yield from vars(config).items()
+    for group in _GROUPS:
+        yield from ((f"{group}_{name}", value) for name, value in vars(getattr(config, group)).items())
+
+
+# what fairseq builds a Transformer with where its options are None, as those of a YAML file's training are
+DEFAULTS = {name: value for name, value in _defaults() if name in DECLARED and value is not None and name != "tpu"}
 # names by which fairseq would take a value instead of the one with the prefix
 _STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fields(config))} - {"_name"}
 

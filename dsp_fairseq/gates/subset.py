@@ -14,6 +14,7 @@ from .relaxed import RelaxedPicks, Round
 if TYPE_CHECKING:
     from .limits import Limits
 
+
 def hard_top_k(logits: Tensor, k: int) -> Tensor:
     """Bool mask [H] of the k largest logits, exactly k True; of equal logits the first wins.
 

@@ -4,12 +4,13 @@ from argparse import Namespace
 
 import pytest
 import torch
+from fairseq.models import build_model
 from fairseq.models.transformer import TransformerModel
 from omegaconf import OmegaConf
 from tiny_checkpoints import REST, checkpoint_of, masked_checkpoint, without_removed_heads
-from tiny_models import SHAPE, VARIANTS, build
+from tiny_models import SHAPE, VARIANTS, Task, build
 
-from dsp_fairseq.checkpoint import load
+from dsp_fairseq.checkpoint import build_stock_model, load, model_options
 from dsp_fairseq.checkpoint_schema import check
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
@@ -44,6 +45,17 @@ def test_a_width_may_be_text_as_fairseq_s_parser_leaves_it():
     state = masked_checkpoint("projected")
     state["cfg"]["model"].decoder_output_dim = "wide"
     assert lines(state) == ["--decoder-output-dim 'wide': must be a whole number"]
+
+
+def test_a_stock_model_may_be_of_a_yaml_file_which_leaves_most_to_fairseq():
+    said = {name: value for name, value in SHAPE.items() if name != "dropout"}
+    options = OmegaConf.create({"_name": "transformer", **said})
+    model = build_model(options, Task())  # writes None into what is not said
+    assert options.activation_fn is None
+    state = {"cfg": {"model": OmegaConf.to_container(options)}, "model": model.state_dict(), **REST}
+    check("yaml.pt", state)
+    again = build_stock_model(state)
+    assert model_options(state).activation_fn == "relu" and again.decoder.output_embed_dim == model.decoder.output_embed_dim
 
 
 def test_a_stock_model_may_be_one_that_has_no_gated_counterpart():
