@@ -136,21 +136,29 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
         return []
     state = load(path)
     stored = model_options(state)
-    problems = []
-    for option in SAME_PRUNING:
-        if not hasattr(stored, option):
-            continue  # a checkpoint of the stock transformer
-        then, now = getattr(stored, option), getattr(args, option)
-        if str(then) != str(now):
-            problems.append(
-                f"{flag(option)} {now}: {path} was trained with {then}; say the same, "
-                "choose another --save-dir, or start from it with --finetune-from-model"
-            )
+    problems = _another_pruning(args, path, stored)
     if not problems and getattr(args, "reset_optimizer", False):
         _warn(heads_not_taken_over(path, state, args))
     elif not problems:
         problems = unable_to_go_on(path, state, args)
     return problems
+
+
+def _another_pruning(args: Namespace, path: str, stored: Namespace) -> List[str]:
+    """One line with every option that a training must not change on its way, and that differs from ``stored``."""
+    names = [name for name in SAME_PRUNING if hasattr(stored, name)]  # none in one of the stock transformer
+    pairs = [(name, getattr(args, name), getattr(stored, name)) for name in names]
+    different = ", ".join(
+        f"{flag(name)} {'not given' if now is None else now} (there {'not given' if then is None else then})"
+        for name, now, then in pairs
+        if str(now) != str(then)
+    )
+    if not different:
+        return []
+    return [
+        f"{different}: {path} was trained with another choice of heads; say the same as there, choose another --save-dir, "
+        "or start from it with --finetune-from-model"
+    ]
 
 
 def _warn(lines: List[str]) -> None:

@@ -7,10 +7,11 @@ import torch
 from fairseq import options
 from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
-from tiny_checkpoints import REST
+from tiny_checkpoints import REST, masked_checkpoint
 from tiny_models import Task
 
 from dsp_fairseq.errors import BadInput
+from dsp_fairseq.preflight import SAME_PRUNING, _checkpoint_problems
 from dsp_fairseq.same_structure import STRUCTURE, structure_problems
 
 STORED = dict(
@@ -74,3 +75,13 @@ def test_a_command_line_is_refused_before_anything_is_built(how, tmp_path):
     differences, count = str(refusal.value).splitlines()
     assert differences.startswith("--encoder-layers 6 (there 2), --encoder-embed-dim 512 (there 16), ")
     assert count.startswith("--heads-to-keep 999: ")
+
+
+def test_another_pruning_than_that_of_a_training_under_way_is_one_line(tmp_path):
+    path = str(tmp_path / "last.pt")
+    then = {**vars(masked_checkpoint()["cfg"]["model"]), "pruning_method": "dsp", "heads_to_keep": 6, "search_updates": None}
+    torch.save({**masked_checkpoint(), "cfg": {"model": Namespace(**then)}}, path)
+    now = {"pruning_method": "none", "heads_to_keep": None, "search_updates": 9, "restore_file": path}
+    [line] = _checkpoint_problems(Namespace(**{**dict.fromkeys(SAME_PRUNING), **now}))
+    differences = "--pruning-method none (there dsp), --heads-to-keep not given (there 6), --search-updates 9 (there not given)"
+    assert line.startswith(f"{differences}: {path} was trained with another choice of heads")
