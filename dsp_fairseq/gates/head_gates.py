@@ -91,6 +91,11 @@ class HeadGates(nn.Module):
         if update and search and length_before in (0, length):
             return
         if said is None:
+            if left < 1:
+                refuse([
+                    f"the choice of heads is not final at update {update}, where this training ends; train longer "
+                    "(--max-update, --max-epoch)"
+                ])
             search = max(1, round(share * (update + left)))
             if search <= update:  # planned for a longer training
                 search = update + max(1, round(share * left))

@@ -234,6 +234,11 @@ class TestPlan:
             gates_of(search_updates=101).plan(0, 100, 0.3, 100)
         gates_of(search_updates=100).plan(0, 100, 0.3, 100)
 
+    def test_a_training_that_ends_where_it_was_restarted_is_refused_by_what_was_said(self):
+        begun = planned(100)
+        with pytest.raises(BadInput, match="^the choice of heads is not final at update 20, where this training ends"):
+            planned(0, update=20, begun=begun)
+
     def test_a_warm_up_longer_than_the_planned_search_is_refused(self):
         with pytest.raises(BadInput, match="^--search-warmup-updates 30: must be below the 30"):
             planned(100, search_warmup_updates=30)
