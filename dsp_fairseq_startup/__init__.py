@@ -15,7 +15,7 @@ MENDED_PACKAGES = frozenset(("fairseq", "fairseq_cli", "hydra"))
 
 # module -> files of this package whose `mend(module)` run, in this order, as soon as that module has been imported
 MENDS_BY_MODULE = {
-    "fairseq.checkpoint_utils": "checkpoints overridden vocabulary best_checkpoint saving one_training",
+    "fairseq.checkpoint_utils": "checkpoints overridden vocabulary unfit_options best_checkpoint saving one_training",
     "fairseq.criterions": "user_dir",
     "fairseq.data.data_utils": "numpy_names known_words",
     "fairseq.data.dictionary": "dictionaries",

@@ -27,7 +27,10 @@ def with_bad_checkpoint(load_checkpoint_to_cpu):
     @functools.wraps(load_checkpoint_to_cpu)
     def wrapper(path, *args, **kwargs):
         with unfit_is_bad(path, "has something else in it than fairseq-train writes", ANOTHER_FILE):
-            return load_checkpoint_to_cpu(path, *args, **kwargs)
+            try:
+                return load_checkpoint_to_cpu(path, *args, **kwargs)
+            except PermissionError as error:  # fairseq opens the file itself
+                raise _told(path, error) from error
 
     return wrapper
 

@@ -46,7 +46,7 @@ def refuse_unknown(overrides, path):
     known = stored_options(path)
     unknown = sorted(set(overrides) - known) if known else []
     if unknown:
-        near = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
+        near = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.8) for name in unknown}
         meant = [f"{name} (did you mean {near[name][0]}?)" if near[name] else name for name in unknown]
         raise WrongUse(
             f"--model-overrides: {path} has no option {', '.join(meant)}; options are named as in the checkpoint, with "

@@ -33,7 +33,7 @@ def explain(error):
 
 def _told(error, side, trained, given):
     return (
-        f"dictionary {_file(error, side)} has {given} symbols, {_checkpoint(error)} was trained with {trained}: "
+        f"dictionary {_file(error, side)} has {given} symbols, {checkpoint_of(error)} was trained with {trained}: "
         "take the data folder that it was trained on, or make one with its dictionaries (fairseq-preprocess "
         "--srcdict, --tgtdict)"
     )
@@ -50,7 +50,7 @@ def _file(error, side):
     return "of the " + side.partition("_")[0]
 
 
-def _checkpoint(error):
+def checkpoint_of(error):
     names = [frame.f_locals["filename"] for frame in frames(error) if isinstance(frame.f_locals.get("filename"), str)]
     return f"checkpoint {names[0]}" if names else "the checkpoint"
 

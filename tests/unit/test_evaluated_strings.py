@@ -190,6 +190,12 @@ class TestModelOverrides:
             "mean heads_to_keep?), zzz; "
         )
 
+    def test_nothing_is_meant_that_only_shares_some_letters(self, tmp_path):
+        path = str(tmp_path / "stock.pt")
+        torch.save({"cfg": {"model": Namespace(eos_token=1, dropout=0.1)}}, path)
+        with pytest.raises(WrongUse, match="has no option heads_to_keep; "):
+            self.decode("{'heads_to_keep': 4}", path)
+
     @pytest.mark.parametrize("overrides", ["3", "[1]", "{1: 2}", "heads_to_keep=3", "{'a': open('x')}", "{" * 3000])
     def test_what_is_no_dictionary_is_refused(self, overrides, file):
         with pytest.raises(WrongUse, match="^--model-overrides .*must be a"):

@@ -153,3 +153,12 @@ def test_an_open_file_is_read_from_its_beginning(path):
     with open(path, "rb") as file:
         assert set(checkpoints.load_checkpoint(file)["model"]) == set(masked_checkpoint()["model"])
     assert isinstance(file, io.BufferedReader)
+
+
+def test_a_file_that_fairseq_may_not_open_is_told_as_ours_is():
+    def load_checkpoint_to_cpu(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    with pytest.raises(CannotRead, match="^checkpoint x.pt: Permission denied$") as refusal:
+        checkpoints.with_bad_checkpoint(load_checkpoint_to_cpu)("x.pt")
+    assert refusal.value.exit_code == 1

@@ -22,7 +22,8 @@ from omegaconf import OmegaConf
 from tiny_corpus import GATED, POSITIONS, STOCK, binarise, call, train, write_corpus
 
 import dsp_fairseq  # noqa: F401 (registers)
-from dsp_fairseq_startup import console, unread_options, vocabulary, wrong_use
+from dsp_fairseq_startup import console, plain_values, unfit_options, unread_options, vocabulary, wrong_use
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 from dsp_fairseq_startup.bad_checkpoint import WrongUse
 
 ONE_OF_EACH = "encoder.self=1,decoder.self=1,decoder.cross=1"
@@ -440,6 +441,31 @@ class TestAnotherDictionary:
         other = f"size mismatch for encoder.layers.0.fc1.weight: {sizes}"
         assert "has 12 symbols" in vocabulary.explain(RuntimeError(embedding.format(10, 12)))
         assert vocabulary.explain(RuntimeError(embedding.format(10, 12) + "\n" + other.format(4, 6))) is None
+
+
+class TestUnfitOptions:
+    def told(self, error):
+        def load(filename):
+            raise error
+
+        with pytest.raises(BadCheckpoint) as refusal:
+            unfit_options.naming_the_file(load)("x.pt")
+        [line] = str(refusal.value).splitlines()
+        return line
+
+    def test_the_file_of_a_string_that_is_not_evaluated_is_named(self):
+        assert self.told(plain_values.NotAPlainValue("'f()': must be plain")).startswith("checkpoint x.pt: an option of it is 'f()'")
+
+    def test_weights_of_another_model_than_the_options_describe(self):
+        line = self.told(RuntimeError("Error(s) in loading state_dict for M:\n\tsize mismatch for fc1: [3]\n\tsize mismatch for fc2"))
+        assert line.startswith("checkpoint x.pt: its weights are not those") and "(size mismatch for fc1: [3])" in line
+
+    def test_other_errors_are_left_alone(self):
+        def load(filename):
+            raise RuntimeError("out of memory")
+
+        with pytest.raises(RuntimeError, match="^out of memory$"):
+            unfit_options.naming_the_file(load)("x.pt")
 
 
 class TestOneSide:
