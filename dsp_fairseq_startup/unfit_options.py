@@ -1,8 +1,8 @@
 """Options in a checkpoint that no model can be built from, or not the one whose weights it holds: which file it is
 
 Where: `checkpoint_utils.load_model_ensemble_and_task`, where fairseq loads a model to decode, to validate or as a hub
-interface. When: always. It names no file for a string that it does not evaluate, and for weights of another shape it gives a
-traceback. Another dictionary than the checkpoint's is told elsewhere (`vocabulary`).
+interface. When: always. It names no file for a string that it does not evaluate, and for weights of another shape it
+gives a traceback. Another dictionary than the checkpoint's is told elsewhere (`vocabulary`).
 """
 
 import functools
@@ -29,6 +29,7 @@ def naming_the_file(load_model_ensemble_and_task):
                 raise
             first = shown(rest.strip().partition("\n")[0]).strip("'")
             file = vocabulary.checkpoint_of(error)
-            raise BadCheckpoint(f"{file}: its weights are not those of the model that its options describe ({first})") from error
+            told = f"{file}: its weights are not those of the model that its options describe ({first})"
+            raise BadCheckpoint(told) from error
 
     return wrapper
