@@ -31,9 +31,9 @@ def scores(monkeypatch, capsys, *options, **keywords):
     return capsys.readouterr().out.splitlines()[1:]  # the first line repeats the options
 
 
-def refused(monkeypatch, capsys, *options):
+def refused(monkeypatch, capsys, *options, **keywords):
     with pytest.raises(SystemExit) as exit:
-        run(monkeypatch, *options)
+        run(monkeypatch, *options, **keywords)
     assert exit.value.code == 2
     return [line.removeprefix("fairseq-score: error: ") for line in capsys.readouterr().err.splitlines()]
 
@@ -118,3 +118,10 @@ def test_all_problems_at_once(texts, monkeypatch, capsys):
     assert [line.split()[0] for line in lines] == ["--order", "--sacrebleu"]
     lines = refused(monkeypatch, capsys, "-s", "none", "-r", ".")
     assert lines == ["none: no such file or directory", ".: is a directory"]
+
+
+def test_the_standard_input_is_called_so(texts, monkeypatch, capsys):
+    [line] = refused(monkeypatch, capsys, "-r", "ref", stdin=b"one\n")
+    assert line.startswith("standard input has 1 line, ref has 4:")
+    [line] = refused(monkeypatch, capsys, "-r", "ref", stdin=b"\xff\n")
+    assert line.startswith("standard input: line 1 is not UTF-8")
