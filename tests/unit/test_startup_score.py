@@ -77,7 +77,7 @@ def test_bleu_of_sentences(texts, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "name, content, told",
     [
-        ("sys", b"one\n", "sys has 1 lines, ref has 4"),
+        ("sys", b"one\n", "sys has 1 line, ref has 4"),
         ("sys", b"", "sys has 0 lines, ref has 4"),
         ("ref", b"one\n\n\n\n\n", "sys has 4 lines, ref has 5"),
         ("ref", b"a\nb\nf\xfcr\nd\n", "ref: line 3 is not UTF-8 (byte 0xfc)"),
