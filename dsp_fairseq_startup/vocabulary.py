@@ -32,8 +32,8 @@ def explain(error):
     if NOT_JOINED.match(str(error)):
         source, target = (_file(error, side) for side in SIDES.values())
         return (
-            f"--share-all-embeddings: dictionaries {source} and {target} differ: take the data folder of the training, or make"
-            " one with fairseq-preprocess --joined-dictionary"
+            f"--share-all-embeddings: dictionaries {source} and {target} differ: take the data folder of the training,"
+            " or make one with fairseq-preprocess --joined-dictionary"
         )
     return None
 

@@ -65,7 +65,8 @@ def _data(error):
             split, _, folder = str(error)[len("Dataset not found: ") :].partition(" ")
             if _variable(error, "dataset_impl", None, "load_langpair_dataset") == "raw":
                 makes_it = "`fairseq-preprocess --dataset-impl raw --destdir FOLDER` makes a folder of it"
-                return f"no {split} text of these languages in {folder.strip('()')}, which --dataset-impl raw reads; {makes_it}"
+                missing = f"no {split} text of these languages in {folder.strip('()')}"
+                return f"{missing}, which --dataset-impl raw reads; {makes_it}"
             return f"no {split} data of these languages in {folder.strip('()')}; {MAKES_IT}"
     return None
 
