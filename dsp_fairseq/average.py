@@ -9,6 +9,7 @@ from .atomic import check_target, writing
 from .checkpoint import kept_heads_of, load, load_gated, model_options, save
 from .collisions import collisions
 from .errors import BadInput, Failed, flag, refuse
+from .logit_origin import RANKS, origin_of
 from .parameters import once_per_tensor
 from .preflight import SAME_PRUNING
 from .same_structure import STRUCTURE
@@ -85,6 +86,9 @@ def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[
     ]
     if getattr(options, "kept_heads", None) != getattr(others, "kept_heads", None):
         different.append(f"{path}: has other heads of the original model than {first_path}; {remedy}")
+    origins = [origin_of(kept_heads_of(each)) for each in (first, state)]
+    if origins[0] != origins[1] and RANKS in origins and not different:
+        different.append(f"{path}: its heads have {origins[1].words}, those of {first_path} {origins[0].words}; {remedy}")
     shapes, theirs = ({name: tuple(t.shape) for name, t in s["model"].items()} for s in (first, state))
     wrong = sorted(name for name in {*shapes, *theirs} if shapes.get(name) != theirs.get(name))
     if wrong and not different:  # another vocabulary

@@ -68,7 +68,7 @@ def _told(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dsp-fairseq", description=__doc__)
+    parser = argparse.ArgumentParser(prog="dsp-fairseq", description=__doc__.replace("``", ""))
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--debug", action="store_true", help="show tracebacks, as with DSP_DEBUG=1")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

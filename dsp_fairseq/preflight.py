@@ -156,7 +156,7 @@ def _another_pruning(args: Namespace, path: str, stored: Namespace) -> List[str]
     if not different:
         return []
     return [
-        f"{different}: {path} was trained with another choice of heads; say the same as there, "
+        f"{different}: {path} was made with another choice of heads; say the same as there, "
         "choose another --save-dir, or start from it with --finetune-from-model"
     ]
 

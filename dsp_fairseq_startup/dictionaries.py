@@ -22,8 +22,9 @@ def naming_the_file(add_from_file):
         except Exception as error:  # fairseq raises three kinds here
             if not isinstance(f, str):
                 raise
+            what = " ".join(str(error).partition(". ")[0].split())  # it may quote a line, with its end
             raise WrongUse(
-                f"dictionary {f} is damaged ({str(error).partition('. ')[0]}); copy it again, or make it anew with"
+                f"dictionary {f} is damaged ({what}); copy it again, or make it anew with"
                 " fairseq-preprocess"
             ) from error
 

@@ -24,7 +24,7 @@ def without_surprises(main, preprocess):
     @functools.wraps(main)
     def wrapper(args):
         args = with_a_dictionary_for_each_side(args)
-        problems = [*problems_of_texts(args), *problems_of_dictionaries(args, preprocess)]
+        problems = [*problems_of_numbers(args), *problems_of_texts(args), *problems_of_dictionaries(args, preprocess)]
         if not args.dict_only:
             problems += problems_of_data(args, preprocess)
         if problems:
@@ -53,6 +53,11 @@ def prefixes(args):
         for number, prefix in enumerate(given.split(",") if given else []):
             found[f"{name}{number or ''}"] = prefix
     return found
+
+
+def problems_of_numbers(args):
+    if args.workers < 1:
+        yield f"--workers {args.workers}: must be 1 or more"
 
 
 def problems_of_texts(args):

@@ -26,7 +26,7 @@ def run(score):
         try:
             texts.append(lines_of(path))
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: {what_is_wrong(error)}")
+            problems.append(f"{name_of(path)}: {what_is_wrong(error)}")
     refuse(problems)
     system, reference = texts
     refuse(list(size_problems(args, system, reference)))
@@ -63,13 +63,17 @@ def what_is_wrong(error):
     return f"line {line} is not UTF-8 (byte {error.object[error.start]:#04x}); `iconv -t utf-8` converts it"
 
 
+def name_of(path):
+    return "standard input" if path == "-" else path
+
+
 def size_problems(args, system, reference):
     if not system and not reference:
-        yield f"{args.sys} and {args.ref} are empty: nothing to score"
+        yield f"{name_of(args.sys)} and {name_of(args.ref)} are empty: nothing to score"
     elif len(system) != len(reference):
         yield (
-            f"{args.sys} has {len(system)} lines, {args.ref} has {len(reference)}: line i of one must belong to line i"
-            " of the other"
+            f"{name_of(args.sys)} has {len(system)} line{'s' if len(system) != 1 else ''}, {name_of(args.ref)} has"
+            f" {len(reference)}: line i of one must belong to line i of the other"
         )
 
 

@@ -17,6 +17,7 @@ MISMATCH = re.compile(
     r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[(\d+)[^\]]*\]\) from checkpoint,"
     r" the shape in current model is torch\.Size\(\[(\d+)"
 )
+NOT_JOINED = re.compile("--share-all-embeddings requires a (joined|joint) dictionary")
 SIDES = {"encoder.embed_tokens.weight": "source_lang", "decoder.embed_tokens.weight": "target_lang"}
 WITH_THE_VOCABULARY = {*SIDES, "decoder.output_projection.weight"}
 
@@ -28,6 +29,12 @@ def explain(error):
         different = {name: sizes for name, sizes in found.items() if sizes[0] != sizes[1]}
         if different and set(found) <= WITH_THE_VOCABULARY and SIDES.keys() & different.keys():
             return "\n".join(_told(exception, SIDES[name], *different[name]) for name in SIDES if name in different)
+    if NOT_JOINED.match(str(error)):
+        source, target = (_file(error, side) for side in SIDES.values())
+        return (
+            f"--share-all-embeddings: dictionaries {source} and {target} differ: take the data folder of the training,"
+            " or make one with fairseq-preprocess --joined-dictionary"
+        )
     return None
 
 

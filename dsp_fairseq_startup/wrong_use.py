@@ -9,6 +9,9 @@ WHERE = "(DSP_DEBUG=1 shows where it was needed)"
 
 # how messages of fairseq begin that say well what to do
 CLEAR_ENOUGH = (
+    "--encoder-layers must match",
+    "--share-all-embeddings ",
+    "--share-decoder-input-output-embed",
     "AdaptiveLoss is not compatible",
     "Cannot use a fixed learning rate schedule",
     "Size of sample #",
@@ -60,6 +63,10 @@ def _data(error):
             return f"{missing} does not exist; {MAKES_IT}"
         if str(error).startswith("Dataset not found: "):
             split, _, folder = str(error)[len("Dataset not found: ") :].partition(" ")
+            if _variable(error, "dataset_impl", None, "load_langpair_dataset") == "raw":
+                makes_it = "`fairseq-preprocess --dataset-impl raw --destdir FOLDER` makes a folder of it"
+                missing = f"no {split} text of these languages in {folder.strip('()')}"
+                return f"{missing}, which --dataset-impl raw reads; {makes_it}"
             return f"no {split} data of these languages in {folder.strip('()')}; {MAKES_IT}"
     return None
 
@@ -96,6 +103,9 @@ def _command_line(error):
     """fairseq's commands check their options with `assert condition, message`, a missing `--arch` with nothing."""
     if isinstance(error, RuntimeError) and not error.args and last_frame(error).f_code.co_name == "parse_args_and_arch":
         return "--arch is missing; `fairseq-train --help` lists the architectures, those of --user-dir included"
+    if type(error).__name__ == "MissingMandatoryValue":  # hydra's: `???` in a YAML file
+        value = '"$(dsp-fairseq user-dir)"' if error.full_key == "common.user_dir" else "..."
+        return f"{error.full_key} is missing: say {error.full_key}={value}, or write it into the YAML file"
     if isinstance(error, ValueError) and str(error).startswith("Seed must be between"):  # numpy's
         return f"--seed {_seed(error)}: must be 0 to {2**32 - 1}"
     if raised_in(error, "literal_eval") and raised_in(error, "load_checkpoint"):

@@ -64,7 +64,7 @@ def as_table(benchmark: Benchmark) -> str:
         f"batches of {decoding.batch_size}, {'float16' if decoding.half else 'float32'}, "
         f"translations of at most {decoding.max_len_a:g} x source + {decoding.max_len_b} words",
         f"{machine['device']}, threads: {machine['threads']}, torch {machine['torch']}; median of "
-        f"{settings.rounds} rounds (lowest to highest), variants in turns",
+        f"{settings.rounds} round{'s' if settings.rounds != 1 else ''} (lowest to highest), variants in turns",
         "",
         *_tables(benchmark),
         "",

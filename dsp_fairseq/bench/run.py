@@ -98,7 +98,7 @@ def _peaks(recipes: List[Recipe], settings: Settings, batch: List[Sentence]) -> 
     """Peak memory of every variant, bytes; None where it is not measured."""
     if not settings.memory:
         return [None] * len(recipes)
-    progress = tqdm(recipes, desc="memory", mininterval=1, leave=False)
+    progress = tqdm(recipes, desc="memory", mininterval=1, leave=False, disable=None)
     return [memory.peak_bytes(recipe.make, recipe.arguments, settings.decoding, batch) for recipe in progress]
 
 
@@ -108,7 +108,7 @@ def _measured(
     """Agreement by checkpoint, and the rounds of every variant."""
     batches, singles = len(work.batches), len(work.singles)
     steps = len(variants) * (batches + settings.rounds * (batches + singles))
-    with tqdm(total=steps, desc="compare", mininterval=1, leave=False) as progress:
+    with tqdm(total=steps, desc="compare", mininterval=1, leave=False, disable=None) as progress:
         agreement = _compared(recipes, variants, work.batches, progress.update)
         progress.set_description("warm up")
         for variant in variants:

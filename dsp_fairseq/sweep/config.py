@@ -7,6 +7,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import yaml
 
+from dsp_fairseq_startup.score import lines_of, what_is_wrong
+
 from ..config import RECIPES
 from ..errors import MOST_SEED, BadInput, refuse
 from ..inventory import KINDS
@@ -264,6 +266,11 @@ class _Reader:
             return None
         if not os.path.isfile(value["sacrebleu"]):
             self._wrong("score.sacrebleu", value["sacrebleu"], "is no file; name the text of the reference")
+            return None
+        try:
+            lines_of(value["sacrebleu"])
+        except (OSError, UnicodeDecodeError) as error:
+            self._wrong("score.sacrebleu", value["sacrebleu"], what_is_wrong(error))
         return value["sacrebleu"]
 
 

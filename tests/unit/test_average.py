@@ -87,9 +87,14 @@ def another_parameter(state):
             state["model"][f"{name}.layernorm_embedding.{part}"] = torch.ones(24)
 
 
+def ranks_of_importance(state):
+    state["model"]["gates.logits"] = torch.argsort(torch.argsort(state["model"]["gates.logits"])).double()
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
+        (ranks_of_importance, ["1.pt: its heads have ranks from", "0.pt learned logits"]),
         (other_budget, ["--heads-to-keep 5", "17", "1.pt", "0.pt"]),
         (other_shape, ["--encoder-ffn-embed-dim 31", "with 32", "1.pt"]),
         (another_parameter, ["--layernorm-embedding True", "with", "1.pt"]),

@@ -685,6 +685,16 @@ class TestWrongUse:
         message = "The dataset is empty. This could\nindicate"
         assert explanation(Exception(message)) == "The dataset is empty. This could indicate"
 
+    def test_a_value_that_a_yaml_file_leaves_open_is_named(self):
+        from omegaconf import OmegaConf
+
+        settings = OmegaConf.create({"common": {"user_dir": "???", "seed": "???"}})
+        for name, value in (("user_dir", '"$(dsp-fairseq user-dir)"'), ("seed", "...")):
+            try:
+                settings.common[name]
+            except Exception as error:
+                assert wrong_use.explain(error).startswith(f"common.{name} is missing: say common.{name}={value}, ")
+
     def test_a_missing_checkpoint_is_named(self):
         message = explanation(IOError("Model file not found: x.pt"))
         assert message.startswith("checkpoint x.pt does not exist")

@@ -150,6 +150,10 @@ class TestTexts:
         (error,) = self.refused(command, tmp_path, "--trainpref", tmp_path / "train", "--workers", workers)
         assert "train.de: line 8 is not UTF-8" in error
 
+    def test_workers(self, command, letters, tmp_path):
+        errors = self.refused(command, tmp_path, "--trainpref", letters / "train", "--workers", 0)
+        assert errors == ["fairseq-preprocess: error: --workers 0: must be 1 or more"]
+
     def test_of_different_lengths(self, command, letters, tmp_path):
         (tmp_path / "train.de").write_bytes(b"a b\n" * 7 + b"c")
         (tmp_path / "train.en").write_bytes(b"a b\n" * 7)
@@ -275,6 +279,25 @@ class TestDamage:
         (data / "dict.de.txt").write_bytes(lines)
         with pytest.raises(WrongUse, match=rf"dictionary .*dict.de.txt is damaged .*{words}"):
             dictionary(data)
+
+    def test_is_told_in_one_line(self, data):
+        (data / "dict.de.txt").write_text("a 1\nb\n")
+        with pytest.raises(WrongUse) as raised:
+            dictionary(data)
+        assert "\n" not in str(raised.value)
+
+    def test_dictionaries_that_are_not_joined(self, command, data, tmp_path):
+        options = (*TINY, "--share-all-embeddings", "--save-dir", tmp_path / "save", "--max-update", 1)
+        with open(data / "dict.de.txt", "a") as file:
+            file.write("another 1\n")
+        status, (error,) = command("train", data, *options)
+        assert status == 2 and "--joined-dictionary" in error
+        assert f"{data}/dict.de.txt and {data}/dict.en.txt differ" in error
+
+    def test_text_where_there_are_binarised_data_only(self, command, data, tmp_path):
+        options = (*TINY, "--dataset-impl", "raw", "--save-dir", tmp_path / "save", "--max-update", 1)
+        status, (error,) = command("train", data, *options)
+        assert status == 2 and f"no valid text of these languages in {data}, which --dataset-impl raw reads" in error
 
     def test_source_and_target_of_different_lengths(self, command, data, tmp_path):
         for part in ("bin", "idx"):

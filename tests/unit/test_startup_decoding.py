@@ -302,12 +302,13 @@ def test_a_dictionary_of_single_words_is_refused(letters, decode, tmp_path):
 
 
 class TestSession:
-    def test_a_long_line_does_not_end_it(self, decode):
+    def test_a_long_line_does_not_end_it(self, decode, caplog):
         lines = ["a b", "", "a " * 50, "b", "c " * 60]
         status, out, told = decode("interactive", "\n".join(lines).encode(), interactive__buffer_size=2)
         assert status == 1 and sorted(values(out, "D")) == [0, 1, 3]
         assert told[0].startswith("line 3 has 51 words") and told[1].startswith("line 5 has 61 words")
         assert told[2] == "2 of 5 lines were not translated, as told above"
+        assert "invalid sizes" not in caplog.text  # said once
         allowed = dict(dataset__skip_invalid_size_inputs_valid_test=True)
         status, out, told = decode("interactive", "\n".join(lines).encode(), **allowed)
         assert status == 0 and sorted(values(out, "D")) == [0, 1, 3] and len(told) == 2

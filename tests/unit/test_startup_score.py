@@ -31,9 +31,9 @@ def scores(monkeypatch, capsys, *options, **keywords):
     return capsys.readouterr().out.splitlines()[1:]  # the first line repeats the options
 
 
-def refused(monkeypatch, capsys, *options):
+def refused(monkeypatch, capsys, *options, **keywords):
     with pytest.raises(SystemExit) as exit:
-        run(monkeypatch, *options)
+        run(monkeypatch, *options, **keywords)
     assert exit.value.code == 2
     return [line.removeprefix("fairseq-score: error: ") for line in capsys.readouterr().err.splitlines()]
 
@@ -77,7 +77,7 @@ def test_bleu_of_sentences(texts, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "name, content, told",
     [
-        ("sys", b"one\n", "sys has 1 lines, ref has 4"),
+        ("sys", b"one\n", "sys has 1 line, ref has 4"),
         ("sys", b"", "sys has 0 lines, ref has 4"),
         ("ref", b"one\n\n\n\n\n", "sys has 4 lines, ref has 5"),
         ("ref", b"a\nb\nf\xfcr\nd\n", "ref: line 3 is not UTF-8 (byte 0xfc)"),
@@ -118,3 +118,10 @@ def test_all_problems_at_once(texts, monkeypatch, capsys):
     assert [line.split()[0] for line in lines] == ["--order", "--sacrebleu"]
     lines = refused(monkeypatch, capsys, "-s", "none", "-r", ".")
     assert lines == ["none: no such file or directory", ".: is a directory"]
+
+
+def test_the_standard_input_is_called_so(texts, monkeypatch, capsys):
+    [line] = refused(monkeypatch, capsys, "-r", "ref", stdin=b"one\n")
+    assert line.startswith("standard input has 1 line, ref has 4:")
+    [line] = refused(monkeypatch, capsys, "-r", "ref", stdin=b"\xff\n")
+    assert line.startswith("standard input: line 1 is not UTF-8")

@@ -206,6 +206,11 @@ class TestConfig:
         found = plan.cells_of(read_config("sweep.yaml"))
         assert {cell.method for cell in found} == {"none", "dsp", "uniform"}
 
+    def test_a_reference_that_is_not_utf8(self, tmp_path):
+        (tmp_path / "test.en").write_bytes(b"one\ncaf\xe9\n")
+        with pytest.raises(BadInput, match=r"score.sacrebleu .*: line 2 is not UTF-8 \(byte 0xe9\)"):
+            read_config(write_config(tmp_path, score={"sacrebleu": str(tmp_path / "test.en")}))
+
     def test_the_helps_example_is_right(self, tmp_path):
         from dsp_fairseq.commands.sweep import EPILOG
 
