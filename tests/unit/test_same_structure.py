@@ -84,4 +84,4 @@ def test_another_pruning_than_that_of_a_training_under_way_is_one_line(tmp_path)
     now = {"pruning_method": "none", "heads_to_keep": None, "search_updates": 9, "restore_file": path}
     [line] = _checkpoint_problems(Namespace(**{**dict.fromkeys(SAME_PRUNING), **now}))
     differences = "--pruning-method none (there dsp), --heads-to-keep not given (there 6), --search-updates 9 (there not given)"
-    assert line.startswith(f"{differences}: {path} was trained with another choice of heads")
+    assert line.startswith(f"{differences}: {path} was made with another choice of heads")
