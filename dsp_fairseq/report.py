@@ -10,7 +10,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from . import parameters
 from .checkpoint import KeptHeads, kept_heads_of, load_gated
 from .inventory import KINDS, Block
-from .logit_origin import Origin, origin_of
+from .logit_origin import RANKS, Origin, origin_of
 from .tables import table
 
 
@@ -116,7 +116,7 @@ def as_text(report: Report) -> str:
     """Three tables: heads kept, logits, parameters."""
     sections = [
         f"{_kept_table(report)}\n{_fate(report.heads)}",
-        f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report.blocks)}",
+        f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report)}",
         f"{_parameter_table(report)}\nmodel: {_megabytes(report.model_bytes)} of the file's "
         f"{_megabytes(report.file_bytes)}",
     ]
@@ -148,12 +148,13 @@ def _marks(heads: Dict[str, int]) -> str:
     return f" ({'; '.join([*pruned, *removed])})" if pruned or removed else ""
 
 
-def _logit_table(blocks: List[BlockHeads]) -> str:
+def _logit_table(report: Report) -> str:
     """A row per block, a column per original head."""
-    heads = max(len(found.logits) for found in blocks)
+    heads = max(len(found.logits) for found in report.blocks)
+    digits = 0 if report.origin is RANKS else 2
     rows = []
-    for block, _, pruned, logits in blocks:
-        cells = ["-" if logit is None else f"{logit:.2f}" for logit in logits]
+    for block, _, pruned, logits in report.blocks:
+        cells = ["-" if logit is None else f"{logit:.{digits}f}" for logit in logits]
         rows.append([block.name, *(f"({cell})" if head in pruned else cell for head, cell in enumerate(cells))])
     return table(["block", *(f"head {head}" for head in range(heads))], rows)
 

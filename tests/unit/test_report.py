@@ -129,6 +129,7 @@ def test_what_the_numbers_are_is_told_in_table_json_and_picture(capsys, tmp_path
     torch.save(state(), path)
     text = said(capsys, path)
     assert words in text and "mportance logit" not in text
+    assert (name == "ranks") == (".00" not in text)  # ranks are whole numbers
     assert json.loads(said(capsys, path, "--json"))["logits_are"] == name
     assert words in heat_map.draw(report_of(str(path))).axes[-1].get_ylabel()
 
