@@ -9,13 +9,13 @@ from argparse import Namespace
 import pytest
 import torch
 from fairseq import checkpoint_utils, options, tasks
-from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.file_utils import load_archive_file
 from fairseq_commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from tiny_corpus import write_dictionaries
 
 import dsp_fairseq  # noqa: F401 (registers)
 from dsp_fairseq_startup import BadCheckpoint, model_overrides
@@ -42,13 +42,7 @@ ARCHITECTURES = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    words = Dictionary()
-    for word in "abcd":
-        words.add_symbol(word)
-    for name in ("dict.de.txt", "dict.en.txt", "dict.txt"):
-        words.save(str(folder / name))
-    return folder
+    return write_dictionaries(tmp_path_factory.mktemp("data"))
 
 
 def checkpoint(architecture, data):

@@ -16,9 +16,9 @@ from copy import copy
 import pytest
 import torch
 from fairseq import checkpoint_utils, options, tasks
-from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
+from tiny_corpus import write_dictionaries
 
 from dsp_fairseq.checkpoint import load
 from dsp_fairseq.cli import main
@@ -38,13 +38,7 @@ TRAIN = "--task translation_pruning --criterion dsp_label_smoothed_cross_entropy
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    words = Dictionary()
-    for word in "abcdefgh":
-        words.add_symbol(word)
-    words.save(str(folder / "dict.de.txt"))
-    words.save(str(folder / "dict.en.txt"))
-    return folder
+    return write_dictionaries(tmp_path_factory.mktemp("data"))
 
 
 def parsed(data, *more):

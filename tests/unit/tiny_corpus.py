@@ -5,6 +5,8 @@ import random
 import sys
 from unittest import mock
 
+from fairseq.data import Dictionary
+
 SHAPE = [
     word
     for side in ("encoder", "decoder")
@@ -21,6 +23,16 @@ def call(command, *arguments):
     module = importlib.import_module(f"fairseq_cli.{command}")
     with mock.patch.object(sys, "argv", [f"fairseq-{command}", *map(str, arguments)]):
         return module.cli_main()
+
+
+def write_dictionaries(folder):
+    """Of eight letters, for both languages and for a language model."""
+    words = Dictionary()
+    for word in "abcdefgh":
+        words.add_symbol(word)
+    for name in ("dict.de.txt", "dict.en.txt", "dict.txt"):
+        words.save(str(folder / name))
+    return folder
 
 
 def write_corpus(folder):
