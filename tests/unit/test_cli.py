@@ -72,6 +72,7 @@ def test_interrupted_while_it_imports(tmp_path, moment):
     (tmp_path / "any.pt").write_text("no checkpoint")
     interrupt = f"""
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background of a shell ignore it
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == {moment!r}:

@@ -385,6 +385,12 @@ class TestEstimate:
         assert seconds is None and "--max-update" in basis
 
 
+@pytest.fixture(autouse=True)
+def wide_screen(monkeypatch):
+    """Every table in one piece."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 @pytest.fixture
 def pretended(tmp_path, monkeypatch):
     """Commands that pretend; returns the function that runs a sweep and one that tells which commands were called."""
