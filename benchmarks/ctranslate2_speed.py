@@ -29,15 +29,15 @@ from fairseq.data import Dictionary
 from fairseq.models.transformer.transformer_legacy import transformer_wmt_en_de
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from dsp_fairseq.export import QUANTIZATIONS  # noqa: E402
-from dsp_fairseq.export.convert import export  # noqa: E402
-from dsp_fairseq.models.gated_transformer import GatedTransformerModel  # noqa: E402
+from dsp_fairseq.export import QUANTIZATIONS
+from dsp_fairseq.export.convert import export
+from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 WORDS, HEADS = 10_000, 144
 VARIANTS = {
-    "all": dict(heads_to_keep=HEADS),
-    "48, at most 3 per block": dict(heads_to_keep=48, max_heads_per_block=3),
-    "48": dict(heads_to_keep=48),
+    "all": {"heads_to_keep": HEADS},
+    "48, at most 3 per block": {"heads_to_keep": 48, "max_heads_per_block": 3},
+    "48": {"heads_to_keep": 48},
 }
 LENGTH = 16  # words of every translation
 
@@ -121,7 +121,7 @@ def main():
     print(f"| heads of {HEADS}, {given.quantization} | sentences/s | times as fast (min to max) |")
     print("| --- | --- | --- |")
     for name, seconds in rounds.items():
-        ratios = [full / own for full, own in zip(rounds["all"], seconds)]
+        ratios = [full / own for full, own in zip(rounds["all"], seconds, strict=True)]
         speed = 32 * given.batches / statistics.median(seconds)
         print(f"| {name} | {speed:.1f} | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |")
 

@@ -67,7 +67,7 @@ def attention_names(model):
 
 def cut_by_hand(model, count):
     """Stock modules with fewer heads, as one would do it without this project."""
-    for name, heads in zip(attention_names(model), kept_heads(model, count)):
+    for name, heads in zip(attention_names(model), kept_heads(model, count), strict=True):
         layer, _, child = name.rpartition(".")
         attention = model.get_submodule(name)
         if not heads:
@@ -143,7 +143,7 @@ def results_of(seconds, built, sentences):
         {
             "variant": variant,
             "sentences_per_second": spread([sentences / each for each in seconds[variant]]),
-            "ratio": spread([stock / own for stock, own in zip(seconds["stock"], seconds[variant])]),
+            "ratio": spread([stock / own for stock, own in zip(seconds["stock"], seconds[variant], strict=True)]),
             "parameters": sum(p.numel() for p in {id(p): p for p in model.parameters()}.values()),
         }
         for variant, (_, model, _) in built.items()

@@ -22,10 +22,10 @@ from pathlib import Path
 from measured import PROJECT, write
 
 sys.path.insert(0, str(PROJECT))
-from dsp_fairseq.errors import BadInput, Failed  # noqa: E402
-from dsp_fairseq.sweep import job  # noqa: E402
-from dsp_fairseq.sweep.records import read as read_record  # noqa: E402
-from dsp_fairseq.sweep.results import Results, collect  # noqa: E402
+from dsp_fairseq.errors import BadInput, Failed
+from dsp_fairseq.sweep import job
+from dsp_fairseq.sweep.records import read as read_record
+from dsp_fairseq.sweep.results import Results, collect
 
 REFERENCE = Path("raw") / "test_2016_flickr.en"  # of prepare.sh
 CELLS = "cells"

@@ -119,8 +119,12 @@ def training(found: dict) -> "str | None":
             settings = found[stage]["settings"]
             title = "{shape}, K = {keep} of {heads}, {max_tokens} tokens, ".format(**settings) + precision(settings)
             rows = [
-                [row["variant"], with_range(row["words_per_second"], 0), with_range(row["milliseconds"], 1)]
-                + [with_range(row["ratio"], 2)]
+                [
+                    row["variant"],
+                    with_range(row["words_per_second"], 0),
+                    with_range(row["milliseconds"], 1),
+                    with_range(row["ratio"], 2),
+                ]
                 for row in found[stage]["results"]
             ]
             tables.append(table([title, "words/s (min to max)", "ms an update", "ratio to stock"], rows))
@@ -133,8 +137,12 @@ def decoding(found: dict) -> "str | None":
     settings = found["decoding"]["settings"]
     title = f"IWSLT shape, beam {settings['beam']}, batch {settings['batch_size']}, {precision(settings)}"
     rows = [
-        [row["variant"], with_range(row["sentences_per_second"], 0), with_range(row["ratio"], 2)]
-        + [f"{row['parameters']:,}"]
+        [
+            row["variant"],
+            with_range(row["sentences_per_second"], 0),
+            with_range(row["ratio"], 2),
+            f"{row['parameters']:,}",
+        ]
         for row in found["decoding"]["results"]
     ]
     return table([title, "sentences/s (min to max)", "ratio to stock", "parameters"], rows)
@@ -148,8 +156,7 @@ def multi30k(found: dict) -> "str | None":
     for row in sorted(results, key=lambda row: -row["heads"]):
         groups.setdefault((row["method"], row["heads"]), []).append(row)
     rows = [
-        [method, heads, len(of), mean(of, "bleu", 2), mean(of, "valid_nll", 3), kinds(of)]
-        + [mean(of, "train_seconds", 0)]
+        [method, heads, len(of), mean(of, "bleu", 2), mean(of, "valid_nll", 3), kinds(of), mean(of, "train_seconds", 0)]
         for (method, heads), of in groups.items()
     ]
     head = ["method", f"heads of {settings['heads']}", "seeds", "BLEU (min to max)", "valid nll", "kept, by seed"]

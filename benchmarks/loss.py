@@ -14,7 +14,7 @@ import torch
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from dsp_fairseq.criterions.label_smoothed_loss import label_smoothed_loss  # noqa: E402
+from dsp_fairseq.criterions.label_smoothed_loss import label_smoothed_loss
 
 TOKENS, TYPES, EPSILON, PADDING, RUNS = 1900, 9720, 0.1, 1, 9
 

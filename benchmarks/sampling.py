@@ -20,12 +20,12 @@ import torch
 from measured import add_arguments, check_device, spread, write
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from dsp_fairseq.gates import gumbel_noise, straight_through_gumbel_top_k  # noqa: E402
-from dsp_fairseq.gates.choice import Choice, Share  # noqa: E402
-from dsp_fairseq.gates.head_gates import HeadGates  # noqa: E402
-from dsp_fairseq.gates.limits import Limits  # noqa: E402
-from dsp_fairseq.gates.methods import PublishedDsp  # noqa: E402
-from dsp_fairseq.inventory import Inventory  # noqa: E402
+from dsp_fairseq.gates import gumbel_noise, straight_through_gumbel_top_k
+from dsp_fairseq.gates.choice import Choice, Share
+from dsp_fairseq.gates.head_gates import HeadGates
+from dsp_fairseq.gates.limits import Limits
+from dsp_fairseq.gates.methods import PublishedDsp
+from dsp_fairseq.inventory import Inventory
 
 SIZES = [(36, 12), (72, 24), (72, 36), (144, 72), (288, 144)]
 WARM_UP = 10  # runs that are not counted

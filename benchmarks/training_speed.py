@@ -15,6 +15,7 @@ import argparse
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -111,7 +112,7 @@ def trainers_of(given, keep: int, total: int) -> "dict[str, Trainer]":
 def batches_of(trainer: Trainer, count: int) -> list:
     """As many, or all that an epoch has."""
     iterator = trainer.get_train_iterator(1, load_dataset=False).next_epoch_itr()
-    return [batch for batch, _ in zip(iterator, range(count))]
+    return list(islice(iterator, count))
 
 
 def seconds_of(trainer: Trainer, batch, device: str) -> float:
@@ -143,7 +144,7 @@ def results_of(seconds: "dict[str, list[float]]", words: int, updates: int) -> "
             "variant": name,
             "words_per_second": spread([words / each for each in own]),
             "milliseconds": spread([1e3 * each / updates for each in own]),
-            "ratio": spread([stock / each for stock, each in zip(seconds["stock"], own)]),
+            "ratio": spread([stock / each for stock, each in zip(seconds["stock"], own, strict=True)]),
         }
         for name, own in seconds.items()
     ]

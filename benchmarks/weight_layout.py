@@ -20,7 +20,7 @@ def seconds(x, weights, bias):
     """Lower quartile of the time of each weight."""
     taken = [[] for _ in weights]
     for _ in range(RUNS):
-        for times, weight in zip(taken, weights):
+        for times, weight in zip(taken, weights, strict=True):
             start = time.perf_counter()
             F.linear(x, weight, bias)
             times.append(time.perf_counter() - start)
@@ -36,9 +36,7 @@ def main():
             weight = torch.randn(outputs, inputs)
             x, bias = torch.randn(rows, inputs), torch.randn(outputs)
             plain, ours = seconds(x, [weight, by_input(weight)], bias)
-            print(
-                f"| {rows} | {inputs} => {outputs} | {1e3 * plain:.3f} | {1e3 * ours:.3f} | {ours / plain:.2f} |"
-            )
+            print(f"| {rows} | {inputs} => {outputs} | {1e3 * plain:.3f} | {1e3 * ours:.3f} | {ours / plain:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What has to be said when other heads decode than those that a checkpoint was trained for."""
 
 from argparse import Namespace
-from typing import Any, Dict, List
+from typing import Any
 
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -19,12 +19,12 @@ def options_of_training(args: Any) -> Namespace:
     return Namespace(**{**options, **(options.get("overridden") or {})})
 
 
-def is_of_a_training(weights: Dict[str, Any]) -> bool:
+def is_of_a_training(weights: dict[str, Any]) -> bool:
     """Whether a state dict is as a training wrote it: its heads were trained under its own mask."""
     return _OF_A_TRAINING in weights
 
 
-def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> List[str]:
+def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> list[str]:
     """One line for each thing about ``mask`` [H] that is not as the training of the checkpoint left it.
 
     Args:

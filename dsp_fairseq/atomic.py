@@ -5,8 +5,8 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Iterator
 
 from dsp_fairseq_startup.bad_checkpoint import WrongUse
 from dsp_fairseq_startup.not_written import not_written

@@ -1,6 +1,7 @@
 """The mean of several checkpoints of one training, logits included."""
 
-from typing import Any, Dict, List, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,14 +69,14 @@ def _as(mean: Tensor, like: Tensor) -> Tensor:
     return mean.to(like.dtype) if like.is_floating_point() else like.clone()
 
 
-def _check(written: Dict[str, Tensor], mean: Dict[str, Tensor], out: str) -> None:
+def _check(written: dict[str, Tensor], mean: dict[str, Tensor], out: str) -> None:
     exactly = {"rtol": 0.0, "atol": 0.0, "equal_nan": True}  # fairseq has tensors whose number was never set
     wrong = [name for name in mean if name not in written or not torch.allclose(written[name], mean[name], **exactly)]
     if wrong:
         raise Failed(f"{out}: {wrong[0]} was not written as it is, so nothing is left of it; please report this")
 
 
-def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[str, Any]) -> List[str]:
+def _differences(first_path: str, first: dict[str, Any], path: str, state: dict[str, Any]) -> list[str]:
     remedy = "average checkpoints of one training"
     options, others = model_options(first), model_options(state)
     different = [
@@ -88,7 +89,9 @@ def _differences(first_path: str, first: Dict[str, Any], path: str, state: Dict[
         different.append(f"{path}: has other heads of the original model than {first_path}; {remedy}")
     origins = [origin_of(kept_heads_of(each)) for each in (first, state)]
     if origins[0] != origins[1] and RANKS in origins and not different:
-        different.append(f"{path}: its heads have {origins[1].words}, those of {first_path} {origins[0].words}; {remedy}")
+        different.append(
+            f"{path}: its heads have {origins[1].words}, those of {first_path} {origins[0].words}; {remedy}"
+        )
     shapes, theirs = ({name: tuple(t.shape) for name, t in s["model"].items()} for s in (first, state))
     wrong = sorted(name for name in {*shapes, *theirs} if shapes.get(name) != theirs.get(name))
     if wrong and not different:  # another vocabulary

@@ -2,7 +2,8 @@
 
 import re
 from argparse import Namespace
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any
 
 from .errors import BadInput, refuse
 from .gates.choice import Choice, Share
@@ -65,7 +66,7 @@ def _limits(args: Namespace, blocks: Sequence[Block]) -> Limits:
     )
 
 
-def prunable_kinds(args: Namespace) -> List[str]:
+def prunable_kinds(args: Namespace) -> list[str]:
     """Kinds of block that may lose heads; raises BadInput on a name that is none."""
     said = getattr(args, "prunable", None)
     if said is None:
@@ -76,7 +77,7 @@ def prunable_kinds(args: Namespace) -> List[str]:
     return kinds
 
 
-def keep_range_of(args: Namespace, inventory: Inventory) -> Optional[Tuple[int, int]]:
+def keep_range_of(args: Namespace, inventory: Inventory) -> tuple[int, int] | None:
     """(lowest, highest) K of --heads-to-keep-range, None when it is not given; raises BadInput."""
     said = getattr(args, "heads_to_keep_range", None)
     if said is None:
@@ -93,7 +94,7 @@ def keep_range_of(args: Namespace, inventory: Inventory) -> Optional[Tuple[int, 
     return low, high
 
 
-def parse_heads_to_keep(value: Any, heads: Dict[str, int]) -> Union[int, Dict[str, int]]:
+def parse_heads_to_keep(value: Any, heads: dict[str, int]) -> int | dict[str, int]:
     """K, or K of each kind, from what --heads-to-keep says; ``heads`` is what there is of each kind.
 
     None means all. Raises BadInput.

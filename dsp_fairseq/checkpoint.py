@@ -2,12 +2,13 @@
 
 import os
 from argparse import Namespace
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 from fairseq.data import Dictionary
 from torch import Tensor
+
+from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 
 from . import checkpoint_schema
 from .atomic import telling_of
@@ -20,7 +21,7 @@ from .old_checkpoints import with_cfg
 CHECKS.append(checkpoint_schema.check)  # fairseq's own commands load through load_checkpoint as well
 
 
-def load(path: str) -> Dict[str, Any]:
+def load(path: str) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU, tensors read from the file when they are used.
 
     Raises BadInput when there is no such file, BadCheckpoint (exit code 2 like it) when the file is
@@ -31,7 +32,7 @@ def load(path: str) -> Dict[str, Any]:
     return with_cfg(path, load_checkpoint(path, map_location="cpu", mmap=True))
 
 
-def save(state: Dict[str, Any], beside: str, out: str) -> None:
+def save(state: dict[str, Any], beside: str, out: str) -> None:
     """Write a checkpoint to ``beside``, which will be renamed to ``out``; raises Failed."""
     with telling_of(out), open(beside, "wb") as file:  # of an open file torch tells why it cannot be written
         torch.save(state, file)
@@ -53,11 +54,11 @@ class KeptHeads(NamedTuple):
         return choice_of(self.options, self.inventory, heads_to_keep).mask(self.logits)
 
     @property
-    def per_kind(self) -> Dict[str, int]:
+    def per_kind(self) -> dict[str, int]:
         return self.inventory.kept_per_kind(self.mask)
 
     @property
-    def per_block(self) -> List[int]:
+    def per_block(self) -> list[int]:
         return [int(piece.sum()) for piece in self.mask.split(self.inventory.sizes)]
 
 
@@ -69,7 +70,7 @@ def kept_heads(path: str) -> KeptHeads:
     return kept_heads_of(load_gated(path))
 
 
-def load_gated(path: str) -> Dict[str, Any]:
+def load_gated(path: str) -> dict[str, Any]:
     """As :func:`load`, and raises BadInput when the checkpoint is not of a ``gated_transformer``."""
     state = load(path)
     if "gates.logits" not in state["model"]:
@@ -81,14 +82,14 @@ def load_gated(path: str) -> Dict[str, Any]:
     return state
 
 
-def kept_heads_of(state: Dict[str, Any]) -> KeptHeads:
+def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
     """The heads that a loaded checkpoint of ``gated_transformer`` decodes with."""
     options, logits = model_options(state), state["model"]["gates.logits"].detach().clone()
     inventory = inventory_of(options)
     return KeptHeads(inventory, choice_of(options, inventory).mask(logits), logits, options)
 
 
-def showing(state: Dict[str, Any], mask: Tensor) -> Dict[str, Any]:
+def showing(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """The same checkpoint, decoding with the heads that are True in ``mask`` [H] whatever it was trained for."""
     from .config import NO_PRUNING
 
@@ -98,7 +99,7 @@ def showing(state: Dict[str, Any], mask: Tensor) -> Dict[str, Any]:
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 
-def build_model(state: Dict[str, Any]):
+def build_model(state: dict[str, Any]):
     """The model of a loaded checkpoint of ``gated_transformer``, in evaluation mode, without a task.
 
     Its dictionaries have the right size and no words.
@@ -108,14 +109,14 @@ def build_model(state: Dict[str, Any]):
     return _build(GatedTransformerModel, state)
 
 
-def build_stock_model(state: Dict[str, Any]):
+def build_stock_model(state: dict[str, Any]):
     """As :func:`build_model`, for a checkpoint of the stock ``transformer``."""
     from fairseq.models.transformer import TransformerModel
 
     return _build(TransformerModel, state)
 
 
-def _build(model_class, state: Dict[str, Any]):
+def _build(model_class, state: dict[str, Any]):
     weights, options = state["model"], model_options(state)
     chosen = Namespace(**{**vars(options), **NO_FILES, "overridden": None})
     model = model_class.build_model(chosen, task_of(weights, _Words)).eval()

@@ -2,15 +2,17 @@
 
 import re
 from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any
 
 import torch
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
 
 from .config import NO_PRUNING
 from .option_problems import model_problems, unsupported
@@ -37,13 +39,13 @@ def model_options(state: Mapping[str, Any]) -> Namespace:
     return Namespace(**{**vars(options), **unsaid}) if unsaid else options
 
 
-def _model_of(options: Namespace) -> Optional[str]:
+def _model_of(options: Namespace) -> str | None:
     """Name of the model that the options are of; None: unknown here."""
     name = getattr(options, "_name", None) or getattr(options, "arch", None)
     return ARCH_MODEL_NAME_REGISTRY.get(name) if isinstance(name, str) else None
 
 
-def check(path: str, state: Dict[str, Any]) -> None:
+def check(path: str, state: dict[str, Any]) -> None:
     """Raise BadCheckpoint with a line for each thing that keeps a Transformer from being built from a loaded state.
 
     Of other models no more is looked at than that there are options and weights.
@@ -53,7 +55,7 @@ def check(path: str, state: Dict[str, Any]) -> None:
         raise BadCheckpoint("\n".join(f"checkpoint {path}: {problem}" for problem in problems))
 
 
-def _holder_problems(state: Dict[str, Any]) -> List[str]:
+def _holder_problems(state: dict[str, Any]) -> list[str]:
     if not isinstance(state["model"], dict) or not all(isinstance(name, str) for name in state["model"]):
         return ["its model is no table of weights by their names"]
     cfg, args = state.get("cfg"), state.get("args")
@@ -67,7 +69,7 @@ def _holder_problems(state: Dict[str, Any]) -> List[str]:
     return []
 
 
-def _problems(state: Dict[str, Any]) -> List[str]:
+def _problems(state: dict[str, Any]) -> list[str]:
     options, weights = model_options(state), state["model"]
     model = _model_of(options)
     if model not in (GATED, STOCK) and LOGITS not in weights:
@@ -83,7 +85,7 @@ def _problems(state: Dict[str, Any]) -> List[str]:
         wrong_options += [
             f"{name} is {shown(value)}, no architecture of {GATED}"
             for name, value in names.items()
-            if value is None or isinstance(value, str) and ARCH_MODEL_NAME_REGISTRY.get(value) != GATED
+            if value is None or (isinstance(value, str) and ARCH_MODEL_NAME_REGISTRY.get(value) != GATED)
         ]
     problems += wrong_options
     if not problems and not unsupported(options):
@@ -96,7 +98,7 @@ def _problems(state: Dict[str, Any]) -> List[str]:
 # --- what is beside the weights
 
 
-def _part_problems(state: Dict[str, Any], gated: bool) -> List[str]:
+def _part_problems(state: dict[str, Any], gated: bool) -> list[str]:
     """Of the state of the training and the options of its other parts."""
     problems = []
     if gated and state.get("args") is not None:
@@ -112,7 +114,7 @@ def _part_problems(state: Dict[str, Any], gated: bool) -> List[str]:
     return problems + list(_cfg_problems(state.get("cfg") or {}))
 
 
-def _history_problems(state: Dict[str, Any], gated: bool) -> List[str]:
+def _history_problems(state: dict[str, Any], gated: bool) -> list[str]:
     history, problems = state["optimizer_history"], []
     if not isinstance(history, list) or not history or not all(isinstance(entry, dict) for entry in history):
         return [f"its optimizer_history is {shown(history)}, no list of tables"]
@@ -131,7 +133,7 @@ def _history_problems(state: Dict[str, Any], gated: bool) -> List[str]:
     return problems
 
 
-def _extra_problems(extra: Dict[str, Any]) -> List[str]:
+def _extra_problems(extra: dict[str, Any]) -> list[str]:
     problems = []
     iterator = extra.get("train_iterator")
     if iterator is not None and not (isinstance(iterator, dict) and _is_count(iterator.get("epoch"))):
@@ -176,7 +178,7 @@ def _cfg_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
             yield f"cfg.task.{name} is {shown(task[name])}, no text"
 
 
-def options_of(options: Any) -> Dict[Any, Any]:
+def options_of(options: Any) -> dict[Any, Any]:
     """The options of a table, whatever kind of table it is; none of anything else."""
     if isinstance(options, Namespace):
         return vars(options)
@@ -188,7 +190,7 @@ def options_of(options: Any) -> Dict[Any, Any]:
 # --- weights
 
 
-def _number_problems(weights: Dict[str, Tensor]) -> List[str]:
+def _number_problems(weights: dict[str, Tensor]) -> list[str]:
     no_tensors = [name for name, tensor in weights.items() if not isinstance(tensor, Tensor)]
     if no_tensors:
         return [_several(no_tensors, "no tensor")]
@@ -205,7 +207,7 @@ def _is_finite(name: str, tensor: Tensor) -> bool:
     return bool(least.isfinite() & most.isfinite())
 
 
-def _shape_problems(options: Namespace, weights: Dict[str, Tensor]) -> List[str]:
+def _shape_problems(options: Namespace, weights: dict[str, Tensor]) -> list[str]:
     """What the model of these options would have, and the weights have not, or the other way round."""
     problems = []
     for side in ("encoder", "decoder"):
@@ -227,7 +229,7 @@ def _shape_problems(options: Namespace, weights: Dict[str, Tensor]) -> List[str]
         return [f"no model can be made of its options and weights ({type(error).__name__}: {shown(reason)})"]
 
 
-def _differences(model, weights: Dict[str, Tensor]) -> List[str]:
+def _differences(model, weights: dict[str, Tensor]) -> list[str]:
     planned = {name: tensor.shape for name, tensor in model.state_dict().items()}
     found = dict(weights)
     wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
@@ -274,7 +276,7 @@ class _Size:
         return 1
 
 
-def _planned(options: Namespace, weights: Dict[str, Tensor]):
+def _planned(options: Namespace, weights: dict[str, Tensor]):
     """The model of these options, without numbers."""
     with _WithoutNumbers():
         return MODEL_REGISTRY[GATED].build_model(Namespace(**{**vars(options), **NO_FILES}), task_of(weights, _Size))
@@ -284,7 +286,7 @@ def _planned(options: Namespace, weights: Dict[str, Tensor]):
 NO_FILES = {"encoder_embed_path": None, "decoder_embed_path": None}
 
 
-def task_of(weights: Dict[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
+def task_of(weights: dict[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
     """All that a model asks of a task: dictionaries with a word for each row of the embeddings."""
     source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in ("encoder", "decoder"))
     source = dictionary(source_words)

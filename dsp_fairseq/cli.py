@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 import sys
-from typing import List, Optional
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
@@ -24,7 +23,7 @@ COMMANDS = {
 }
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns 0 when it is done, 1 when it failed, 2 on wrong use."""
     name, debug = "dsp-fairseq", bool(os.environ.get("DSP_DEBUG"))
     try:

@@ -1,10 +1,10 @@
 """Files and folders that a command must not write to, because it reads them or writes something else there."""
 
 import os
-from typing import Dict, Iterable, Iterator, Optional
+from collections.abc import Iterable, Iterator
 
 
-def collisions(outputs: Dict[str, Optional[str]], inputs: Iterable[Optional[str]]) -> Iterator[str]:
+def collisions(outputs: dict[str, str | None], inputs: Iterable[str | None]) -> Iterator[str]:
     """One line for every output that is one of the inputs or an output before it; a link is what it leads to.
 
     Args:
@@ -12,7 +12,7 @@ def collisions(outputs: Dict[str, Optional[str]], inputs: Iterable[Optional[str]
         inputs: paths; None: not given.
     """
     read = [path for path in inputs if path is not None]
-    written: Dict[str, str] = {}
+    written: dict[str, str] = {}
     for name, out in outputs.items():
         if out is None:
             continue

@@ -1,8 +1,10 @@
 """The options of pruning: what they mean, what they default to, which method they build."""
 
 from argparse import Namespace
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from types import MappingProxyType
+from typing import Any, NamedTuple, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
@@ -114,18 +116,21 @@ class PruningConfig(FairseqDataclass):
     )
     initial_temperature: Optional[float] = field(
         default=None,
-        metadata={"help": "temperature of the relaxation at update 0, in units of the logits "
-                  "(default: 0.5 with dsp, 0.1 with dsp-published)"},
+        metadata={
+            "help": "temperature of the relaxation at update 0, in units of the logits "
+            "(default: 0.5 with dsp, 0.1 with dsp-published)"
+        },
     )
     final_temperature: Optional[float] = field(
         default=None,
-        metadata={"help": "temperature after --cooldown-updates "
-                  "(default: 0.2 with dsp, 1e-8 with dsp-published)"},
+        metadata={"help": "temperature after --cooldown-updates (default: 0.2 with dsp, 1e-8 with dsp-published)"},
     )
     cooldown_updates: Optional[int] = field(
         default=None,
-        metadata={"help": "updates over which the temperature falls, log-linear "
-                  "(default: --search-updates with dsp, 15000 with dsp-published)"},
+        metadata={
+            "help": "updates over which the temperature falls, log-linear "
+            "(default: --search-updates with dsp, 15000 with dsp-published)"
+        },
     )
 
     @classmethod
@@ -148,7 +153,7 @@ class PruningConfig(FairseqDataclass):
     def rate(self) -> float:
         return self.pruning_lr or 0.0
 
-    def methods(self, choice: Choice) -> List[Method]:
+    def methods(self, choice: Choice) -> list[Method]:
         """The method objects of the shares of a choice."""
         build = RECIPES[self.pruning_method].build
         return [build(self, share.heads, share.keep) for share in choice.shares]
@@ -165,11 +170,11 @@ class Recipe(NamedTuple):
     """How a method is built, the options that it reads and their defaults."""
 
     build: Callable[[PruningConfig, int, int], Method]
-    defaults: Dict[str, Any]
+    defaults: dict[str, Any]
     learns: bool = True
-    pipelined: Dict[str, Any] = {}  # where that mode has other defaults
+    pipelined: Mapping[str, Any] = MappingProxyType({})  # where that mode has other defaults
 
-    def defaults_of(self, mode: str) -> Dict[str, Any]:
+    def defaults_of(self, mode: str) -> dict[str, Any]:
         return {**self.defaults, **self.pipelined} if mode == "pipelined" else self.defaults
 
 

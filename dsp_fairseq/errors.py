@@ -1,6 +1,6 @@
 """Errors that are told in one line."""
 
-from typing import Iterable, List
+from collections.abc import Iterable
 
 MOST = 2**31 - 1  # of any count that an option takes
 MOST_SEED = 2**32 - 1  # numpy takes no larger one
@@ -32,6 +32,6 @@ def flag(name: str) -> str:
 
 def refuse(problems: Iterable[str]) -> None:
     """Raise BadInput with all problems at once; return when there are none."""
-    found: List[str] = list(problems)
+    found: list[str] = list(problems)
     if found:
         raise BadInput("\n".join(found))

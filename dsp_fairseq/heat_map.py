@@ -1,6 +1,6 @@
 """The heads of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original head."""
 
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -41,7 +41,7 @@ def draw(report: Report):
     bottom = max(max(box.top + box.height for box in boxes), TOP + LEAST_SCALE)
     figure = pictures.new_figure(right + RIGHT, bottom + BOTTOM)
     scale = _colour_scale(report.blocks)
-    for box, (kind, blocks) in zip(boxes, panels.items()):
+    for box, (kind, blocks) in zip(boxes, panels.items(), strict=True):
         _draw_panel(_axes(figure, box), kind, blocks, scale)
     bar = Box(right + 0.65, TOP, 0.2, bottom - TOP)
     figure.colorbar(scale, cax=_axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
@@ -49,7 +49,7 @@ def draw(report: Report):
     return figure
 
 
-def _boxes(panels: List[List[BlockHeads]]) -> List[Box]:
+def _boxes(panels: list[list[BlockHeads]]) -> list[Box]:
     """Where the panels go: side by side, or one below another."""
     stacked = sum(map(_columns, panels)) > WIDEST
     left, top, boxes = LEFT, TOP, []
@@ -63,7 +63,7 @@ def _boxes(panels: List[List[BlockHeads]]) -> List[Box]:
     return boxes
 
 
-def _columns(blocks: List[BlockHeads]) -> int:
+def _columns(blocks: list[BlockHeads]) -> int:
     return max(found.block.original_heads for found in blocks)
 
 
@@ -73,14 +73,14 @@ def _axes(figure, box: Box):
     return figure.add_axes((box.left / width, bottom / height, box.width / width, box.height / height))
 
 
-def _colour_scale(blocks: List[BlockHeads]) -> ScalarMappable:
+def _colour_scale(blocks: list[BlockHeads]) -> ScalarMappable:
     """From the lowest to the highest logit in the file."""
     logits = [logit for found in blocks for logit in found.logits if logit is not None] or [0.0]
     lowest, highest = min(logits), max(logits)
     return ScalarMappable(Normalize(lowest, highest if highest > lowest else lowest + 1.0), COLOURS)
 
 
-def _draw_panel(panel, kind: str, blocks: List[BlockHeads], scale: ScalarMappable) -> None:
+def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappable) -> None:
     """Cells are squares of side 1; head 0 of layer 0 is centred at (0, 0), at the top left."""
     for block, kept, _, logits in blocks:
         for head, logit in enumerate(logits):
@@ -94,12 +94,12 @@ def _draw_panel(panel, kind: str, blocks: List[BlockHeads], scale: ScalarMappabl
     panel.set_yticks(range(len(blocks)))
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
-    kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_heads) for b in blocks)))
+    kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_heads) for b in blocks), strict=True))
     panel.set_title(f"{kind}: {kept} of {heads}", fontsize="medium", loc="left")
     _count_rows(panel, blocks)
 
 
-def _count_rows(panel, blocks: List[BlockHeads]) -> None:
+def _count_rows(panel, blocks: list[BlockHeads]) -> None:
     """At the right of every row, how many heads its block keeps."""
     counts = panel.secondary_yaxis("right")
     labels = [f"{len(found.kept)}/{found.block.original_heads}" for found in blocks]
@@ -127,7 +127,7 @@ def _readable_on(colour) -> str:
     return DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.6 else LIGHT
 
 
-def _explain(figure, heads: Dict[str, int]) -> None:
+def _explain(figure, heads: dict[str, int]) -> None:
     """The title, and a legend under the panels, of the cells that there are."""
     height = figure.get_size_inches()[1]
     title = f"{heads['kept']} of {heads['original']} heads kept"
@@ -140,5 +140,5 @@ def _explain(figure, heads: Dict[str, int]) -> None:
         "pruned": ((square, cross), "pruned: in the file, not computed"),
         "removed": (frame, "removed from the file"),
     }
-    handles, labels = zip(*(entry for fate, entry in entries.items() if heads[fate]))
+    handles, labels = zip(*(entry for fate, entry in entries.items() if heads[fate]), strict=True)
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)

@@ -5,8 +5,8 @@ A block is one attention module. Its kind is ``encoder.self``, ``decoder.self`` 
 layers ascending, heads ascending.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 KINDS = ("encoder.self", "decoder.self", "decoder.cross")
 
@@ -30,7 +30,7 @@ class Block:
     kind: str
     layer: int
     original_heads: int
-    indices: Tuple[int, ...]
+    indices: tuple[int, ...]
 
     @property
     def heads(self) -> int:
@@ -57,7 +57,7 @@ class Inventory:
     """
 
     def __init__(self, blocks: Iterable[Block]):
-        self.blocks: Tuple[Block, ...] = tuple(blocks)
+        self.blocks: tuple[Block, ...] = tuple(blocks)
 
     @classmethod
     def of_transformer(
@@ -85,7 +85,7 @@ class Inventory:
         """H before any head was removed."""
         return sum(block.original_heads for block in self.blocks)
 
-    def indices(self) -> Dict[str, List[int]]:
+    def indices(self) -> dict[str, list[int]]:
         """Original indices of the heads that are there, by the name of their block."""
         return {block.name: list(block.indices) for block in self.blocks}
 
@@ -97,16 +97,16 @@ class Inventory:
         """The same blocks with only the heads that are True in a flat mask [H]."""
         pieces = self.split(list(mask))
         return Inventory(
-            replace(block, indices=tuple(i for i, kept in zip(block.indices, piece) if kept))
-            for block, piece in zip(self.blocks, pieces)
+            replace(block, indices=tuple(i for i, kept in zip(block.indices, piece, strict=True) if kept))
+            for block, piece in zip(self.blocks, pieces, strict=True)
         )
 
     @property
-    def sizes(self) -> List[int]:
+    def sizes(self) -> list[int]:
         """Heads per block, in flat order."""
         return [block.heads for block in self.blocks]
 
-    def split(self, flat: Sequence) -> List[Sequence]:
+    def split(self, flat: Sequence) -> list[Sequence]:
         """Cut a flat sequence of length H into one piece per block."""
         pieces, start = [], 0
         for size in self.sizes:
@@ -117,12 +117,12 @@ class Inventory:
     def kept_per_kind(self, mask: Sequence[bool]) -> "dict[str, int]":
         """Open heads per kind, given a flat mask [H]."""
         kept = dict.fromkeys(KINDS, 0)
-        for block, piece in zip(self.blocks, self.split(list(mask))):
+        for block, piece in zip(self.blocks, self.split(list(mask)), strict=True):
             kept[block.kind] += sum(map(bool, piece))
         return kept
 
 
-def uniform_order(inventory: Inventory) -> List[int]:
+def uniform_order(inventory: Inventory) -> list[int]:
     """Flat indices of all heads, in the order in which a uniform choice takes them.
 
     The first head of every block comes before the second of any; within one round

@@ -1,6 +1,6 @@
 """What the numbers are that a checkpoint stores for its heads: learned, a start that nothing has moved, or ranks."""
 
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ def origin_of(kept: KeptHeads) -> Origin:
     return RANKS if _are_ranks(logits) else LEARNED
 
 
-def _priors(inventory: Inventory, step: float) -> List[Tensor]:
+def _priors(inventory: Inventory, step: float) -> list[Tensor]:
     """Of the heads that are there [H]: as they were in the original model, and are in a training without the others."""
     original = inventory.only({block.name: range(block.original_heads) for block in inventory.blocks})
     there = [head in block.indices for block in inventory.blocks for head in range(block.original_heads)]

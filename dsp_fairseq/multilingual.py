@@ -1,12 +1,12 @@
 """Whether a model translates between several languages: its sentences then carry tokens that plain data lack."""
 
 from argparse import Namespace
-from typing import Any, Dict, List
+from typing import Any
 
 _LISTS = ("lang_pairs", "langs", "lang_dict")  # options of fairseq's multilingual tasks
 
 
-def multilingual_problems(state: Dict[str, Any], cannot: str) -> List[str]:
+def multilingual_problems(state: dict[str, Any], cannot: str) -> list[str]:
     """One line when a checkpoint is of a multilingual task, with what ``cannot`` be done; else none."""
     task = (state.get("cfg") or {}).get("task") or {}
     options = vars(task) if isinstance(task, Namespace) else task

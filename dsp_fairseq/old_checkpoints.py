@@ -1,13 +1,14 @@
 """Checkpoints of fairseq 0.10 and older, which hold their options as ``args``, as 0.12.2 reads them: with ``cfg``."""
 
-from typing import Any, Dict
+from typing import Any
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
-def with_cfg(path: str, state: Dict[str, Any]) -> Dict[str, Any]:
+
+def with_cfg(path: str, state: dict[str, Any]) -> dict[str, Any]:
     """The same checkpoint, its options as a training of today would have written them; raises BadCheckpoint."""
     if state.get("cfg") or state.get("args") is None:
         return state

@@ -1,7 +1,6 @@
 """What is wrong with the options of a gated model and of its pruning, one line each."""
 
 from argparse import Namespace
-from typing import List
 
 from .budgets import choice_of, inventory_of, keep_range_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
@@ -22,13 +21,13 @@ _RANGES = {
 }
 
 
-def model_problems(args: Namespace) -> List[str]:
+def model_problems(args: Namespace) -> list[str]:
     """Everything that keeps these options from making a gated model, one line each."""
     # heads cannot be counted in a shape that cannot be
     return type_problems(args) or unsupported(args) + (shape_problems(args) or _method_problems(args))
 
 
-def unsupported(args: Namespace) -> List[str]:
+def unsupported(args: Namespace) -> list[str]:
     """Options of the stock transformer that cannot work together with gates."""
     wrong = {
         "quant_noise_pq": "quantisation noise replaces the projections that gates scale",
@@ -49,7 +48,7 @@ def unsupported(args: Namespace) -> List[str]:
     ]
 
 
-def _method_problems(args: Namespace) -> List[str]:
+def _method_problems(args: Namespace) -> list[str]:
     name = PruningConfig.from_args(args).pruning_method
     if name not in RECIPES:
         return [f"--pruning-method {name}: unknown; choose one of {', '.join(RECIPES)}"]
@@ -66,7 +65,7 @@ def _method_problems(args: Namespace) -> List[str]:
     return problems + _mode_problems(args, name) + _count_problems(args, name) + _number_problems(args)
 
 
-def _mode_problems(args: Namespace, method: str) -> List[str]:
+def _mode_problems(args: Namespace, method: str) -> list[str]:
     mode, frozen = PruningConfig.from_args(args).pruning_mode, getattr(args, "frozen", None)
     problems = []
     if mode not in ("joint", "pipelined"):
@@ -86,7 +85,7 @@ def _mode_problems(args: Namespace, method: str) -> List[str]:
     return problems
 
 
-def _count_problems(args: Namespace, method: str) -> List[str]:
+def _count_problems(args: Namespace, method: str) -> list[str]:
     inventory = inventory_of(args)
     limits = ("min_heads_per_block", "max_heads_per_block")
     said = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
@@ -110,7 +109,7 @@ def _count_problems(args: Namespace, method: str) -> List[str]:
     return []
 
 
-def _number_problems(args: Namespace) -> List[str]:
+def _number_problems(args: Namespace) -> list[str]:
     problems = []
     for option, (least, most) in _RANGES.items():
         value = getattr(args, option, None)
@@ -133,14 +132,11 @@ def _number_problems(args: Namespace) -> List[str]:
     search, total = options.search_updates, getattr(args, "max_update", None)
     if search is not None and total and search > total:
         problems.append(
-            f"--search-updates {search}: must not be above --max-update ({total}), or the choice is "
-            "never made"
+            f"--search-updates {search}: must not be above --max-update ({total}), or the choice is never made"
         )
     warmup = options.search_warmup_updates
     if search is None and total:
         search = max(1, round(SEARCH_SHARE[options.pruning_mode] * total))
     if search is not None and warmup is not None and warmup >= search:
-        problems.append(
-            f"--search-warmup-updates {warmup}: must be below --search-updates ({search})"
-        )
+        problems.append(f"--search-warmup-updates {warmup}: must be below --search-updates ({search})")
     return problems

@@ -1,14 +1,22 @@
 """Types and ranges of the options that shape a Transformer, as fairseq's and our own dataclasses declare them."""
 
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
-from typing import get_args, get_origin
+from typing import (
+    Any,
+    NamedTuple,
+    Optional,
+    Union,
+    get_args,
+    get_origin,
+)
 
-from dsp_fairseq_startup.bad_checkpoint import shown
 from fairseq.models.transformer import TransformerConfig
 from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecBaseConfig, QuantNoiseConfig
+
+from dsp_fairseq_startup.bad_checkpoint import shown
 
 from .budgets import original_inventory
 from .config import PruningConfig
@@ -47,7 +55,7 @@ def _is_text(value: Any) -> bool:
 _KINDS = {
     int: _Kind("a whole number", _is_whole),
     float: _Kind("a number", lambda value: isinstance(value, float) or _is_whole(value)),
-    bool: _Kind("True or False", lambda value: isinstance(value, bool) or _is_whole(value) and value in (0, 1)),
+    bool: _Kind("True or False", lambda value: isinstance(value, bool) or (_is_whole(value) and value in (0, 1))),
     str: _Kind(f"text of at most {_LONGEST} characters", _is_text),
 }
 
@@ -56,15 +64,15 @@ _SHARES = (
     *("encoder_layerdrop", "decoder_layerdrop"),
 )
 # least and largest value
-_RANGES: Dict[str, Tuple[float, float]] = {
-    **{name: (0, 1) for name in _SHARES},
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(_SHARES, (0, 1)),
     **{f"{side}_layers": (1, 1000) for side in ("encoder", "decoder")},
     **{f"{side}_attention_heads": (1, 1024) for side in ("encoder", "decoder")},
     **{f"{side}_embed_dim": (4, 65536) for side in ("encoder", "decoder")},
     **{f"{side}_ffn_embed_dim": (1, 2**20) for side in ("encoder", "decoder")},
-    **{name: (1, 65536) for name in ("decoder_input_dim", "decoder_output_dim")},
+    **dict.fromkeys(("decoder_input_dim", "decoder_output_dim"), (1, 65536)),
     # a table of that many sines and cosines is computed, whatever the weights are
-    **{name: (1, 100_000) for name in ("max_source_positions", "max_target_positions")},
+    **dict.fromkeys(("max_source_positions", "max_target_positions"), (1, 100000)),
 }
 _MAY_BE_NONE = ("max_source_positions", "max_target_positions")  # fairseq's own numbers, then
 _MAY_BE_TEXT = ("decoder_output_dim",)  # fairseq's parser leaves it so, its models turn it into a number
@@ -79,7 +87,7 @@ _FURTHER = {
 }
 
 
-def _declared() -> Iterator[Tuple[str, Any]]:
+def _declared() -> Iterator[tuple[str, Any]]:
     for field in fields(TransformerConfig):
         if field.name not in _GROUPS:
             yield field.name, field.type
@@ -93,7 +101,7 @@ def _declared() -> Iterator[Tuple[str, Any]]:
 DECLARED = {**dict(_declared()), **_FURTHER}
 
 
-def _defaults() -> Iterator[Tuple[str, Any]]:
+def _defaults() -> Iterator[tuple[str, Any]]:
     config = TransformerConfig()
     yield from vars(config).items()
     for group in _GROUPS:
@@ -106,7 +114,7 @@ DEFAULTS = {name: value for name, value in _defaults() if name in DECLARED and v
 _STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fields(config))} - {"_name"}
 
 
-def type_problems(options: Any) -> List[str]:
+def type_problems(options: Any) -> list[str]:
     """One line per option, of a Namespace or a DictConfig, that is missing or no possible value."""
     found = dict(options) if isinstance(options, Mapping) else vars(options)
     problems = [f"{flag(name)} is missing" for name in SHAPE if name not in found]
@@ -120,7 +128,7 @@ def type_problems(options: Any) -> List[str]:
     return problems or _heads_problems(options)
 
 
-def _wanted(name: str, value: Any) -> Optional[str]:
+def _wanted(name: str, value: Any) -> str | None:
     """What the value had to be; None: it is."""
     kind = DECLARED[name]
     if name in _MAY_BE_TEXT:
@@ -143,7 +151,7 @@ def _wanted(name: str, value: Any) -> Optional[str]:
     return None if least is None or least <= value <= most else f"{least:,} to {most:,}"
 
 
-def _heads_problems(options: Any) -> List[str]:
+def _heads_problems(options: Any) -> list[str]:
     """Heads share the width of their block evenly, and those that are left are some of the original ones."""
     problems = []
     for side in ("encoder", "decoder"):
@@ -154,7 +162,7 @@ def _heads_problems(options: Any) -> List[str]:
     return problems if kept is None else problems + _kept_problems(kept, original_inventory(options).indices())
 
 
-def _kept_problems(kept: Any, original: Dict[str, List[int]]) -> List[str]:
+def _kept_problems(kept: Any, original: dict[str, list[int]]) -> list[str]:
     if not isinstance(kept, Mapping) or set(kept) != set(original):
         blocks = f"each of the {len(original)} blocks, such as {next(iter(original), '')}"
         return [f"kept_heads {shown(kept)}: must have an entry for {blocks}"]

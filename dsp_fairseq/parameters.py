@@ -4,7 +4,7 @@ What is on disk is counted: a tensor that has several names (shared embeddings) 
 Gates are no parameters of the model, and neither are fairseq's version marks.
 """
 
-from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Mapping, Tuple
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
 from torch import Tensor
 
@@ -25,7 +25,7 @@ _MODULES = {
 }
 
 
-def by_part(weights: Mapping[str, Tensor], inventory: Inventory) -> Dict[str, int]:
+def by_part(weights: Mapping[str, Tensor], inventory: Inventory) -> dict[str, int]:
     """Parameters of every part of ``PARTS``; their sum is :func:`total`.
 
     ``embeddings`` are words, learned positions and an output projection of its own; attention blocks and
@@ -49,7 +49,7 @@ def of_pruned_heads(weights: Mapping[str, Tensor], inventory: Inventory, per_blo
     projection; the output bias belongs to nobody.
     """
     pruned = 0
-    for block, kept in zip(inventory.blocks, per_block):
+    for block, kept in zip(inventory.blocks, per_block, strict=True):
         owned = sum(
             tensor.numel()
             for name, tensor in weights.items()
@@ -65,11 +65,9 @@ def bytes_on_disk(weights: Mapping[str, Tensor]) -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
-def once_per_tensor(
-    weights: Mapping[str, Tensor], change: Callable[[str, Tensor], Tensor]
-) -> Dict[str, Tensor]:
+def once_per_tensor(weights: Mapping[str, Tensor], change: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
     """The state dict after ``change(name, tensor)``: what is one tensor under several names stays one."""
-    changed: Dict[Hashable, Tensor] = {}
+    changed: dict[Hashable, Tensor] = {}
     for name, tensor in weights.items():
         if _identity(tensor) not in changed:
             changed[_identity(tensor)] = change(name, tensor)
@@ -82,7 +80,7 @@ def _identity(tensor: Tensor) -> Hashable:
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-def _parameters(weights: Mapping[str, Tensor]) -> Iterator[Tuple[str, Tensor]]:
+def _parameters(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Names and tensors, each tensor once."""
     seen = set()
     for name, tensor in weights.items():
@@ -97,5 +95,5 @@ def _part(name: str, blocks: Iterable[Block]) -> str:
     for block in blocks:
         if name.startswith(f"{block.module}."):
             return block.kind
-    modules: List[str] = name.split(".")
+    modules: list[str] = name.split(".")
     return next((part for module, part in _MODULES.items() if module in modules), REST)

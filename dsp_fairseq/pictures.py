@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-from typing import List
 
 from .atomic import check_target, writing
 from .errors import BadInput
@@ -10,7 +9,7 @@ from .errors import BadInput
 DOTS_PER_INCH = 150
 
 
-def problems(path: str, force: bool) -> List[str]:
+def problems(path: str, force: bool) -> list[str]:
     """Everything that keeps ``--plot path`` from being drawn, one line each."""
     found = []
     if importlib.util.find_spec("matplotlib") is None:

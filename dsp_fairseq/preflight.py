@@ -4,9 +4,9 @@ import glob
 import logging
 import os
 from argparse import Namespace
-from typing import List, Optional
 
 import torch
+
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from .budgets import inventory_of
@@ -41,7 +41,7 @@ def check_training(args: Namespace) -> None:
     refuse(problems)
 
 
-def _adopt_structure(args: Namespace) -> List[str]:
+def _adopt_structure(args: Namespace) -> list[str]:
     """Training that starts from a checkpoint builds the same model, a smaller one when heads were removed."""
     path = _restored(args) or args.finetune_from_model
     if path is None:
@@ -58,7 +58,7 @@ def _adopt_structure(args: Namespace) -> List[str]:
     return problems
 
 
-def _limits_of_nothing(args: Namespace) -> List[str]:
+def _limits_of_nothing(args: Namespace) -> list[str]:
     """Limits of a choice that is not made, told once: from here on they are not given."""
     if args.pruning_method != "none":
         return []
@@ -69,7 +69,7 @@ def _limits_of_nothing(args: Namespace) -> List[str]:
     return told
 
 
-def _driver_problems(args: Namespace) -> List[str]:
+def _driver_problems(args: Namespace) -> list[str]:
     """A learned choice needs the task that steps the logits and the criterion that counts for it."""
     method = args.pruning_method
     if method == "none" and str(args.heads_to_keep) not in ("None", str(inventory_of(args).heads)):
@@ -91,14 +91,13 @@ def _driver_problems(args: Namespace) -> List[str]:
             "--max-update or --max-epoch (then it is a share of the planned updates)"
         )
     return problems + [
-        f"--{option} {getattr(args, option)}: --pruning-method {method} learns its choice, say "
-        f"--{option} {needed}"
+        f"--{option} {getattr(args, option)}: --pruning-method {method} learns its choice, say --{option} {needed}"
         for option, needed in (("task", TASK), ("criterion", CRITERION))
         if getattr(args, option) != needed
     ]
 
 
-def _precision_problems(args: Namespace) -> List[str]:
+def _precision_problems(args: Namespace) -> list[str]:
     """Without a GPU fairseq cannot make the one flat fp32 copy of the weights that these options ask for."""
     on_gpu = torch.cuda.is_available() and not getattr(args, "cpu", False)
     if on_gpu or getattr(args, "fp16_no_flatten_grads", False):
@@ -111,7 +110,7 @@ def _precision_problems(args: Namespace) -> List[str]:
     ]
 
 
-def _data_problems(args: Namespace) -> List[str]:
+def _data_problems(args: Namespace) -> list[str]:
     remedy = "give the folder that fairseq-preprocess wrote (its --destdir)"
     folders = [path for path in (args.data or "").split(os.pathsep) if path]
     missing = [path for path in folders if not os.path.isdir(path)]
@@ -120,14 +119,16 @@ def _data_problems(args: Namespace) -> List[str]:
     languages = [getattr(args, side, None) for side in ("source_lang", "target_lang")]
     if None in languages:
         found = sorted(glob.glob(os.path.join(glob.escape(folders[0]), "dict.*.txt")))
-        return [] if len(found) >= 2 else [
-            f"data folder {folders[0]}: {len(found)} dictionaries (dict.LANG.txt) found, 2 needed; {remedy}"
-        ]
+        return (
+            []
+            if len(found) >= 2
+            else [f"data folder {folders[0]}: {len(found)} dictionaries (dict.LANG.txt) found, 2 needed; {remedy}"]
+        )
     names = [os.path.join(folders[0], f"dict.{language}.txt") for language in languages]
     return [f"dictionary {name}: does not exist; {remedy}" for name in names if not os.path.isfile(name)]
 
 
-def _checkpoint_problems(args: Namespace) -> List[str]:
+def _checkpoint_problems(args: Namespace) -> list[str]:
     """The checkpoint that training would go on from must be readable and mean the same pruning."""
     path = _restored(args)
     if path is None:
@@ -144,7 +145,7 @@ def _checkpoint_problems(args: Namespace) -> List[str]:
     return problems
 
 
-def _another_pruning(args: Namespace, path: str, stored: Namespace) -> List[str]:
+def _another_pruning(args: Namespace, path: str, stored: Namespace) -> list[str]:
     """One line with every option that a training must not change on its way, and that differs from ``stored``."""
     names = [name for name in SAME_PRUNING if hasattr(stored, name)]  # none in one of the stock transformer
     pairs = [(name, getattr(args, name), getattr(stored, name)) for name in names]
@@ -161,12 +162,12 @@ def _another_pruning(args: Namespace, path: str, stored: Namespace) -> List[str]
     ]
 
 
-def _warn(lines: List[str]) -> None:
+def _warn(lines: list[str]) -> None:
     for line in lines:
         logger.warning(line)
 
 
-def _restored(args: Namespace) -> Optional[str]:
+def _restored(args: Namespace) -> str | None:
     """The checkpoint that fairseq would go on from, None when it would start afresh."""
     if args.restore_file != "checkpoint_last.pt":
         return args.restore_file

@@ -2,7 +2,7 @@
 
 import os
 from argparse import Namespace
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 from tabulate import tabulate
@@ -30,12 +30,12 @@ class Pruned(NamedTuple):
     parameters: "tuple[int, int]"
     bytes: "tuple[int, int]"  # of the files
     difference: float  # largest of a logit, in the check
-    warnings: List[str]
+    warnings: list[str]
 
     def __str__(self) -> str:
         rows = [
             [old.name, f"{old.heads} => {new.heads}", " ".join(map(str, new.indices)) or "none"]
-            for old, new in zip(self.before.blocks, self.after.blocks)
+            for old, new in zip(self.before.blocks, self.after.blocks, strict=True)
         ]
         table = tabulate(rows, ["block", "heads", "kept (original index)"], tablefmt="github", disable_numparse=True)
         (parameters, parameters_left), (size, size_left) = self.parameters, self.bytes
@@ -55,7 +55,7 @@ class Pruned(NamedTuple):
 def prune(
     checkpoint: str,
     out: str,
-    heads_to_keep: Optional[str] = None,
+    heads_to_keep: str | None = None,
     half: bool = False,
     dense: bool = False,
     force: bool = False,
@@ -110,7 +110,7 @@ def _is_no_weight(name: str) -> bool:
     return name.startswith("gates.") or name.endswith((".version", "._float_tensor"))
 
 
-def _small_state(state: Dict[str, Any], before: Inventory, after: Inventory) -> Dict[str, Any]:
+def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> dict[str, Any]:
     """The checkpoint without the removed heads, and as if no training had begun; limits stay, for the next prune."""
     options = vars(model_options(state))
     limits = {name: options.get(name) for name in LIMITS}
@@ -126,7 +126,7 @@ def _small_state(state: Dict[str, Any], before: Inventory, after: Inventory) -> 
     }
 
 
-def _stock_state(small: Dict[str, Any], after: Inventory) -> Dict[str, Any]:
+def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
     """The same model for plain fairseq: stock model, task and criterion."""
     options = Namespace(**vars(small["cfg"]["model"]))
     for name in ("kept_heads", *NO_PRUNING):
@@ -152,13 +152,13 @@ def _stock_state(small: Dict[str, Any], after: Inventory) -> Dict[str, Any]:
     }
 
 
-def _halved(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def _halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return once_per_tensor(
         weights, lambda name, tensor: tensor if _is_no_weight(name) or tensor.dtype != torch.float32 else tensor.half()
     )
 
 
-def _own_storage(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def _own_storage(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Nothing but the weights on disk: no tensor that is a part of a larger one."""
     return once_per_tensor(weights, lambda name, tensor: tensor.detach().clone())
 

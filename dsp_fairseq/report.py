@@ -5,7 +5,7 @@ A head is kept, or pruned (in the file, but never computed), or removed from the
 
 import json
 import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from . import parameters
 from .checkpoint import KeptHeads, kept_heads_of, load_gated
@@ -18,24 +18,24 @@ class BlockHeads(NamedTuple):
     """The heads of one block, by their original indices."""
 
     block: Block
-    kept: Tuple[int, ...]
-    pruned: Tuple[int, ...]
-    logits: Tuple[Optional[float], ...]  # of every original head; None: removed
+    kept: tuple[int, ...]
+    pruned: tuple[int, ...]
+    logits: tuple[float | None, ...]  # of every original head; None: removed
 
 
 class Report(NamedTuple):
     """What there is to say about a checkpoint of ``gated_transformer``."""
 
     path: str
-    blocks: List[BlockHeads]
+    blocks: list[BlockHeads]
     kept: KeptHeads
-    parameters: Dict[str, int]  # by part
+    parameters: dict[str, int]  # by part
     in_pruned_heads: int  # parameters
     model_bytes: int
     file_bytes: int
 
     @property
-    def heads(self) -> Dict[str, int]:
+    def heads(self) -> dict[str, int]:
         """Heads kept, pruned, removed, and of the original model."""
         kept, inventory = int(self.kept.mask.sum()), self.kept.inventory
         return {
@@ -66,13 +66,15 @@ def report_of(path: str) -> Report:
     )
 
 
-def block_heads(kept: KeptHeads) -> List[BlockHeads]:
+def block_heads(kept: KeptHeads) -> list[BlockHeads]:
     """The heads of every block, in the order of the inventory."""
     sizes = kept.inventory.sizes
     found = []
-    for block, mask, logits in zip(kept.inventory.blocks, kept.mask.split(sizes), kept.logits.split(sizes)):
-        is_kept = dict(zip(block.indices, mask.tolist()))
-        logit = dict(zip(block.indices, logits.tolist()))
+    for block, mask, logits in zip(
+        kept.inventory.blocks, kept.mask.split(sizes), kept.logits.split(sizes), strict=True
+    ):
+        is_kept = dict(zip(block.indices, mask.tolist(), strict=True))
+        logit = dict(zip(block.indices, logits.tolist(), strict=True))
         found.append(
             BlockHeads(
                 block,
@@ -134,14 +136,14 @@ def _kept_table(report: Report) -> str:
     return table(header, rows, keys=2)
 
 
-def _fate(heads: Dict[str, int]) -> str:
+def _fate(heads: dict[str, int]) -> str:
     """How many heads are kept, and where the others are."""
     pruned = [f"{heads['pruned']} pruned, still in the file"] if heads["pruned"] else []
     removed = [f"{heads['removed']} removed from the file"] if heads["removed"] else []
     return "; ".join([f"{heads['kept']} of {heads['original']} heads kept", *pruned, *removed])
 
 
-def _marks(heads: Dict[str, int]) -> str:
+def _marks(heads: dict[str, int]) -> str:
     """What the signs in the table of logits mean, of those that are in it."""
     pruned = ["in brackets: pruned"] if heads["pruned"] else []
     removed = ["-: removed"] if heads["removed"] else []

@@ -1,7 +1,6 @@
 """Options that must be those of the checkpoint whose weights a training starts from."""
 
 from argparse import Namespace
-from typing import List
 
 from .errors import flag
 from .option_types import number
@@ -15,7 +14,7 @@ STRUCTURE = (
 )
 
 
-def structure_problems(args: Namespace, path: str, stored: Namespace) -> List[str]:
+def structure_problems(args: Namespace, path: str, stored: Namespace) -> list[str]:
     """One line with every option in ``args`` that differs from the ``stored`` ones of the checkpoint ``path``.
 
     A checkpoint of another model than the Transformer has none of them, which is the one problem then.

@@ -1,7 +1,6 @@
 """What is wrong with the shape of a Transformer: fairseq would not build it, or fail at the first sentence."""
 
 from argparse import Namespace
-from typing import List
 
 from .errors import flag
 from .option_types import number
@@ -9,7 +8,7 @@ from .option_types import number
 _SIDES = ("encoder", "decoder")
 
 
-def shape_problems(args: Namespace) -> List[str]:
+def shape_problems(args: Namespace) -> list[str]:
     """One line for every option that no model can be computed with."""
     source, target = (getattr(args, f"{side}_embed_dim", None) for side in _SIDES)
     problems = []

@@ -1,7 +1,7 @@
 """What a training that begins from a checkpoint takes over of its heads, and what it does not."""
 
 from argparse import Namespace
-from typing import Any, Dict, List
+from typing import Any
 
 from .budgets import choice_of, inventory_of
 from .checkpoint import kept_heads_of
@@ -9,14 +9,14 @@ from .config import RECIPES
 from .gates.methods import uniform_logits
 
 
-def heads_not_taken_over(path: str, state: Dict[str, Any], args: Namespace) -> List[str]:
+def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
     """A line when a training with these options, from update 0, opens or masks other heads than its checkpoint."""
     method = args.pruning_method
     if "gates.logits" not in state["model"]:  # a stock transformer
         return []
     kept = kept_heads_of(state)
     heads, masked = kept.inventory.heads, kept.inventory.heads - int(kept.mask.sum())
-    if not masked or method == "uniform" and _spread_evenly(args) == kept.mask.tolist():
+    if not masked or (method == "uniform" and _spread_evenly(args) == kept.mask.tolist()):
         return []
     does = "trains all of them again" if method == "none" else "chooses anew"
     return [
@@ -25,7 +25,7 @@ def heads_not_taken_over(path: str, state: Dict[str, Any], args: Namespace) -> L
     ]
 
 
-def unable_to_go_on(path: str, state: Dict[str, Any], args: Namespace) -> List[str]:
+def unable_to_go_on(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
     """A line when fairseq would begin again at update 0, and so would the choice of heads."""
     if "last_optimizer_state" in state or "gates.logits" not in state["model"]:
         return []
@@ -39,6 +39,6 @@ def unable_to_go_on(path: str, state: Dict[str, Any], args: Namespace) -> List[s
     return []
 
 
-def _spread_evenly(args: Namespace) -> List[bool]:
+def _spread_evenly(args: Namespace) -> list[bool]:
     inventory = inventory_of(args)
     return choice_of(args, inventory).mask(uniform_logits(inventory, 1.0)).tolist()

@@ -6,16 +6,14 @@ projection's weight; the output bias belongs to the block and stays. What is lef
 what the masked block does (a head whose gate is 0 adds nothing).
 """
 
-from typing import Dict, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from .inventory import Block, Inventory
 
-_ROWS = tuple(
-    f"{projection}.{part}" for projection in ("q_proj", "k_proj", "v_proj") for part in ("weight", "bias")
-)
+_ROWS = tuple(f"{projection}.{part}" for projection in ("q_proj", "k_proj", "v_proj") for part in ("weight", "bias"))
 _COLUMNS = "out_proj.weight"
 UNUSED = "unused"  # a parameter that models have whose weights are all frozen, and that nothing reads
 
@@ -31,7 +29,7 @@ def rows_of_heads(heads: Tensor, head_dim: int) -> Tensor:
     return (heads.unsqueeze(1) * head_dim + within).reshape(-1)
 
 
-def sliced_attention(weights: Mapping[str, Tensor], heads: Tensor, head_dim: int) -> Dict[str, Tensor]:
+def sliced_attention(weights: Mapping[str, Tensor], heads: Tensor, head_dim: int) -> dict[str, Tensor]:
     """The weights of one block (names without its prefix) with only these heads, int64 [n].
 
     Query, key and value [h*d, D] -> [n*d, D], their biases [h*d] -> [n*d], output [D, h*d] -> [D, n*d].
@@ -48,14 +46,16 @@ def head_dim_of(state: Mapping[str, Tensor], block: Block) -> int:
     return state[f"{block.module}.out_proj.bias"].numel() // block.original_heads
 
 
-def remove_heads(state: Mapping[str, Tensor], before: Inventory, after: Inventory) -> Dict[str, Tensor]:
+def remove_heads(state: Mapping[str, Tensor], before: Inventory, after: Inventory) -> dict[str, Tensor]:
     """The state dict of a model with the heads of ``before``, cut down to those of ``after``.
 
     Of the gates only the logits stay, those of the heads that are left: the search is over.
     """
     small = _without_gates(state)
     logits = []
-    for old, new, old_logits in zip(before.blocks, after.blocks, state["gates.logits"].split(before.sizes)):
+    for old, new, old_logits in zip(
+        before.blocks, after.blocks, state["gates.logits"].split(before.sizes), strict=True
+    ):
         places = torch.tensor([old.indices.index(i) for i in new.indices], dtype=torch.int64)
         logits.append(old_logits.detach()[places])
         weights = {name: state[f"{old.module}.{name}"] for name in (*_ROWS, _COLUMNS)}
@@ -64,7 +64,7 @@ def remove_heads(state: Mapping[str, Tensor], before: Inventory, after: Inventor
     return {**small, "gates.logits": torch.cat(logits)}
 
 
-def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> Dict[str, Tensor]:
+def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> dict[str, Tensor]:
     """The state dict of the stock ``transformer`` that computes the same: all heads there, zeros for removed ones."""
     full = _without_gates(state)
     for block in inventory.blocks:
@@ -79,5 +79,5 @@ def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> Dict[s
     return full
 
 
-def _without_gates(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+def _without_gates(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.startswith("gates.") and name != UNUSED}

@@ -1,7 +1,7 @@
 """Tables no wider than the screen, or than 100 characters where there is none."""
 
 import shutil
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
@@ -9,7 +9,7 @@ WIDTH = 100
 
 
 def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], align: Optional[Sequence[str]] = None, keys: int = 1
+    header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str] | None = None, keys: int = 1
 ) -> str:
     """Columns that find no room stand in further tables below, which begin with the first ``keys`` columns again."""
     screen, start, parts = shutil.get_terminal_size((WIDTH, 24)).columns, keys, []
@@ -22,7 +22,7 @@ def table(
     return "\n\n".join(parts)
 
 
-def whole_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: Optional[Sequence[str]] = None) -> str:
+def whole_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str] | None = None) -> str:
     """However wide: for a file."""
     return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
 

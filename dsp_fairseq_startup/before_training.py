@@ -57,10 +57,10 @@ def problems_of_bleu(task):
     try:
         arguments = json.loads(task.eval_bleu_args or "{}")
     except ValueError as error:
-        yield f"{given}: not JSON ({error}); write it like '{{\"beam\": 4, \"lenpen\": 0.6}}'"
+        yield f'{given}: not JSON ({error}); write it like \'{{"beam": 4, "lenpen": 0.6}}\''
         return
     if not isinstance(arguments, dict):
-        yield f"{given}: not a JSON object; write it like '{{\"beam\": 4, \"lenpen\": 0.6}}'"
+        yield f'{given}: not a JSON object; write it like \'{{"beam": 4, "lenpen": 0.6}}\''
         return
     known = {field.name for field in dataclasses.fields(GenerationConfig)} - {"_name"}
     unknown = sorted(set(arguments) - known)

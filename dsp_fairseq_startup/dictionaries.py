@@ -24,8 +24,7 @@ def naming_the_file(add_from_file):
                 raise
             what = " ".join(str(error).partition(". ")[0].split())  # it may quote a line, with its end
             raise WrongUse(
-                f"dictionary {f} is damaged ({what}); copy it again, or make it anew with"
-                " fairseq-preprocess"
+                f"dictionary {f} is damaged ({what}); copy it again, or make it anew with fairseq-preprocess"
             ) from error
 
     return wrapper

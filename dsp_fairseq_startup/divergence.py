@@ -60,10 +60,9 @@ def _floating_point_error(error):
 
 def _words(error, trainer):
     what, *more = str(error).strip().partition("\n")[0].split(". ")
-    if "inconsistent" in what:  # between processes: no matter of the learning rate
-        remedy = ". ".join(more)
-    else:
-        remedy = "lower --lr, warm up longer or clip with --clip-norm"
+    # a difference between processes is no matter of the learning rate
+    by_rate = "lower --lr, warm up longer or clip with --clip-norm"
+    remedy = ". ".join(more) if "inconsistent" in what else by_rate
     state = f"{trainer.cfg.checkpoint.save_dir}/crash.pt"
     return f"training diverged after {trainer.get_num_updates()} updates: {what}; {remedy} (its state is in {state})"
 

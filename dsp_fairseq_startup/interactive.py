@@ -36,7 +36,7 @@ def mend(interactive):
 
 def buffered_read(path, buffer_size):
     """Lists of `buffer_size` lines, the last may be shorter; only a line feed ends a line."""
-    file = sys.stdin.buffer if path == "-" else open(path, "rb")
+    file = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 (read to its end)
     buffer = []
     for number, line in enumerate(iter(file.readline, b""), 1):
         try:

@@ -56,7 +56,7 @@ def apply(mend, module):
         )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def mend_process():
     """What has to be in place before the first module of fairseq or hydra runs; done once."""
     quiet.silence_known_messages()

@@ -44,7 +44,7 @@ def lock(folder, name):
     """Until this process ends; then remove what a killed training has left. Where the system has no locks: nothing."""
     if folder in _held:
         return
-    file = open(os.path.join(folder, LOCK), "a")
+    file = open(os.path.join(folder, LOCK), "a")  # noqa: SIM115 (the lock lasts as long as the process)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -101,7 +101,7 @@ def number_of_lines(name):
 
 def problems_of_dictionaries(args, preprocess):
     options = (("--srcdict", args.srcdict), ("--tgtdict", args.tgtdict))
-    for side, (flag, given) in zip(sides(args), options):
+    for side, (flag, given) in zip(sides(args), options, strict=False):
         name = preprocess._dict_path(side, args.destdir)
         if not os.path.exists(name):
             continue

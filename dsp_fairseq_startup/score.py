@@ -86,7 +86,7 @@ def print_scores(score, args, system, reference):
         return
     words = score.dictionary.Dictionary()
     scorer = score.bleu.Scorer(score.bleu.BleuConfig(pad=words.pad(), eos=words.eos(), unk=words.unk()))
-    for i, pair in enumerate(zip(system, reference)):
+    for i, pair in enumerate(zip(system, reference, strict=False)):
         if args.sentence_bleu:
             scorer.reset(one_init=True)
         hypothesis, correct = (words.encode_line(line.lower() if args.ignore_case else line) for line in pair)

@@ -80,9 +80,9 @@ def unread_options(cfg, command):
         defaults = TranslationConfig() if group == "task" else getattr(FairseqConfig(), group)
         read, unread = READ.get(group), UNREAD[command].get(group, set())
         for name in cfg[group]:
-            if name in unread or (read is not None and name not in read):
-                if hasattr(defaults, name) and is_chosen(cfg[group][name], getattr(defaults, name)):
-                    yield f"--{name.replace('_', '-')}"
+            is_unread = name in unread or (read is not None and name not in read)
+            if is_unread and hasattr(defaults, name) and is_chosen(cfg[group][name], getattr(defaults, name)):
+                yield f"--{name.replace('_', '-')}"
 
 
 def is_chosen(value, default):

@@ -54,7 +54,7 @@ def looking_at_the_configuration(function, option):
 def chosen(arguments):
     """The values of FLAGS."""
     words = list(map(str, arguments))
-    for word, after in zip(words, [*words[1:], ""]):
+    for word, after in zip(words, [*words[1:], ""], strict=True):
         flag, equals, value = word.partition("=")
         if flag in FLAGS:
             yield value if equals else after

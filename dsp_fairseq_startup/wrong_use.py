@@ -74,7 +74,7 @@ def _data(error):
 def _checkpoint(error):
     start = "Model file not found: "
     if isinstance(error, OSError) and str(error).startswith(start):
-        return f"checkpoint {str(error)[len(start):]} does not exist; {_path_option()}"
+        return f"checkpoint {str(error)[len(start) :]} does not exist; {_path_option()}"
     if isinstance(error, IsADirectoryError) and raised_in(error, "load_checkpoint_to_cpu"):
         return f"checkpoint {error.filename} is a folder; {_path_option()}"
     if isinstance(error, ValueError) and str(error).startswith("--finetune-from-model"):

@@ -180,7 +180,7 @@ install_torch() {
 }
 
 install_project() { # PIP_CONSTRAINT holds for the environments in which pip builds fairseq, too
-    (cd "$repository" && PIP_CONSTRAINT=$constraints in_venv pip install -e '.[test,plot,ctranslate2,tensorboard]')
+    (cd "$repository" && PIP_CONSTRAINT=$constraints in_venv pip install -e '.[test,lint,plot,ctranslate2,tensorboard]')
 }
 
 check_result() {

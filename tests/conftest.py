@@ -1,8 +1,8 @@
 """What tests share: the console commands of this environment, and a small binarised corpus.
 
-    def test_trains(run, corpus, tmp_path):
-        done = run("fairseq-train", corpus.data_bin, "--save-dir", tmp_path, ...)
-        assert done.returncode == 0, done.stderr
+def test_trains(run, corpus, tmp_path):
+    done = run("fairseq-train", corpus.data_bin, "--save-dir", tmp_path, ...)
+    assert done.returncode == 0, done.stderr
 """
 
 import os

@@ -17,7 +17,14 @@ import traceback
 from pathlib import Path
 
 COMMANDS = Path(sys.executable).parent
-PRELOADED = ["torch", "sacrebleu", "fairseq.tasks", "fairseq.trainer", "fairseq.sequence_generator", "fairseq.hub_utils"]
+PRELOADED = [
+    "torch",
+    "sacrebleu",
+    "fairseq.tasks",
+    "fairseq.trainer",
+    "fairseq.sequence_generator",
+    "fairseq.hub_utils",
+]
 _started = set()  # commands that have run as a user starts them
 
 
@@ -34,7 +41,9 @@ def run(name, *arguments, timeout, env, cwd, **options) -> subprocess.CompletedP
         files = {stream: os.path.join(folder, stream) for stream in ("stdin", "stdout", "stderr")}
         for file in files.values():
             Path(file).write_text(options.get("input", "") if file.endswith("stdin") else "", encoding="utf-8")
-        process = _context().Process(target=_command, args=(entry_points[name].value, [name, *words], env, str(cwd), files))
+        process = _context().Process(
+            target=_command, args=(entry_points[name].value, [name, *words], env, str(cwd), files)
+        )
         process.start()
         process.join(timeout)
         if process.is_alive():
@@ -53,7 +62,9 @@ def _context():
 
 def _command(entry_point, argv, env, cwd, files):
     """What the start script of a command does, and then what the interpreter does at its end."""
-    for descriptor, (stream, flags) in enumerate([("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY)]):
+    for descriptor, (stream, flags) in enumerate(
+        [("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY)]
+    ):
         os.dup2(os.open(files[stream], flags | os.O_APPEND), descriptor)
     sys.stdin = open(0, encoding="utf-8", closefd=False)
     os.environ.clear()

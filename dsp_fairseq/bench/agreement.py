@@ -1,6 +1,7 @@
 """Do all variants of a checkpoint translate alike?"""
 
-from typing import Collection, Dict, List, NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple
 
 from ..errors import Failed
 from .variants import Hypothesis
@@ -22,16 +23,16 @@ class Agreement(NamedTuple):
         return ", ".join([f"{self.same} of {self.sentences} the same", *others])
 
 
-def compare(expected: List[Hypothesis], actual: List[Hypothesis]) -> Agreement:
-    same = sum(ours.tokens == theirs.tokens for theirs, ours in zip(expected, actual))
+def compare(expected: list[Hypothesis], actual: list[Hypothesis]) -> Agreement:
+    same = sum(ours.tokens == theirs.tokens for theirs, ours in zip(expected, actual, strict=True))
     ties = sum(
         ours.tokens != theirs.tokens and abs(ours.score - theirs.score) <= TIE
-        for theirs, ours in zip(expected, actual)
+        for theirs, ours in zip(expected, actual, strict=True)
     )
     return Agreement(len(expected), same, ties)
 
 
-def compare_all(found: Dict[str, List[Hypothesis]], may_differ: Collection[str] = ()) -> Dict[str, Agreement]:
+def compare_all(found: dict[str, list[Hypothesis]], may_differ: Collection[str] = ()) -> dict[str, Agreement]:
     """Every variant against the first, by name; raises Failed when one is not alike that is none of ``may_differ``."""
     first, *others = found
     agreements = {name: compare(found[first], found[name]) for name in others}

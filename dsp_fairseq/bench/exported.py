@@ -1,7 +1,5 @@
 """The model as CTranslate2 runs it."""
 
-from typing import List
-
 import torch
 
 from ..export.dictionaries import BLANK, Dictionaries
@@ -33,11 +31,11 @@ class ExportedVariant:
         """Go on in float16."""
         self._load({"float32": "float16"}.get(self._type, f"{self._type}_float16"))
 
-    def prepare(self, batch: List[Sentence]) -> List[List[str]]:
+    def prepare(self, batch: list[Sentence]) -> list[list[str]]:
         """A batch as words; CTranslate2 adds the end of sentence and pads by itself."""
         return [[self._words.source[number] for number in sentence[:-1]] for sentence in batch]
 
-    def translate(self, batch: List[List[str]]) -> list:
+    def translate(self, batch: list[list[str]]) -> list:
         """What is timed."""
         return self._translator.translate_batch(
             batch,
@@ -47,7 +45,7 @@ class ExportedVariant:
             suppress_sequences=[[BLANK]],  # fairseq never writes padding either
         )
 
-    def hypotheses(self, found: list) -> List[Hypothesis]:
+    def hypotheses(self, found: list) -> list[Hypothesis]:
         end = self._numbers["</s>"]
         return [
             Hypothesis((*(self._numbers[word] for word in result.hypotheses[0]), end), result.scores[0])

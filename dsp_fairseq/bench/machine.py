@@ -2,12 +2,12 @@
 
 import platform
 import re
-from typing import Any, Dict
+from typing import Any
 
 import torch
 
 
-def describe(device: str) -> Dict[str, Any]:
+def describe(device: str) -> dict[str, Any]:
     """Names of the device and versions, threads of torch."""
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else _cpu(),

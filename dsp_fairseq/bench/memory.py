@@ -10,8 +10,8 @@ import gc
 import logging
 import multiprocessing
 import re
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from typing import Callable, List, Optional
 
 import torch
 
@@ -24,14 +24,14 @@ HOW = {
 }
 
 
-def peak_bytes(make: Callable, arguments: tuple, decoding: Decoding, batch: List[Sentence]) -> Optional[int]:
+def peak_bytes(make: Callable, arguments: tuple, decoding: Decoding, batch: list[Sentence]) -> int | None:
     """Measure ``make(*arguments)``, a variant; both are sent to a new process. None: cannot be told."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(_peak_bytes, make, arguments, decoding, batch).result()
 
 
-def _peak_bytes(make, arguments, decoding, batch) -> Optional[int]:
+def _peak_bytes(make, arguments, decoding, batch) -> int | None:
     logging.disable(logging.INFO)
     _translate(_made(make, arguments, decoding), batch[:1])
     _give_back()
@@ -52,7 +52,7 @@ def _made(make, arguments, decoding):
     return variant
 
 
-def _translate(variant, batch: List[Sentence]) -> None:
+def _translate(variant, batch: list[Sentence]) -> None:
     variant.translate(variant.prepare(batch))
 
 

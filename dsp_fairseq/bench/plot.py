@@ -1,7 +1,6 @@
 """A benchmark as a picture: speed, latency and memory side by side, a row per variant."""
 
 import os
-from typing import List
 
 from matplotlib.lines import Line2D
 
@@ -94,7 +93,7 @@ def _write(panel, row: int, x: float, text: str) -> None:
     panel.annotate(text, (x, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize="small")
 
 
-def _clean(panel, results: List[Result]) -> None:
+def _clean(panel, results: list[Result]) -> None:
     """From 0, room for what is written at the right, the first row on top."""
     several = len({result.checkpoint for result in results}) > 1
     names = [f"{_short(result)}\n{result.label}" if several else result.label for result in results]

@@ -1,7 +1,8 @@
 """Which variants are measured, and how each is made: here, and again in a process of its own."""
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from ..checkpoint import kept_heads_of
 from ..errors import BadInput, refuse
@@ -20,14 +21,14 @@ class Recipe(NamedTuple):
     variant: str
     heads: int  # kept
     original_heads: int
-    parameters: Optional[int]  # None: the export's are not counted, it pads blocks to the same number of heads
+    parameters: int | None  # None: the export's are not counted, it pads blocks to the same number of heads
     make: Callable
     arguments: tuple
 
 
 def recipes_of(
-    checkpoints: List[str], states: List[Dict[str, Any]], settings: Settings, folder: str
-) -> Tuple[List[Recipe], List[str]]:
+    checkpoints: list[str], states: list[dict[str, Any]], settings: Settings, folder: str
+) -> tuple[list[Recipe], list[str]]:
     """Variants of all checkpoints, and a note for each that is left out; exports are written into ``folder``.
 
     Raises BadInput when K is out of range, or an export was asked for and cannot be made.
@@ -35,7 +36,7 @@ def recipes_of(
     recipes, notes = [], _notes_on_choice(checkpoints, states, settings.heads_to_keep)
     wanted = settings.variants or WITHOUT_BEING_ASKED
     subjects = _subjects(checkpoints, states, settings.heads_to_keep)
-    for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects)):
+    for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects, strict=True)):
         heads = subject.after.heads, subject.after.original_heads
         for name in (name for name in VARIANTS if name in wanted):
             if name not in EXPORTS:
@@ -54,9 +55,13 @@ def recipes_of(
     return recipes, notes
 
 
-def _notes_on_choice(checkpoints: List[str], states: List[Dict[str, Any]], heads_to_keep: Optional[str]) -> List[str]:
+def _notes_on_choice(checkpoints: list[str], states: list[dict[str, Any]], heads_to_keep: str | None) -> list[str]:
     """Where K is given, and the numbers in a checkpoint do not say which heads are important."""
-    origins = {} if heads_to_keep is None else {c: origin_of(kept_heads_of(s)) for c, s in zip(checkpoints, states)}
+    origins = (
+        {}
+        if heads_to_keep is None
+        else {c: origin_of(kept_heads_of(s)) for c, s in zip(checkpoints, states, strict=True)}
+    )
     return [
         f"--heads-to-keep {heads_to_keep} of {checkpoint}: not by importance, its numbers are {origin.words}"
         for checkpoint, origin in origins.items()
@@ -64,9 +69,9 @@ def _notes_on_choice(checkpoints: List[str], states: List[Dict[str, Any]], heads
     ]
 
 
-def _subjects(checkpoints: List[str], states: List[Dict[str, Any]], heads_to_keep: Optional[str]) -> List[Subject]:
+def _subjects(checkpoints: list[str], states: list[dict[str, Any]], heads_to_keep: str | None) -> list[Subject]:
     subjects, problems = [], []
-    for checkpoint, state in zip(checkpoints, states):
+    for checkpoint, state in zip(checkpoints, states, strict=True):
         try:
             subjects.append(Subject.of(state, heads_to_keep))
         except BadInput as problem:
@@ -75,11 +80,11 @@ def _subjects(checkpoints: List[str], states: List[Dict[str, Any]], heads_to_kee
     return subjects
 
 
-def _fairseq_variant(name: str, checkpoint: str, heads_to_keep: Optional[str], decoding: Decoding) -> FairseqVariant:
+def _fairseq_variant(name: str, checkpoint: str, heads_to_keep: str | None, decoding: Decoding) -> FairseqVariant:
     return FairseqVariant(name, Subject.of(load_with_gates(checkpoint), heads_to_keep), decoding)
 
 
-def _exported(name: str, checkpoint: str, state: Dict[str, Any], settings: Settings, out: str) -> tuple:
+def _exported(name: str, checkpoint: str, state: dict[str, Any], settings: Settings, out: str) -> tuple:
     """Write the export into ``out``; what :class:`ExportedVariant` needs to load it."""
     from ..export.requirement import require_ctranslate2
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from ..tables import table
 from .settings import INT8, MASKED, MEANING, REMOVED, Settings
@@ -17,9 +17,9 @@ class Result:
     variant: str
     heads: int  # kept
     original_heads: int
-    parameters: Optional[int]
-    memory_bytes: Optional[int]
-    rounds: List[Round]
+    parameters: int | None
+    memory_bytes: int | None
+    rounds: list[Round]
 
     @property
     def label(self) -> str:
@@ -33,7 +33,10 @@ class Result:
 
     def ratio(self, base: "Result", measure: str) -> Spread:
         """How many times as fast as ``base``, round by round: above 1 is faster, of a latency too."""
-        pairs = [(getattr(ours, measure), getattr(theirs, measure)) for ours, theirs in zip(self.rounds, base.rounds)]
+        pairs = [
+            (getattr(ours, measure), getattr(theirs, measure))
+            for ours, theirs in zip(self.rounds, base.rounds, strict=True)
+        ]
         inverse = measure.startswith("latency")
         return Spread.of([theirs / ours if inverse else ours / theirs for ours, theirs in pairs])
 
@@ -43,12 +46,12 @@ class Benchmark:
     """All results of a run, and what is to be known about them."""
 
     settings: Settings
-    machine: Dict[str, Any]
+    machine: dict[str, Any]
     sentences: int
     origin: str  # of the sentences
-    agreement: Dict[str, Dict[str, Any]]  # by checkpoint: of each variant with the first one, in float32
-    results: List[Result]
-    notes: List[str]
+    agreement: dict[str, dict[str, Any]]  # by checkpoint: of each variant with the first one, in float32
+    results: list[Result]
+    notes: list[str]
 
     def base_of(self, result: Result) -> Result:
         """The variant that others of its checkpoint are compared with: the first, stock if it is there."""
@@ -101,20 +104,24 @@ def as_json(benchmark: Benchmark) -> str:
     )
 
 
-def _meanings(benchmark: Benchmark) -> List[str]:
+def _meanings(benchmark: Benchmark) -> list[str]:
     """What each row is, in the order of the rows."""
     names = dict.fromkeys(result.variant for result in benchmark.results)
     return [f"{name}: {MEANING[name]}" for name in names]
 
 
-def _tables(benchmark: Benchmark) -> List[str]:
+def _tables(benchmark: Benchmark) -> list[str]:
     """A table per checkpoint, under its name where there are several."""
     names = list(dict.fromkeys(result.checkpoint for result in benchmark.results))
     tables = [_table([result for result in benchmark.results if result.checkpoint == name]) for name in names]
-    return tables if len(names) == 1 else ["\n\n".join(f"{name}\n{drawn}" for name, drawn in zip(names, tables))]
+    return (
+        tables
+        if len(names) == 1
+        else ["\n\n".join(f"{name}\n{drawn}" for name, drawn in zip(names, tables, strict=True))]
+    )
 
 
-def _table(results: List[Result]) -> str:
+def _table(results: list[Result]) -> str:
     base = results[0]
     header = ["variant", "heads", "parameters", "sentences/s", f"times {base.label}", "tokens/s"]
     header += ["latency p50 ms", "p95 ms", "memory MB"]
@@ -142,7 +149,7 @@ def written(spread: Spread, digits: int = 1) -> str:
     return f"{spread.median:.{digits}f} ({spread.lowest:.{digits}f} to {spread.highest:.{digits}f})"
 
 
-def _agreement_lines(benchmark: Benchmark) -> List[str]:
+def _agreement_lines(benchmark: Benchmark) -> list[str]:
     several = len(benchmark.agreement) > 1
     lines = []
     for checkpoint, found in benchmark.agreement.items():

@@ -2,8 +2,9 @@
 
 import logging
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -27,11 +28,11 @@ WARM_UP = 3  # of them, before the first round
 class Work(NamedTuple):
     """What every variant translates in a round."""
 
-    batches: List[List[Sentence]]
-    singles: List[List[Sentence]]  # batches of one
+    batches: list[list[Sentence]]
+    singles: list[list[Sentence]]  # batches of one
 
 
-def bench(checkpoints: List[str], settings: Settings, problems: List[str]) -> Benchmark:
+def bench(checkpoints: list[str], settings: Settings, problems: list[str]) -> Benchmark:
     """Measure all variants of the checkpoints in turns.
 
     Raises BadInput with ``problems``, the settings' and the checkpoints', Failed when the variants of a
@@ -42,7 +43,7 @@ def bench(checkpoints: List[str], settings: Settings, problems: List[str]) -> Be
         return _bench(checkpoints, states, settings)
 
 
-def _bench(checkpoints: List[str], states: List[Dict[str, Any]], settings: Settings) -> Benchmark:
+def _bench(checkpoints: list[str], states: list[dict[str, Any]], settings: Settings) -> Benchmark:
     found = load_sentences(states[0], settings)
     singles = [[sentence] for sentence in spread(found.sentences, SINGLES)]
     work = Work(batches_of(found.sentences, settings.decoding.batch_size), singles)
@@ -54,7 +55,7 @@ def _bench(checkpoints: List[str], states: List[Dict[str, Any]], settings: Setti
         agreement, rounds = _measured(recipes, variants, settings, work)
     results = [
         Result(r.checkpoint, r.variant, r.heads, r.original_heads, r.parameters, peak, done)
-        for r, peak, done in zip(recipes, peaks, rounds)
+        for r, peak, done in zip(recipes, peaks, rounds, strict=True)
     ]
     return Benchmark(
         settings,
@@ -77,7 +78,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _loaded(checkpoints: List[str], settings: Settings, problems: List[str]) -> List[Dict[str, Any]]:
+def _loaded(checkpoints: list[str], settings: Settings, problems: list[str]) -> list[dict[str, Any]]:
     problems, states = [*problems, *settings.problems()], []
     for checkpoint in dict.fromkeys(checkpoints):
         try:
@@ -94,7 +95,7 @@ def _loaded(checkpoints: List[str], settings: Settings, problems: List[str]) -> 
     return states
 
 
-def _peaks(recipes: List[Recipe], settings: Settings, batch: List[Sentence]) -> list:
+def _peaks(recipes: list[Recipe], settings: Settings, batch: list[Sentence]) -> list:
     """Peak memory of every variant, bytes; None where it is not measured."""
     if not settings.memory:
         return [None] * len(recipes)
@@ -103,8 +104,8 @@ def _peaks(recipes: List[Recipe], settings: Settings, batch: List[Sentence]) -> 
 
 
 def _measured(
-    recipes: List[Recipe], variants: list, settings: Settings, work: Work
-) -> Tuple[Dict[str, Dict[str, Agreement]], List[List[Round]]]:
+    recipes: list[Recipe], variants: list, settings: Settings, work: Work
+) -> tuple[dict[str, dict[str, Agreement]], list[list[Round]]]:
     """Agreement by checkpoint, and the rounds of every variant."""
     batches, singles = len(work.batches), len(work.singles)
     steps = len(variants) * (batches + settings.rounds * (batches + singles))
@@ -121,14 +122,14 @@ def _measured(
         for turn in range(settings.rounds):
             progress.set_description(f"round {turn + 1} of {settings.rounds}")
             rounds.append(measured_round(*turns, turn, progress.update))
-    return agreement, [list(done) for done in zip(*rounds)]  # [rounds][variants] -> [variants][rounds]
+    return agreement, [list(done) for done in zip(*rounds, strict=True)]  # [rounds][variants] -> [variants][rounds]
 
 
 def _compared(
-    recipes: List[Recipe], variants: list, batches: List[List[Sentence]], tick: Callable[[], None]
-) -> Dict[str, Dict[str, Agreement]]:
-    found: Dict[str, Dict[str, list]] = {}
-    for recipe, variant in zip(recipes, variants):
+    recipes: list[Recipe], variants: list, batches: list[list[Sentence]], tick: Callable[[], None]
+) -> dict[str, dict[str, Agreement]]:
+    found: dict[str, dict[str, list]] = {}
+    for recipe, variant in zip(recipes, variants, strict=True):
         hypotheses = found.setdefault(recipe.checkpoint, {}).setdefault(recipe.variant, [])
         for batch in batches:
             hypotheses += variant.hypotheses(variant.translate(variant.prepare(batch)))

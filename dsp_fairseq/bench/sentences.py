@@ -1,7 +1,8 @@
 """Sentences to translate: those of a test set, of a text file, or random words."""
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from fairseq.data.data_utils import infer_language_pair, load_indexed_dataset
@@ -12,7 +13,7 @@ from ..errors import BadInput
 from ..export.dictionaries import load_dictionaries
 from .settings import Settings
 
-Sentence = List[int]  # words as numbers of the source dictionary, the end of sentence included
+Sentence = list[int]  # words as numbers of the source dictionary, the end of sentence included
 
 END, UNKNOWN, FIRST_WORD = 2, 3, 4  # of every dictionary of fairseq: <s> <pad> </s> <unk>, then words
 RANDOM_LENGTHS = (5, 25)  # words, from and to
@@ -21,11 +22,11 @@ RANDOM_LENGTHS = (5, 25)  # words, from and to
 class Sentences(NamedTuple):
     """Sentences, and in words where they are from."""
 
-    sentences: List[Sentence]
+    sentences: list[Sentence]
     origin: str
 
 
-def load_sentences(state: Dict[str, Any], settings: Settings) -> Sentences:
+def load_sentences(state: dict[str, Any], settings: Settings) -> Sentences:
     """At most ``settings.sentences``, spread evenly over the source; none longer than the model reads.
 
     Raises BadInput when ``--data`` or ``--text`` cannot be used. Without them: the test set of the
@@ -44,32 +45,32 @@ def load_sentences(state: Dict[str, Any], settings: Settings) -> Sentences:
     return Sentences(spread(fitting, settings.sentences), found.origin)
 
 
-def spread(items: Sequence, count: int) -> List:
+def spread(items: Sequence, count: int) -> list:
     """``count`` of the items, evenly spread and in order; all when there are no more."""
     count = min(count, len(items))
     return [items[place * len(items) // count] for place in range(count)]
 
 
-def batches_of(sentences: List[Sentence], size: int) -> List[List[Sentence]]:
+def batches_of(sentences: list[Sentence], size: int) -> list[list[Sentence]]:
     """Batches of at most ``size`` sentences of like length, the longest last."""
     ordered = sorted(sentences, key=len)
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
-def largest(batches: List[List[Sentence]]) -> List[Sentence]:
+def largest(batches: list[list[Sentence]]) -> list[Sentence]:
     """The batch with the most words, padding included."""
     return max(batches, key=lambda batch: len(batch) * max(map(len, batch)))
 
 
-def random_sentences(words: int, count: int) -> List[Sentence]:
+def random_sentences(words: int, count: int) -> list[Sentence]:
     """Sentences of a dictionary with this many words, the same ones at every call."""
     generator = torch.Generator().manual_seed(1)
     shortest, longest = RANDOM_LENGTHS
     lengths = torch.randint(shortest, longest + 1, (count,), generator=generator).tolist()
-    return [torch.randint(FIRST_WORD, words, (n,), generator=generator).tolist() + [END] for n in lengths]
+    return [[*torch.randint(FIRST_WORD, words, (n,), generator=generator).tolist(), END] for n in lengths]
 
 
-def _of_training(state: Dict[str, Any], count: int) -> Sentences:
+def _of_training(state: dict[str, Any], count: int) -> Sentences:
     folder = _data_option(state)
     try:
         return _of_data(state, folder)
@@ -78,14 +79,14 @@ def _of_training(state: Dict[str, Any], count: int) -> Sentences:
         return Sentences(random_sentences(words, count), f"random words, as there is no test set ({reason})")
 
 
-def _data_option(state: Dict[str, Any]) -> str:
+def _data_option(state: dict[str, Any]) -> str:
     """The data folder that the checkpoint was trained on."""
     task = (state.get("cfg") or {}).get("task") or {}
     data = task.get("data") if isinstance(task, dict) else getattr(task, "data", None)
     return (data or "(none)").split(os.pathsep)[0]
 
 
-def _of_data(state: Dict[str, Any], folder: str) -> Sentences:
+def _of_data(state: dict[str, Any], folder: str) -> Sentences:
     if not os.path.isdir(folder):
         raise BadInput(f"data folder {folder}: does not exist")
     load_dictionaries(state, folder)  # refuses those of another model
@@ -97,13 +98,13 @@ def _of_data(state: Dict[str, Any], folder: str) -> Sentences:
     return Sentences([dataset[index].tolist() for index in range(len(dataset))], f"test set of {folder}")
 
 
-def _languages(state: Dict[str, Any], folder: str) -> "tuple[Optional[str], Optional[str]]":
+def _languages(state: dict[str, Any], folder: str) -> "tuple[str | None, str | None]":
     options = model_options(state)
     told = getattr(options, "source_lang", None), getattr(options, "target_lang", None)
     return infer_language_pair(folder) if None in told else told
 
 
-def _of_text(state: Dict[str, Any], settings: Settings) -> Sentences:
+def _of_text(state: dict[str, Any], settings: Settings) -> Sentences:
     if not os.path.isfile(settings.text):
         raise BadInput(f"--text {settings.text}: does not exist")
     numbers = {word: number for number, word in enumerate(load_dictionaries(state, settings.data).source)}

@@ -1,7 +1,6 @@
 """What a benchmark is asked to do, and what is wrong with that."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
 
 from ..errors import MOST
 
@@ -40,13 +39,13 @@ class Settings:
     decoding: Decoding
     rounds: int = 5
     sentences: int = 200
-    data: Optional[str] = None  # folder of fairseq-preprocess; None: that of the first checkpoint's training
-    text: Optional[str] = None  # file with a sentence per line, in BPE
-    variants: Optional[Tuple[str, ...]] = None  # None: all that are possible
-    heads_to_keep: Optional[str] = None  # as the option of training; None: those that decode now
+    data: str | None = None  # folder of fairseq-preprocess; None: that of the first checkpoint's training
+    text: str | None = None  # file with a sentence per line, in BPE
+    variants: tuple[str, ...] | None = None  # None: all that are possible
+    heads_to_keep: str | None = None  # as the option of training; None: those that decode now
     memory: bool = True  # measure it, in a process for each variant
 
-    def problems(self) -> List[str]:
+    def problems(self) -> list[str]:
         """Everything that is wrong whatever the checkpoints are, one line each."""
         decoding = self.decoding
         least = {
@@ -65,7 +64,7 @@ class Settings:
         return found + _device_problems(decoding.device)
 
 
-def _device_problems(device: str) -> List[str]:
+def _device_problems(device: str) -> list[str]:
     if device == "cpu":
         return []
     import torch

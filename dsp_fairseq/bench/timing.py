@@ -2,7 +2,8 @@
 
 import gc
 import time
-from typing import Callable, List, NamedTuple, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy
 
@@ -33,7 +34,7 @@ class Spread(NamedTuple):
 class Turns:
     """Batches prepared for every variant, and the clock."""
 
-    def __init__(self, variants: list, batches: List[List[Sentence]], clock: Callable[[], float] = time.perf_counter):
+    def __init__(self, variants: list, batches: list[list[Sentence]], clock: Callable[[], float] = time.perf_counter):
         self._variants, self._clock = variants, clock
         # [variants][batches]
         self._prepared = [[variant.prepare(batch) for batch in batches] for variant in variants]
@@ -59,7 +60,7 @@ class Turns:
         return seconds, tokens
 
 
-def measured_round(batches: Turns, singles: Turns, turn: int, tick: Callable[[], None]) -> List[Round]:
+def measured_round(batches: Turns, singles: Turns, turn: int, tick: Callable[[], None]) -> list[Round]:
     """One round of every variant: all batches, then single sentences."""
     gc.collect()
     seconds, tokens = batches.take(turn, tick)
@@ -67,4 +68,4 @@ def measured_round(batches: Turns, singles: Turns, turn: int, tick: Callable[[],
     spent = seconds.sum(axis=1)  # [variants]
     p50, p95 = numpy.percentile(latencies * 1000, [50, 95], axis=1)  # [variants, sentences] -> [variants] each
     columns = (batches.sentences / spent, tokens.sum(axis=1) / spent, p50, p95)
-    return [Round(*map(float, row)) for row in zip(*columns)]
+    return [Round(*map(float, row)) for row in zip(*columns, strict=True)]

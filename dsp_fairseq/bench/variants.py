@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from dataclasses import replace
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 import torch
 from fairseq.data.data_utils import collate_tokens
@@ -21,53 +21,53 @@ from .settings import MASKED, REMOVED, STOCK, Decoding
 class Hypothesis(NamedTuple):
     """The best translation of a sentence."""
 
-    tokens: Tuple[int, ...]  # numbers of the target dictionary, the end of sentence included
+    tokens: tuple[int, ...]  # numbers of the target dictionary, the end of sentence included
     score: float  # mean log-probability of a word
 
 
 class Subject(NamedTuple):
     """A loaded checkpoint and the heads that it decodes with."""
 
-    state: Dict[str, Any]
+    state: dict[str, Any]
     before: Inventory  # heads in the file
     after: Inventory  # heads kept
 
     @classmethod
-    def of(cls, state: Dict[str, Any], heads_to_keep: Optional[str] = None) -> "Subject":
+    def of(cls, state: dict[str, Any], heads_to_keep: str | None = None) -> "Subject":
         """The heads are the best K by their logits; None: those that the checkpoint decodes with."""
         kept = kept_heads_of(state)
         mask = kept.mask if heads_to_keep is None else kept.best(heads_to_keep)
         return cls(state, kept.inventory, kept.inventory.keeping(mask.tolist()))
 
-    def without_removed_heads(self) -> Dict[str, Tensor]:
+    def without_removed_heads(self) -> dict[str, Tensor]:
         return remove_heads(self.state["model"], self.before, self.after)
 
-    def changed(self, weights: Dict[str, Tensor], **options) -> Dict[str, Any]:
+    def changed(self, weights: dict[str, Tensor], **options) -> dict[str, Any]:
         """The checkpoint with other weights and with these model options changed."""
         # words that training began with are in the checkpoint; their file may be gone
         options = {"encoder_embed_path": None, "decoder_embed_path": None, **options}
         model = Namespace(**{**vars(model_options(self.state)), **options})
         return {**self.state, "cfg": {**(self.state.get("cfg") or {}), "model": model}, "model": weights}
 
-    def gated(self, weights: Dict[str, Tensor], present: Inventory) -> Dict[str, Any]:
+    def gated(self, weights: dict[str, Tensor], present: Inventory) -> dict[str, Any]:
         """A checkpoint of ``gated_transformer`` with the heads ``present``, decoding with those of this subject."""
-        pairs = zip(present.blocks, self.after.blocks)
+        pairs = zip(present.blocks, self.after.blocks, strict=True)
         mask = torch.tensor([head in kept.indices for block, kept in pairs for head in block.indices])
         return showing(self.changed(weights, kept_heads=present.indices()), mask)
 
 
-def stock_state(subject: Subject) -> Dict[str, Any]:
+def stock_state(subject: Subject) -> dict[str, Any]:
     """Of the stock ``transformer`` of the original size, with zeros in place of the heads that are not kept."""
     return subject.changed(fill_with_zeros(subject.without_removed_heads(), subject.after))
 
 
-def masked_state(subject: Subject) -> Dict[str, Any]:
+def masked_state(subject: Subject) -> dict[str, Any]:
     """Of a gated model of the original size: heads that the file lacks are there, as zeros, and not kept."""
     blocks = (replace(block, indices=tuple(range(block.original_heads))) for block in subject.before.blocks)
     return subject.gated(fill_with_zeros(subject.state["model"], subject.before), Inventory(blocks))
 
 
-def removed_state(subject: Subject) -> Dict[str, Any]:
+def removed_state(subject: Subject) -> dict[str, Any]:
     """Of a gated model as the file has it; it takes out the heads that are not kept when it is prepared."""
     return subject.gated(subject.state["model"], subject.before)
 
@@ -90,7 +90,7 @@ class FairseqVariant:
         """Go on in float16."""
         self._model.half()
 
-    def prepare(self, batch: List[Sentence]) -> Dict[str, Dict[str, Tensor]]:
+    def prepare(self, batch: list[Sentence]) -> dict[str, dict[str, Tensor]]:
         """A batch as fairseq reads it, on the device: words [sentences, longest], padded on the left."""
         lengths = torch.tensor([len(sentence) for sentence in batch])
         pad = self._model.encoder.padding_idx
@@ -98,14 +98,14 @@ class FairseqVariant:
         device = self._decoding.device
         return {"net_input": {"src_tokens": tokens.to(device), "src_lengths": lengths.to(device)}}
 
-    def translate(self, sample: Dict[str, Dict[str, Tensor]]) -> List[List[Dict[str, Tensor]]]:
+    def translate(self, sample: dict[str, dict[str, Tensor]]) -> list[list[dict[str, Tensor]]]:
         """What is timed."""
         found = self._generator.generate([self._model], sample)
         if self._decoding.device == "cuda":
             torch.cuda.synchronize()
         return found
 
-    def hypotheses(self, found: List[List[Dict[str, Tensor]]]) -> List[Hypothesis]:
+    def hypotheses(self, found: list[list[dict[str, Tensor]]]) -> list[Hypothesis]:
         return [Hypothesis(tuple(beam[0]["tokens"].tolist()), float(beam[0]["score"])) for beam in found]
 
 

@@ -1,7 +1,5 @@
 """``dsp-fairseq report CKPT`` and ``dsp-fairseq report --history LOGDIR``"""
 
-from typing import List
-
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from ..errors import BadInput, refuse
@@ -67,9 +65,8 @@ def _drawn(told, arguments):
     return picture.draw(told)
 
 
-def _picture_problems(arguments) -> List[str]:
+def _picture_problems(arguments) -> list[str]:
     from .. import pictures
-
     from ..collisions import collisions
 
     if arguments.plot:

@@ -1,6 +1,7 @@
 """Label-smoothed cross entropy of a gated model, with the state of its gates in the logs."""
 
-from typing import Dict
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from fairseq import metrics
 from fairseq.criterions import register_criterion
@@ -25,7 +26,7 @@ class DspLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
     """
 
     _starts_update = False
-    _scalars: Dict[str, float] = {}  # of this update, the same for all of its batches
+    _scalars: Mapping[str, float] = MappingProxyType({})  # of this update, the same for all of its batches
     _are_final = False
 
     def train(self, mode: bool = True):
@@ -75,9 +76,7 @@ class DspLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         # [batch, target, types] and [batch, target], both without the ignored prefix
         logits = net_output[0][:, self.ignore_prefix_size :]
         target = model.get_targets(sample, net_output)[:, self.ignore_prefix_size :]
-        return label_smoothed_loss(
-            logits.reshape(-1, logits.size(-1)), target.reshape(-1), self.eps, self.padding_idx
-        )
+        return label_smoothed_loss(logits.reshape(-1, logits.size(-1)), target.reshape(-1), self.eps, self.padding_idx)
 
     @classmethod
     def reduce_metrics(cls, logging_outputs) -> None:

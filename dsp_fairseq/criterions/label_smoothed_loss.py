@@ -1,15 +1,11 @@
 """Label-smoothed cross entropy in two passes over the vocabulary instead of six."""
 
-from typing import Tuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def label_smoothed_loss(
-    logits: Tensor, target: Tensor, epsilon: float, padding: int
-) -> Tuple[Tensor, Tensor]:
+def label_smoothed_loss(logits: Tensor, target: Tensor, epsilon: float, padding: int) -> tuple[Tensor, Tensor]:
     """fairseq's ``label_smoothed_nll_loss``, summed, with its gradient written out.
 
     On a CPU the loss over a vocabulary of 10,000 is a quarter of an update of a small model;

@@ -1,6 +1,6 @@
 """Does the exported model score sentences as fairseq does?"""
 
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import ctranslate2
 import torch
@@ -17,26 +17,26 @@ FIRST_WORD, END = 4, 2  # of every dictionary of fairseq: <s> <pad> </s> <unk>, 
 class Pair(NamedTuple):
     """Numbers of the words of a sentence and its translation, without the end."""
 
-    source: List[int]
-    target: List[int]
+    source: list[int]
+    target: list[int]
 
 
-def random_pairs(model, words: Dictionaries) -> List[Pair]:
+def random_pairs(model, words: Dictionaries) -> list[Pair]:
     """Made-up sentences of several lengths, as long as the model can read them."""
     generator = torch.Generator().manual_seed(1)
     pairs = []
-    for lengths in zip(LENGTHS, reversed(LENGTHS)):
-        sides = zip(words, lengths, model.max_positions())
+    for lengths in zip(LENGTHS, reversed(LENGTHS), strict=True):
+        sides = zip(words, lengths, model.max_positions(), strict=True)
         pairs.append(Pair(*(_sentence(len(side), min(n, most - 1), generator) for side, n, most in sides)))
     return pairs
 
 
-def _sentence(words: int, length: int, generator) -> List[int]:
+def _sentence(words: int, length: int, generator) -> list[int]:
     return torch.randint(FIRST_WORD, words, (length,), generator=generator).tolist()
 
 
 @torch.no_grad()
-def fairseq_scores(model, pairs: List[Pair]) -> List[Tensor]:
+def fairseq_scores(model, pairs: list[Pair]) -> list[Tensor]:
     """Log-probabilities of the words of each translation and of its end, [words + 1] each."""
     scores = []
     for source, target in pairs:
@@ -58,12 +58,12 @@ class Exported:
         except (RuntimeError, ValueError) as error:
             raise Failed(f"CTranslate2 cannot load what was exported: {_first_line(error)}") from error
 
-    def scores(self, pairs: List[Pair]) -> List[Tensor]:
+    def scores(self, pairs: list[Pair]) -> list[Tensor]:
         """As :func:`fairseq_scores`."""
         results = self._translator.score_batch(*self._tokens(pairs))
         return [torch.tensor(result.log_probs) for result in results]
 
-    def translates(self, pairs: List[Pair]) -> bool:
+    def translates(self, pairs: list[Pair]) -> bool:
         """Whether every sentence has a translation with a finite score."""
         sources, _ = self._tokens(pairs)
         results = self._translator.translate_batch(
@@ -71,12 +71,12 @@ class Exported:
         )
         return all(torch.tensor(result.scores).isfinite().all() for result in results)
 
-    def _tokens(self, pairs: List[Pair]) -> Tuple[List[List[str]], List[List[str]]]:
+    def _tokens(self, pairs: list[Pair]) -> tuple[list[list[str]], list[list[str]]]:
         sources = [[self._words.source[number] for number in pair.source] for pair in pairs]
         return sources, [[self._words.target[number] for number in pair.target] for pair in pairs]
 
 
-def difference(expected: List[Tensor], actual: List[Tensor]) -> float:
+def difference(expected: list[Tensor], actual: list[Tensor]) -> float:
     """The largest of a word's score; infinite when they are not comparable."""
     if [len(scores) for scores in expected] != [len(scores) for scores in actual]:
         return float("inf")
@@ -84,7 +84,7 @@ def difference(expected: List[Tensor], actual: List[Tensor]) -> float:
     return float(largest.nan_to_num(float("inf")))
 
 
-def check_scores(folder: str, words: Dictionaries, pairs: List[Pair], expected: List[Tensor]) -> float:
+def check_scores(folder: str, words: Dictionaries, pairs: list[Pair], expected: list[Tensor]) -> float:
     """The largest difference between fairseq and the float32 model in a folder.
 
     Raises Failed when it is above ``TOLERANCE``.
@@ -99,7 +99,7 @@ def check_scores(folder: str, words: Dictionaries, pairs: List[Pair], expected: 
 
 
 def check_quantised(
-    folder: str, words: Dictionaries, pairs: List[Pair], expected: List[Tensor], quantization: str
+    folder: str, words: Dictionaries, pairs: list[Pair], expected: list[Tensor], quantization: str
 ) -> float:
     """As :func:`check_scores` for a quantised model, which has to work and may differ."""
     # CPUs do not compute in float16: float32 instead, with a warning unless it is asked for

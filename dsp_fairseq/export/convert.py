@@ -1,14 +1,15 @@
 """From a checkpoint to a folder that CTranslate2 translates with."""
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from tabulate import tabulate
 
 from ..another_choice import is_of_a_training, warnings_of
-from ..checkpoint import build_model, build_stock_model, kept_heads_of, load, model_options, showing
 from ..budgets import inventory_of
+from ..checkpoint import build_model, build_stock_model, kept_heads_of, load, model_options, showing
 from ..collisions import collisions
 from ..errors import BadInput, refuse
 from ..inventory import Inventory
@@ -33,9 +34,9 @@ class Export(NamedTuple):
     quantization: str
     bytes: "tuple[int, int]"  # of the checkpoint and of the folder
     difference: float  # largest of a word's score, float32 against fairseq
-    quantised_difference: Optional[float]
-    sentence: List[str]  # to show how to translate
-    warnings: List[str]
+    quantised_difference: float | None
+    sentence: list[str]  # to show how to translate
+    warnings: list[str]
 
     def __str__(self) -> str:
         size, exported_size = self.bytes
@@ -55,7 +56,7 @@ class Export(NamedTuple):
     def _table(self) -> str:
         padded = padded_heads(self.after)
         rows = []
-        for old, new in zip(self.before.blocks, self.after.blocks):
+        for old, new in zip(self.before.blocks, self.after.blocks, strict=True):
             written = padded[new.kind.split(".")[0]] if new.heads else "output bias only"
             rows.append([new.name, f"{old.heads} => {new.heads}", written])
         return tabulate(rows, ["block", "heads", "written"], tablefmt="github", disable_numparse=True)
@@ -67,7 +68,7 @@ class Export(NamedTuple):
     def _kind(self) -> str:
         return "float32" if self.quantization == "none" else self.quantization
 
-    def _usage(self) -> List[str]:
+    def _usage(self) -> list[str]:
         return [
             "    import ctranslate2",
             f"    translator = ctranslate2.Translator({self.out!r})",
@@ -78,19 +79,19 @@ class Export(NamedTuple):
 class Source(NamedTuple):
     """A checkpoint, decoding with the heads that are exported: the others are masked, not removed."""
 
-    state: Dict[str, Any]
+    state: dict[str, Any]
     gated: bool
     before: Inventory
     after: Inventory
-    warnings: List[str]
+    warnings: list[str]
 
 
 def export(
     checkpoint: str,
     out: str,
     quantization: str = "none",
-    data: Optional[str] = None,
-    heads_to_keep: Optional[str] = None,
+    data: str | None = None,
+    heads_to_keep: str | None = None,
     force: bool = False,
 ) -> Export:
     """Write the folder ``out``: the model of ``checkpoint`` for CTranslate2, vocabularies included.
@@ -139,7 +140,7 @@ def export(
     )
 
 
-def _refuse_other_models(checkpoint: str, state: Dict[str, Any]) -> None:
+def _refuse_other_models(checkpoint: str, state: dict[str, Any]) -> None:
     name = getattr(model_options(state), "arch", None)
     if not _is_gated(state) and ARCH_MODEL_NAME_REGISTRY.get(name) != "transformer":
         raise BadInput(
@@ -148,11 +149,11 @@ def _refuse_other_models(checkpoint: str, state: Dict[str, Any]) -> None:
         )
 
 
-def _is_gated(state: Dict[str, Any]) -> bool:
+def _is_gated(state: dict[str, Any]) -> bool:
     return "gates.logits" in state["model"]
 
 
-def _all_of(*steps: Callable[[], Any]) -> List[Any]:
+def _all_of(*steps: Callable[[], Any]) -> list[Any]:
     """What the steps return; raises BadInput with the problems of all of them."""
     results, problems = [], []
     for step in steps:
@@ -164,7 +165,7 @@ def _all_of(*steps: Callable[[], Any]) -> List[Any]:
     return results
 
 
-def _source_of(state: Dict[str, Any], heads_to_keep: Optional[str]) -> Source:
+def _source_of(state: dict[str, Any], heads_to_keep: str | None) -> Source:
     if _is_gated(state):
         kept = kept_heads_of(state)
         mask = kept.mask if heads_to_keep is None else kept.best(heads_to_keep)
@@ -180,7 +181,7 @@ def _source_of(state: Dict[str, Any], heads_to_keep: Optional[str]) -> Source:
     return Source(state, False, inventory, inventory, [])
 
 
-def _save(source: Source, model, words: Dictionaries, quantization: Optional[str], folder: str) -> None:
+def _save(source: Source, model, words: Dictionaries, quantization: str | None, folder: str) -> None:
     weights = model.state_dict()
     if source.gated:
         weights = remove_heads(weights, source.before, source.after)

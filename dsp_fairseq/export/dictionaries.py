@@ -3,7 +3,7 @@
 import os
 from argparse import Namespace
 from glob import escape, glob
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 from fairseq.data import Dictionary
 from fairseq.data.data_utils import infer_language_pair
@@ -17,11 +17,11 @@ REMEDY = "give the folder that fairseq-preprocess wrote with --data DIR"
 class Dictionaries(NamedTuple):
     """Words in the order of the embeddings' rows, as fairseq writes them."""
 
-    source: List[str]
-    target: List[str]
+    source: list[str]
+    target: list[str]
 
 
-def load_dictionaries(state: Dict[str, Any], data: Optional[str] = None) -> Dictionaries:
+def load_dictionaries(state: dict[str, Any], data: str | None = None) -> Dictionaries:
     """The dictionaries that a checkpoint was trained with, from ``data`` or the folder that it names.
 
     Raises BadInput when they are not there, or have another number of words than the embeddings have rows.
@@ -32,7 +32,7 @@ def load_dictionaries(state: Dict[str, Any], data: Optional[str] = None) -> Dict
         named = "--data" if data else "data folder"
         raise BadInput(f"{named} {folder}: does not exist; {REMEDY}")
     problems, words = [], []
-    for stack, path in zip(("encoder", "decoder"), _paths(task, folder)):
+    for stack, path in zip(("encoder", "decoder"), _paths(task, folder), strict=True):
         try:
             words.append(_load(path, stack, len(state["model"][f"{stack}.embed_tokens.weight"])))
         except BadInput as error:
@@ -41,12 +41,12 @@ def load_dictionaries(state: Dict[str, Any], data: Optional[str] = None) -> Dict
     return Dictionaries(*words)
 
 
-def _task_options(state: Dict[str, Any]) -> Namespace:
+def _task_options(state: dict[str, Any]) -> Namespace:
     options = state["cfg"]["task"] if state.get("cfg") else state["args"]
     return Namespace(**options) if isinstance(options, dict) else options
 
 
-def _paths(task: Namespace, folder: str) -> Tuple[str, str]:
+def _paths(task: Namespace, folder: str) -> tuple[str, str]:
     """The files of the source and of the target dictionary."""
     languages = [getattr(task, f"{side}_lang", None) for side in ("source", "target")]
     if None in languages:  # fairseq-train was not told them, and found them like this
@@ -57,8 +57,7 @@ def _paths(task: Namespace, folder: str) -> Tuple[str, str]:
     if len(found) == 2 and _content(found[0]) == _content(found[1]):  # then it does not matter which is which
         return found[0], found[1]
     raise BadInput(
-        f"data folder {folder}: does not tell the languages (it has no file like train.SRC-TGT.SRC.idx); "
-        f"{REMEDY}"
+        f"data folder {folder}: does not tell the languages (it has no file like train.SRC-TGT.SRC.idx); {REMEDY}"
     )
 
 
@@ -67,7 +66,7 @@ def _content(path: str) -> bytes:
         return file.read()
 
 
-def _load(path: str, stack: str, rows: int) -> List[str]:
+def _load(path: str, stack: str, rows: int) -> list[str]:
     if not os.path.isfile(path):
         raise BadInput(f"dictionary {path}: does not exist; {REMEDY}")
     try:
@@ -76,11 +75,8 @@ def _load(path: str, stack: str, rows: int) -> List[str]:
         raise BadInput(f"dictionary {path}: {str(error).splitlines()[0]}; {REMEDY}") from error
     if len(symbols) != rows:
         raise BadInput(
-            f"dictionary {path}: has {len(symbols)} words, but the {stack} of the checkpoint has {rows}; "
-            f"{REMEDY}"
+            f"dictionary {path}: has {len(symbols)} words, but the {stack} of the checkpoint has {rows}; {REMEDY}"
         )
     if len({*symbols, BLANK}) <= len(symbols):  # fairseq takes the last of two, CTranslate2 the first
-        raise BadInput(
-            f"dictionary {path}: has a word twice, or the word {BLANK}; CTranslate2 would mix them up"
-        )
+        raise BadInput(f"dictionary {path}: has a word twice, or the word {BLANK}; CTranslate2 would mix them up")
     return symbols

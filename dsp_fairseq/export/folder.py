@@ -3,8 +3,8 @@
 import os
 import secrets
 import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Collection, Iterator, List
 
 from ..atomic import claim, remove_abandoned, sync, telling_of
 from ..errors import BadInput
@@ -57,7 +57,7 @@ def _take_place(beside: str, path: str) -> None:
         raise
 
 
-def folder_problems(path: str, force: bool, replaceable: Collection[str]) -> List[str]:
+def folder_problems(path: str, force: bool, replaceable: Collection[str]) -> list[str]:
     """Why a folder could not, or must not, be written there, one line each.
 
     With ``force`` a folder may be replaced, but only one in which there is nothing but ``replaceable`` files.

@@ -4,7 +4,8 @@ A head of zeros adds nothing, so padding changes no output. A block that has no 
 too, with heads of width 1: nearly free.
 """
 
-from typing import Dict, List, Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,19 +21,19 @@ class PaddedBlock(NamedTuple):
 
     heads: int
     width: int
-    query: Dict[str, Tensor]  # weight [heads*width, D], bias [heads*width]
-    key: Dict[str, Tensor]  # weight [heads*width, D of the keys], bias [heads*width]
-    value: Dict[str, Tensor]
-    output: Dict[str, Tensor]  # weight [D, heads*width], bias [D]
+    query: dict[str, Tensor]  # weight [heads*width, D], bias [heads*width]
+    key: dict[str, Tensor]  # weight [heads*width, D of the keys], bias [heads*width]
+    value: dict[str, Tensor]
+    output: dict[str, Tensor]  # weight [D, heads*width], bias [D]
     scale: float  # of the queries: that of the original heads
 
 
-def padded_heads(inventory: Inventory) -> Dict[str, int]:
+def padded_heads(inventory: Inventory) -> dict[str, int]:
     """Heads that every block of a stack is padded to: those of its largest block, at least 1."""
     return {stack: max([1, *(block.heads for block in blocks_of(inventory, stack))]) for stack in STACKS}
 
 
-def blocks_of(inventory: Inventory, stack: str) -> List[Block]:
+def blocks_of(inventory: Inventory, stack: str) -> list[Block]:
     return [block for block in inventory.blocks if block.kind.startswith(f"{stack}.")]
 
 

@@ -1,7 +1,6 @@
 """Options of a model that CTranslate2 cannot express."""
 
 from argparse import Namespace
-from typing import List
 
 from ..errors import flag
 from ..shape_problems import shape_problems
@@ -29,7 +28,7 @@ _REASONS = {
 }
 
 
-def option_problems(options: Namespace) -> List[str]:
+def option_problems(options: Namespace) -> list[str]:
     """One line per option of a model that has no counterpart."""
     problems = [
         f"{flag(name)} {getattr(options, name)}: cannot be exported to CTranslate2 ({why})"
@@ -39,7 +38,6 @@ def option_problems(options: Namespace) -> List[str]:
     activation = getattr(options, "activation_fn", "relu")
     if activation not in ACTIVATIONS:
         problems.append(
-            f"--activation-fn {activation}: cannot be exported to CTranslate2, which has "
-            f"{', '.join(ACTIVATIONS)}"
+            f"--activation-fn {activation}: cannot be exported to CTranslate2, which has {', '.join(ACTIVATIONS)}"
         )
     return problems + shape_problems(options)

@@ -14,6 +14,5 @@ def require_ctranslate2() -> None:
         raise BadInput(f"CTranslate2 cannot be imported ({error}); run: pip install ctranslate2") from error
     if "head_dim" not in signature(MultiHeadAttentionSpec.__init__).parameters:  # came between 4.0 and 4.4
         raise BadInput(
-            f"CTranslate2 {ctranslate2.__version__}: cannot express pruned heads; run: "
-            "pip install -U ctranslate2"
+            f"CTranslate2 {ctranslate2.__version__}: cannot express pruned heads; run: pip install -U ctranslate2"
         )

@@ -1,6 +1,6 @@
 """A fairseq Transformer as a CTranslate2 specification (seen to be exact with CTranslate2 4.4.0 and 4.8.5)."""
 
-from typing import List, Mapping, Optional
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -126,7 +126,7 @@ def _attention(block: PaddedBlock, self_attention: bool) -> MultiHeadAttentionSp
     return spec
 
 
-def _fused(spec, projections: List[Mapping[str, Tensor]]) -> None:
+def _fused(spec, projections: list[Mapping[str, Tensor]]) -> None:
     """Projections of the same input as one: m times [n*d, D] -> [m*n*d, D]"""
     spec.weight = _array(torch.cat([projection["weight"] for projection in projections]))
     spec.bias = _array(torch.cat([projection["bias"] for projection in projections]))
@@ -134,7 +134,7 @@ def _fused(spec, projections: List[Mapping[str, Tensor]]) -> None:
 
 def _linear(spec, weights: Weights, name: str) -> None:
     spec.weight = _array(weights[f"{name}.weight"])
-    bias: Optional[Tensor] = weights.get(f"{name}.bias")
+    bias: Tensor | None = weights.get(f"{name}.bias")
     if bias is not None:
         spec.bias = _array(bias)
 
@@ -148,5 +148,5 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().clone().numpy()
 
 
-def _named_for_ctranslate2(words: List[str]) -> List[str]:
+def _named_for_ctranslate2(words: list[str]) -> list[str]:
     return [BLANK if word == "<pad>" else word for word in words]

@@ -1,7 +1,6 @@
 """What a choice of heads has to keep to: how many, of which kinds, how many in a block."""
 
 from dataclasses import dataclass, replace
-from typing import List, Tuple
 
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ class Share:
 class Choice:
     """One share for the whole model, or one for each kind of block; each is chosen by itself, exactly."""
 
-    shares: Tuple[Share, ...]
+    shares: tuple[Share, ...]
     free_count: bool = False  # no budget: every head is kept whose logit is positive (L0 gates)
 
     @property
@@ -38,7 +37,7 @@ class Choice:
         """Heads that limits leave open, neither in nor out in any case: bool [H]."""
         return torch.cat([share.limits.choosable for share in self.shares])
 
-    def cut(self, flat: Tensor) -> List[Tensor]:
+    def cut(self, flat: Tensor) -> list[Tensor]:
         """A flat tensor [H] cut into one piece per share."""
         return list(flat.split([share.heads for share in self.shares]))
 
@@ -46,7 +45,7 @@ class Choice:
         """The heads with the largest logits [H] within the budgets and limits: bool [H], exactly K True."""
         if self.free_count:
             return is_open(logits) | torch.cat([share.limits.fixed_heads for share in self.shares])
-        return torch.cat([s.limits.mask(piece, s.keep) for s, piece in zip(self.shares, self.cut(logits))])
+        return torch.cat([s.limits.mask(piece, s.keep) for s, piece in zip(self.shares, self.cut(logits), strict=True)])
 
     def with_keep(self, keep: int) -> "Choice":
         """The same limits and another K; for a choice with one budget for the whole model."""

@@ -1,7 +1,7 @@
 """The gates of one model: its logits, the sample of an update, the mask that decodes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class HeadGates(nn.Module):
         methods: Sequence[Method],
         rate: float,
         seed: int,
-        keep_range: Optional[Tuple[int, int]] = None,
+        keep_range: tuple[int, int] | None = None,
     ):
         super().__init__()
         self.keep_range = keep_range
@@ -55,7 +55,7 @@ class HeadGates(nn.Module):
         for name in ("search", "length"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         self._sample_size = 0.0
-        self._drawn: Optional[Tuple[Tensor, Tensor]] = None  # the sample of this update, and its leaf
+        self._drawn: tuple[Tensor, Tensor] | None = None  # the sample of this update, and its leaf
         self._end_search_at(self.method.search_updates)
 
     @property
@@ -92,17 +92,19 @@ class HeadGates(nn.Module):
             return
         if said is None:
             if left < 1:
-                refuse([
-                    f"the choice of heads is not final at update {update}, where this training ends; train longer "
-                    "(--max-update, --max-epoch)"
-                ])
+                refuse(
+                    [
+                        f"the choice of heads is not final at update {update}, where this training ends; train longer "
+                        "(--max-update, --max-epoch)"
+                    ]
+                )
             search = max(1, round(share * (update + left)))
             if search <= update:  # planned for a longer training
                 search = update + max(1, round(share * left))
         self._end_search_at(said or search)
         refuse(self.method.problems(update + left))
 
-    def _end_search_at(self, search: Optional[float]) -> None:
+    def _end_search_at(self, search: float | None) -> None:
         if self.method.searches and search:
             self.search.fill_(search)
             # rounded: the mean of several checkpoints may be a hair off
@@ -173,10 +175,10 @@ class HeadGates(nn.Module):
         return sum(counts)
 
     @property
-    def temperature(self) -> Optional[float]:
+    def temperature(self) -> float | None:
         return None if self.settled else self.method.temperature(self.update)
 
-    def sample(self) -> Optional[Tensor]:
+    def sample(self) -> Tensor | None:
         """Gates [H], float64, of this update, with gradient to the logits; None: all are open.
 
         The noise depends on seed and update only: one sample for all batches and processes of an
@@ -186,12 +188,12 @@ class HeadGates(nn.Module):
         if all(method.open_heads(self.update) == method.heads for method in methods):
             return None
         noise = self.method.noise(self.inventory.heads, self._generator())
-        pieces = zip(methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise))
+        pieces = zip(methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise), strict=True)
         return torch.cat(
             [method.gates(logits, self.update, own, share.limits) for method, share, logits, own in pieces]
         )
 
-    def of_update(self, device: torch.device) -> Optional[Tensor]:
+    def of_update(self, device: torch.device) -> Tensor | None:
         """Gates [H], float32, on ``device``, that every batch of this update uses; None: all are open.
 
         The sample cut off from the logits: :meth:`step` passes on the gradient that has gathered
@@ -206,7 +208,7 @@ class HeadGates(nn.Module):
             self._drawn = (sample, leaf)
         return self._drawn[1]
 
-    def gradient(self) -> Optional[Tensor]:
+    def gradient(self) -> Tensor | None:
         """Of the losses of this update so far, summed, with respect to the logits: [H]; None: there is none."""
         if self._drawn is not None and self._drawn[1].grad is not None:
             (sample, leaf), self._drawn = self._drawn, None
@@ -220,9 +222,9 @@ class HeadGates(nn.Module):
         # a copy (fairseq's EMA) draws its own
         return {**self.__dict__, "_drawn": None}
 
-    def penalty(self) -> Optional[Tensor]:
+    def penalty(self) -> Tensor | None:
         """What the loss pays for open heads, per unit of sample size, with gradient; None: nothing."""
-        pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits))
+        pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
         prices = [method.penalty(logits, share.limits) for method, share, logits in pieces]
         return None if None in prices else sum(prices)
 
@@ -260,6 +262,6 @@ class HeadGates(nn.Module):
         self.adam.step(self.logits, total[:-1] / (total[-1] or 1.0) / loss_scale)
         self.begin_update()
 
-    def per_block(self, flat: Tensor) -> List[Tensor]:
+    def per_block(self, flat: Tensor) -> list[Tensor]:
         """A flat tensor [H] cut into one tensor [heads] per block."""
         return list(flat.split(self.inventory.sizes))

@@ -4,7 +4,7 @@ Pure functions of flat vectors of length H, float64. In numpy, whose calls on so
 """
 
 import math
-from typing import Callable, Tuple
+from collections.abc import Callable
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def inclusion(logits: np.ndarray, k: int, noise: float, limits: Limits) -> np.nd
         return _chances(scores, k)
     blocks = np.split(scores, np.cumsum(limits.sizes)[:-1])
     counts = _counts(scores, k, limits)
-    return np.concatenate([_chances(block, count) for block, count in zip(blocks, counts)])
+    return np.concatenate([_chances(block, count) for block, count in zip(blocks, counts, strict=True)])
 
 
 def entropy(chances: np.ndarray) -> float:
@@ -61,7 +61,7 @@ def _chances(scores: np.ndarray, k: float) -> np.ndarray:
 def _cut(scores: np.ndarray, k: float) -> float:
     """Where the chances sum to k, 0 < k < H."""
 
-    def excess(cut: float) -> Tuple[float, float]:
+    def excess(cut: float) -> tuple[float, float]:
         rates = _rates(scores, cut)
         out = np.exp(-rates)
         return len(scores) - k - out.sum(), (rates * out).sum()
@@ -79,11 +79,11 @@ def _counts(scores: np.ndarray, k: int, limits: Limits) -> np.ndarray:
     least, most = (np.array(bound, dtype=float) for bound in limits.bounds(k))
     blocks = np.arange(len(least)).repeat(limits.sizes)
 
-    def beyond(cut: float) -> Tuple[np.ndarray, np.ndarray]:
+    def beyond(cut: float) -> tuple[np.ndarray, np.ndarray]:
         rates = _rates(scores, cut)
         return np.bincount(blocks, -np.expm1(-rates), len(least)), rates * np.exp(-rates)
 
-    def excess(cut: float) -> Tuple[float, float]:
+    def excess(cut: float) -> tuple[float, float]:
         counts, slopes = beyond(cut)
         free = (least < counts) & (counts < most)
         return np.clip(counts, least, most).sum() - k, slopes[free[blocks]].sum()
@@ -92,7 +92,7 @@ def _counts(scores: np.ndarray, k: int, limits: Limits) -> np.ndarray:
     return np.clip(beyond(_root(excess, low, high, np.median(scores)))[0], least, most)
 
 
-def _root(excess: Callable[[float], Tuple[float, float]], low: float, high: float, start: float) -> float:
+def _root(excess: Callable[[float], tuple[float, float]], low: float, high: float, start: float) -> float:
     """Where a falling function is 0; ``excess`` gives its value and minus slope. Newton, kept between two bounds."""
     cut = min(max(start, low), high)
     for _ in range(_MOST_STEPS):

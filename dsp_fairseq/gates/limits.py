@@ -1,8 +1,8 @@
 """How few and how many heads a block may keep."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -23,10 +23,10 @@ class Limits:
     [True, False, False, True]
     """
 
-    sizes: Tuple[int, ...]  # heads per block, in flat order
-    cap: Optional[int] = None
+    sizes: tuple[int, ...]  # heads per block, in flat order
+    cap: int | None = None
     floor: int = 0
-    fixed: Tuple[bool, ...] = ()  # by block; empty: none
+    fixed: tuple[bool, ...] = ()  # by block; empty: none
 
     @property
     def least(self) -> int:
@@ -51,21 +51,25 @@ class Limits:
     @cached_property
     def certain(self) -> Tensor:
         """Heads that stay whatever the scores are: bool [H]."""
-        return self._of_heads([least >= size for least, size in zip(self._at_least, self.sizes)])
+        return self._of_heads([least >= size for least, size in zip(self._at_least, self.sizes, strict=True)])
 
     @cached_property
     def choosable(self) -> Tensor:
         """Heads that are neither in nor out in any case: bool [H]."""
-        return self._of_heads([least < size and self.cap != 0 for least, size in zip(self._at_least, self.sizes)])
+        return self._of_heads(
+            [least < size and self.cap != 0 for least, size in zip(self._at_least, self.sizes, strict=True)]
+        )
 
-    def bounds(self, k: int) -> Tuple[List[int], List[int]]:
+    def bounds(self, k: int) -> tuple[list[int], list[int]]:
         """Heads that each block keeps at least and at most when k are chosen.
 
         While more heads are to be open than fit under the cap (a budget that still falls), the
         lowest cap that leaves room for them applies.
         """
         cap = self._cap_of(k)
-        return self._at_least, [max(least, min(size, cap)) for least, size in zip(self._at_least, self.sizes)]
+        return self._at_least, [
+            max(least, min(size, cap)) for least, size in zip(self._at_least, self.sizes, strict=True)
+        ]
 
     def mask(self, scores: Tensor, k: int) -> Tensor:
         """The k heads with the largest scores [H] within the limits: bool [H], exactly k True."""
@@ -80,7 +84,7 @@ class Limits:
         scores = scores.masked_fill(place < least, float("inf")).masked_fill(place >= most, float("-inf"))
         return hard_top_k(scores, k).to(device)
 
-    def rounds(self, k: int) -> List[Round]:
+    def rounds(self, k: int) -> list[Round]:
         """How k heads are picked one after the other: for each block its floor, the rest from all blocks.
 
         At a temperature towards 0 these are the heads of :meth:`mask`. Raises ValueError when the floors alone ask
@@ -92,7 +96,9 @@ class Limits:
         sizes, blocks = np.array(self.sizes), self._blocks.numpy()
         ends = sizes.cumsum()
         floors = [
-            Round(slice(end - size, end), own) for end, size, own in zip(ends, sizes, least.tolist()) if 0 < own < size
+            Round(slice(end - size, end), own)
+            for end, size, own in zip(ends, sizes, least.tolist(), strict=True)
+            if 0 < own < size
         ]
         full = (least == most)[blocks]
         capped = (least < most) & (most < sizes)
@@ -100,7 +106,7 @@ class Limits:
         rest = Round(slice(0, len(blocks)), k - self.least, full if full.any() else None, **caps)
         return [*floors, rest]
 
-    def problems(self, k: int) -> List[str]:
+    def problems(self, k: int) -> list[str]:
         """Why k heads cannot be chosen within the limits, with the arithmetic."""
         blocks = f"{len(self.sizes)} blocks of {_span(self.sizes)} heads"
         if self.cap is not None and self.floor > self.cap:
@@ -142,20 +148,21 @@ class Limits:
         return torch.cat([torch.arange(size) for size in self.sizes])
 
     @property
-    def _fixed(self) -> Tuple[bool, ...]:
+    def _fixed(self) -> tuple[bool, ...]:
         return self.fixed or (False,) * len(self.sizes)
 
     @property
-    def _at_least(self) -> List[int]:
+    def _at_least(self) -> list[int]:
         """Heads that each block keeps in any case."""
-        return [size if fixed else min(size, self.floor) for size, fixed in zip(self.sizes, self._fixed)]
+        return [size if fixed else min(size, self.floor) for size, fixed in zip(self.sizes, self._fixed, strict=True)]
 
-    def _room(self, cap: Optional[int]) -> int:
+    def _room(self, cap: int | None) -> int:
         return sum(
-            size if cap is None or fixed else min(size, cap) for size, fixed in zip(self.sizes, self._fixed)
+            size if cap is None or fixed else min(size, cap)
+            for size, fixed in zip(self.sizes, self._fixed, strict=True)
         )
 
 
-def _span(sizes: Tuple[int, ...]) -> str:
+def _span(sizes: tuple[int, ...]) -> str:
     smallest, largest = min(sizes), max(sizes)
     return str(smallest) if smallest == largest else f"{smallest} to {largest}"

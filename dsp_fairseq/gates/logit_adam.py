@@ -1,7 +1,5 @@
 """Adam for the logits alone."""
 
-from typing import Optional
-
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +23,7 @@ class LogitAdam(nn.Module):
         pooled: bool,
         betas=(0.9, 0.98),
         eps: float = 1e-8,
-        choosable: Optional[Tensor] = None,
+        choosable: Tensor | None = None,
     ):
         super().__init__()
         self._choosable = torch.ones(size, dtype=torch.bool) if choosable is None else choosable

@@ -6,7 +6,6 @@ K = heads to keep, update = fairseq's update counter.
 
 import math
 from dataclasses import dataclass, replace
-from typing import List, Optional
 
 import numpy as np
 import torch
@@ -39,7 +38,7 @@ class Method:
         return uniform_logits(inventory, UNIFORM_PRIOR)
 
     @property
-    def search_updates(self) -> Optional[int]:
+    def search_updates(self) -> int | None:
         """Updates until the choice is final, where the method has such a point and knows it."""
         return None
 
@@ -47,7 +46,7 @@ class Method:
         """The same method with its search ending at update ``search``, if it has a search."""
         return self
 
-    def problems(self, length: int) -> List[str]:
+    def problems(self, length: int) -> list[str]:
         """What keeps a training of so many updates from choosing heads as planned, one line each."""
         return []
 
@@ -55,11 +54,11 @@ class Method:
         """Whether training uses, from this update on, the very mask that decodes."""
         return True
 
-    def open_heads(self, update: int) -> Optional[int]:
+    def open_heads(self, update: int) -> int | None:
         """Heads open in training at this update; None: a matter of chance."""
         return self.keep
 
-    def temperature(self, update: int) -> Optional[float]:
+    def temperature(self, update: int) -> float | None:
         """Temperature of the relaxation, None where there is none."""
         return None
 
@@ -67,7 +66,7 @@ class Method:
         """What an update's gates are drawn with: [size], float64."""
         return gumbel_noise(size, generator)
 
-    def penalty(self, logits: Tensor, limits: Limits) -> Optional[Tensor]:
+    def penalty(self, logits: Tensor, limits: Limits) -> Tensor | None:
         """What an update adds to the loss per unit of its sample size, with gradient; None: nothing."""
         return None
 
@@ -120,9 +119,7 @@ class PublishedDsp(Method):
         return False
 
     def temperature(self, update: int) -> float:
-        return anneal_temperature(
-            update, self.initial_temperature, self.final_temperature, self.cooldown
-        )
+        return anneal_temperature(update, self.initial_temperature, self.final_temperature, self.cooldown)
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
         return gumbel_soft_top_k(logits, self.keep, self.temperature(update), noise, limits, bounded=True)
@@ -139,9 +136,9 @@ class CommittedDsp(Method):
 
     initial_temperature: float
     final_temperature: float
-    cooldown: Optional[int]  # None: the search's length
-    search: Optional[int]  # None until planned
-    warm_up: Optional[int]  # None: WARM_UP_SHARE of the search
+    cooldown: int | None  # None: the search's length
+    search: int | None  # None until planned
+    warm_up: int | None  # None: WARM_UP_SHARE of the search
     prior: float
 
     learns = True
@@ -149,7 +146,7 @@ class CommittedDsp(Method):
     searches = True
 
     @property
-    def search_updates(self) -> Optional[int]:
+    def search_updates(self) -> int | None:
         return self.search
 
     def planned(self, search: int) -> "CommittedDsp":
@@ -160,7 +157,7 @@ class CommittedDsp(Method):
             cooldown=search if self.cooldown is None else self.cooldown,
         )
 
-    def problems(self, length: int) -> List[str]:
+    def problems(self, length: int) -> list[str]:
         problems = []
         if self.search > length:
             problems.append(
@@ -186,9 +183,7 @@ class CommittedDsp(Method):
         return head_budget(update, self.heads, self.keep, self.warm_up, self.search)
 
     def temperature(self, update: int) -> float:
-        return anneal_temperature(
-            update, self.initial_temperature, self.final_temperature, self.cooldown
-        )
+        return anneal_temperature(update, self.initial_temperature, self.final_temperature, self.cooldown)
 
     def noise_level(self, update: int) -> float:
         return 1.0 if self.search is None else noise_scale(update, self.warm_up, self.search)
@@ -217,7 +212,7 @@ class L0(Method):
     def settled(self, update: int) -> bool:
         return False
 
-    def open_heads(self, update: int) -> Optional[int]:
+    def open_heads(self, update: int) -> int | None:
         return None
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:

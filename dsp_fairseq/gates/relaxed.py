@@ -4,8 +4,8 @@ Each pick touches H numbers, so the cost is that of calling into the library: nu
 cheaper than torch's, and the backward pass is written out for that reason.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Sequence
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ class Round:
 
     heads: slice  # in flat order
     picks: int
-    closed: Optional[np.ndarray] = None  # bool [H]: cannot be picked; None: all can
-    blocks: Optional[np.ndarray] = None  # int [H]: block of each head; None: there are no caps
-    room: Optional[np.ndarray] = None  # [blocks]: heads that each block has room for in this round
+    closed: np.ndarray | None = None  # bool [H]: cannot be picked; None: all can
+    blocks: np.ndarray | None = None  # int [H]: block of each head; None: there are no caps
+    room: np.ndarray | None = None  # [blocks]: heads that each block has room for in this round
     # whether a head that is picked for certain feels those that are all but ruled out; without limits it does not,
     # so that the numbers of earlier trainings are repeated to the bit
     precise: bool = True
@@ -60,7 +60,7 @@ class RelaxedPicks(torch.autograd.Function):
         # d log(1 - p) / dp; nothing flows through a head that was taken for certain
         slopes = np.divide(-1.0, left * ctx.temperature, out=np.zeros_like(left), where=left > 0)
         grad_scores, last = np.zeros_like(grad), len(ctx.picks)
-        for round, room in zip(ctx.rounds[::-1], ctx.rooms[::-1]):
+        for round, room in zip(ctx.rounds[::-1], ctx.rooms[::-1], strict=True):
             rows, own = slice(last - round.picks, last), round.heads
             picks = ctx.picks[rows, own]
             _pick_backward(grad_scores[own], grad[own], picks, slopes[rows, own], round, room, ctx.temperature)
@@ -73,7 +73,7 @@ class RelaxedPicks(torch.autograd.Function):
         return torch.from_numpy(grad_scores).to(grad_gates.device), None, None, None
 
 
-def _pick(scores: np.ndarray, picks: np.ndarray, round: Round, temperature: float) -> Optional[np.ndarray]:
+def _pick(scores: np.ndarray, picks: np.ndarray, round: Round, temperature: float) -> np.ndarray | None:
     """Fill in the picks [picks, H] and lower the scores r / t [H] in place; the room left before each pick."""
     if round.closed is not None:
         scores[round.closed] = -np.inf
@@ -106,7 +106,7 @@ def _pick_backward(
     picks: np.ndarray,
     slopes: np.ndarray,
     round: Round,
-    rooms: Optional[np.ndarray],
+    rooms: np.ndarray | None,
     temperature: float,
 ) -> None:
     """Add to the gradient of r / t [H], in place, what flows through the picks of a round."""

@@ -1,6 +1,6 @@
 """What the logs of a training say about its choice of heads: a few numbers, cheap at every update."""
 
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,7 @@ ENTROPY, MEAN, SPREAD = "subset_entropy", "logits_mean", "logits_std"
 SCALARS = (*KEPT.values(), ENTROPY, MEAN, SPREAD)
 
 
-def scalars(gates: "HeadGates") -> Dict[str, float]:
+def scalars(gates: "HeadGates") -> dict[str, float]:
     """By name, of the update that is about to begin; about logits only where they learn.
 
     ``kept_*``: heads of each kind in the mask that would decode; ``subset_entropy``: bits, see
@@ -38,6 +38,6 @@ def _entropy(gates: "HeadGates") -> float:
     """Of the choice of the K heads that decode, also while more are open in training."""
     if gates.settled:
         return 0.0
-    pieces = zip(gates.methods, gates.choice.shares, gates.choice.cut(gates.logits.detach()))
+    pieces = zip(gates.methods, gates.choice.shares, gates.choice.cut(gates.logits.detach()), strict=True)
     chances = [method.inclusion(logits, gates.update, share.limits) for method, share, logits in pieces]
     return entropy(np.concatenate(chances))

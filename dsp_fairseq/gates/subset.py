@@ -4,7 +4,7 @@ Pure functions of flat vectors of length H: nothing here knows a model. All arit
 float64, whatever the precision of the model that uses the gates.
 """
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ def hard_top_k(logits: Tensor, k: int) -> Tensor:
     return mask
 
 
-def straight_through_top_k(logits: Tensor, k: int, limits: "Optional[Limits]" = None) -> Tensor:
+def straight_through_top_k(logits: Tensor, k: int, limits: "Limits | None" = None) -> Tensor:
     """{0, 1} gates [H], exactly k ones; the gradient passes to the logits unchanged (STE).
 
     With ``limits`` the k heads are the best that these allow, and heads that are in or out in any case get no gradient.
@@ -61,7 +61,7 @@ def gumbel_soft_top_k(
     k: int,
     temperature: float,
     noise: "Tensor | None" = None,
-    limits: "Optional[Limits]" = None,
+    limits: "Limits | None" = None,
     bounded: bool = False,
 ) -> Tensor:
     """Relaxed k-subset of Xie & Ermon (IJCAI 2019), used by DSP (TACL 2021, section 4).
@@ -103,7 +103,7 @@ def gumbel_soft_top_k(
 
 
 def straight_through_gumbel_top_k(
-    logits: Tensor, k: int, temperature: float, noise: Tensor, limits: "Optional[Limits]" = None
+    logits: Tensor, k: int, temperature: float, noise: Tensor, limits: "Limits | None" = None
 ) -> Tensor:
     """Hard top-k of the perturbed logits forward, gradient of the relaxed gates backward.
 

@@ -1,10 +1,12 @@
 """The kept heads in each checkpoint of a training."""
 
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
-from tqdm import tqdm
 
 from ..checkpoint import KeptHeads, kept_heads_of, load_gated
 from ..errors import BadInput, flag, refuse
@@ -20,7 +22,7 @@ class Snapshot(NamedTuple):
     path: str
     update: int
     inventory: Inventory
-    mask: Tuple[bool, ...]  # [H]
+    mask: tuple[bool, ...]  # [H]
 
     @property
     def name(self) -> str:
@@ -31,18 +33,18 @@ class Snapshot(NamedTuple):
         return sum(self.mask)
 
     @property
-    def per_kind(self) -> Dict[str, int]:
+    def per_kind(self) -> dict[str, int]:
         return self.inventory.kept_per_kind(self.mask)
 
 
-def snapshots(paths: Iterable[str]) -> List[Snapshot]:
+def snapshots(paths: Iterable[str]) -> list[Snapshot]:
     """One for each update, in their order: fairseq saves some under several names.
 
     Raises BadInput with a line for every checkpoint that cannot be read or is of another model or training.
     """
-    problems: List[str] = []
-    found: Dict[int, Snapshot] = {}
-    first: Optional[Tuple[str, KeptHeads]] = None
+    problems: list[str] = []
+    found: dict[int, Snapshot] = {}
+    first: tuple[str, KeptHeads] | None = None
     for path in tqdm(list(paths), desc="checkpoints", delay=_SLOW, leave=False, disable=None):
         try:
             state = load_gated(path)
@@ -58,23 +60,23 @@ def snapshots(paths: Iterable[str]) -> List[Snapshot]:
     return [found[update] for update in sorted(found)]
 
 
-def changes(before: Snapshot, after: Snapshot) -> Tuple[int, int]:
+def changes(before: Snapshot, after: Snapshot) -> tuple[int, int]:
     """How many heads came into the kept set, and how many went out of it."""
-    pairs = list(zip(before.mask, after.mask))
+    pairs = list(zip(before.mask, after.mask, strict=True))
     return sum(new and not old for old, new in pairs), sum(old and not new for old, new in pairs)
 
 
-def settled_from(history: List[Snapshot]) -> Optional[int]:
+def settled_from(history: list[Snapshot]) -> int | None:
     """The update of the first checkpoint from which on all keep the same heads; None: the last two differ."""
     update = None
-    for before, own in zip(history[-2::-1], history[:0:-1]):
+    for before, own in zip(history[-2::-1], history[:0:-1], strict=True):
         if before.mask != own.mask:
             break
         update = before.update
     return update
 
 
-def _update(path: str, state: Dict[str, Any]) -> int:
+def _update(path: str, state: dict[str, Any]) -> int:
     try:
         return int(state["optimizer_history"][-1]["num_updates"])
     except (KeyError, IndexError, TypeError):

@@ -2,7 +2,7 @@
 
 import importlib.util
 import logging
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 from ..errors import BadInput
 from ..gates.scalars import SCALARS
@@ -15,11 +15,11 @@ EVERYTHING = 0  # in TensorBoard's words: no limit to the number of values that 
 class Curve(NamedTuple):
     """One scalar over the training."""
 
-    updates: List[int]
-    values: List[float]
+    updates: list[int]
+    values: list[float]
 
 
-def curves(folder: str) -> Dict[str, Curve]:
+def curves(folder: str) -> dict[str, Curve]:
     """By tag, those of ``TAGS`` that are in the event files of a folder.
 
     What a training that was killed left at the end of a file is passed over, as TensorBoard does.

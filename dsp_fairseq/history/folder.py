@@ -2,7 +2,7 @@
 
 import os
 from fnmatch import fnmatch
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple
 
 from ..errors import BadInput
 
@@ -15,8 +15,8 @@ _TRAINING = ("train_inner", "train")
 class Found(NamedTuple):
     """What a folder holds; not both are empty."""
 
-    checkpoints: List[str]  # paths
-    events: Optional[str]  # folder of the event files
+    checkpoints: list[str]  # paths
+    events: str | None  # folder of the event files
 
 
 def look(folder: str) -> Found:
@@ -34,7 +34,7 @@ def look(folder: str) -> Found:
     return found
 
 
-def _event_folder(folder: str) -> Optional[str]:
+def _event_folder(folder: str) -> str | None:
     """Of the one training whose event files are somewhere below."""
     folders = sorted(at for at, _, names in os.walk(folder) if any(fnmatch(name, _EVENTS) for name in names))
     for kind in _TRAINING:

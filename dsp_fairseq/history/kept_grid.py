@@ -1,6 +1,6 @@
 """Kept heads over the checkpoints: a row per head, a column per checkpoint, above it how many heads changed."""
 
-from typing import List, Tuple
+import itertools
 
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
@@ -21,12 +21,12 @@ _SEEN = 0.09  # cells below that have no white line between them
 BETWEEN_BLOCKS, BETWEEN_KINDS = 0.09, 0.25  # in heights of the largest block
 
 
-def size(history: List[Snapshot]) -> Tuple[float, float]:
+def size(history: list[Snapshot]) -> tuple[float, float]:
     """Width and height that :func:`draw` needs."""
     return LEFT + _width(history) + RIGHT, CHANGES + GAP + _height(history) + BOTTOM
 
 
-def draw(figure, left: float, top: float, history: List[Snapshot]) -> None:
+def draw(figure, left: float, top: float, history: list[Snapshot]) -> None:
     """At this place, in inches from the top left of the figure."""
     width = _width(history)
     bars = axes(figure, Box(left + LEFT, top, width, CHANGES))
@@ -45,16 +45,16 @@ def draw(figure, left: float, top: float, history: List[Snapshot]) -> None:
     _explain(figure, left + LEFT, history)
 
 
-def _width(history: List[Snapshot]) -> float:
+def _width(history: list[Snapshot]) -> float:
     return max(NARROWEST, len(history) * min(WIDEST, max(THINNEST, COLUMNS / len(history))))
 
 
-def _height(history: List[Snapshot]) -> float:
+def _height(history: list[Snapshot]) -> float:
     rows = _places(history[0].inventory.blocks)[1]
     return rows * min(TALLEST, max(LOWEST, ROWS / rows))
 
 
-def _places(blocks: Tuple[Block, ...]) -> Tuple[List[float], float]:
+def _places(blocks: tuple[Block, ...]) -> tuple[list[float], float]:
     """Where each block begins, and where the last one ends, in rows."""
     places, row, largest = [], 0.0, max(1, *(block.heads for block in blocks))
     for number, block in enumerate(blocks):
@@ -65,8 +65,8 @@ def _places(blocks: Tuple[Block, ...]) -> Tuple[List[float], float]:
     return places, row
 
 
-def _draw_changes(panel, history: List[Snapshot]) -> None:
-    counts = [sum(changes(before, own)) for before, own in zip(history, history[1:])]
+def _draw_changes(panel, history: list[Snapshot]) -> None:
+    counts = [sum(changes(before, own)) for before, own in itertools.pairwise(history)]
     panel.bar([place + 1.5 for place in range(len(counts))], counts, width=0.75, color=DARK)
     most = max([*counts, 1])
     panel.set_ylim(0, most)
@@ -76,14 +76,14 @@ def _draw_changes(panel, history: List[Snapshot]) -> None:
     panel.set_title("heads that came or went since the checkpoint before", fontsize="small", loc="left", pad=4)
 
 
-def _draw_heads(panel, history: List[Snapshot]) -> None:
+def _draw_heads(panel, history: list[Snapshot]) -> None:
     blocks = history[0].inventory.blocks
     places, rows = _places(blocks)
     line = 0.8 if min(_height(history) / rows, _width(history) / len(history)) > _SEEN else 0.0
-    pieces = zip(*(own.inventory.split(own.mask) for own in history))
-    for block, row, masks in zip(blocks, places, pieces):
+    pieces = zip(*(own.inventory.split(own.mask) for own in history), strict=True)
+    for block, row, masks in zip(blocks, places, pieces, strict=True):
         # [checkpoints, heads] -> [heads, checkpoints]
-        cells = [list(map(int, head)) for head in zip(*masks)]
+        cells = [list(map(int, head)) for head in zip(*masks, strict=True)]
         if cells:
             panel.pcolormesh(
                 range(len(history) + 1),
@@ -96,24 +96,24 @@ def _draw_heads(panel, history: List[Snapshot]) -> None:
                 linewidth=line,
             )
     panel.set_ylim(rows, 0)
-    middles = [row + block.heads / 2 for row, block in zip(places, blocks)]
+    middles = [row + block.heads / 2 for row, block in zip(places, blocks, strict=True)]
     panel.set_yticks(middles, [block.name for block in blocks], fontsize="small")
     counts = panel.secondary_yaxis("right")
     last = history[-1].inventory.split(history[-1].mask)
-    labels = [f"{sum(piece)}/{block.original_heads}" for piece, block in zip(last, blocks)]
+    labels = [f"{sum(piece)}/{block.original_heads}" for piece, block in zip(last, blocks, strict=True)]
     counts.set_yticks(middles, labels, color=QUIET, fontsize="small")
     counts.tick_params(length=0)
     counts.spines[:].set_visible(False)
 
 
-def _ticks(history: List[Snapshot], width: float) -> List[int]:
+def _ticks(history: list[Snapshot], width: float) -> list[int]:
     """Columns whose labels do not touch, the last one first."""
     label = DIGIT * (len(str(history[-1].update)) + 1)
     step = max(1, -int(-label // (width / len(history))))
     return sorted(range(len(history) - 1, -1, -step))
 
 
-def _explain(figure, left: float, history: List[Snapshot]) -> None:
+def _explain(figure, left: float, history: list[Snapshot]) -> None:
     """Under the grid, what the colours are."""
     width = figure.get_size_inches()[0]
     there = {block.kind for block in history[0].inventory.blocks if block.heads}

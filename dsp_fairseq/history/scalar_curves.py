@@ -1,6 +1,6 @@
 """Logged scalars over the updates: panels one below another, with one axis of updates."""
 
-from typing import Callable, Dict, List, Tuple
+from collections.abc import Callable
 
 from ..gates.scalars import ENTROPY, KEPT, MEAN, SPREAD
 from .events import HEADS, TEMPERATURE, Curve
@@ -13,13 +13,13 @@ STEPS = {"drawstyle": "steps-mid"}  # there is nothing between two numbers of he
 _MANY = 20.0  # times as high at one end as at the other: then the axis counts in ratios
 
 
-def size(curves: Dict[str, Curve]) -> Tuple[float, float]:
+def size(curves: dict[str, Curve]) -> tuple[float, float]:
     """Width and height that :func:`draw` needs."""
     panels = len(_panels(curves))
     return LEFT + WIDTH + RIGHT, panels * PANEL + (panels - 1) * GAP + BOTTOM
 
 
-def draw(figure, left: float, top: float, curves: Dict[str, Curve]) -> None:
+def draw(figure, left: float, top: float, curves: dict[str, Curve]) -> None:
     """At this place, in inches from the top left of the figure."""
     first = None
     for place, (title, unit, draw_panel) in enumerate(_panels(curves)):
@@ -38,7 +38,7 @@ def draw(figure, left: float, top: float, curves: Dict[str, Curve]) -> None:
     panel.set_xlabel("update")
 
 
-def _panels(curves: Dict[str, Curve]) -> List[Tuple[str, str, Callable]]:
+def _panels(curves: dict[str, Curve]) -> list[tuple[str, str, Callable]]:
     """Title, unit and what draws it, of those for which something was logged."""
     panels = [
         ("heads that would decode, by kind", "heads", _draw_heads, (HEADS, *KEPT.values())),
@@ -49,7 +49,7 @@ def _panels(curves: Dict[str, Curve]) -> List[Tuple[str, str, Callable]]:
     return [(title, unit, drawing) for title, unit, drawing, tags in panels if set(tags) & set(curves)]
 
 
-def _draw_heads(panel, curves: Dict[str, Curve]) -> None:
+def _draw_heads(panel, curves: dict[str, Curve]) -> None:
     """Those that would decode, by kind; and those that training runs with."""
     if HEADS in curves:
         panel.plot(*curves[HEADS], color=DARK, linewidth=1.2, linestyle=":", label="all open in training", **STEPS)
@@ -60,12 +60,12 @@ def _draw_heads(panel, curves: Dict[str, Curve]) -> None:
     panel.set_ylim(bottom=0)
 
 
-def _draw_entropy(panel, curves: Dict[str, Curve]) -> None:
+def _draw_entropy(panel, curves: dict[str, Curve]) -> None:
     panel.plot(*curves[ENTROPY], color=DARK, linewidth=1.6)
     panel.set_ylim(bottom=0)
 
 
-def _draw_temperature(panel, curves: Dict[str, Curve]) -> None:
+def _draw_temperature(panel, curves: dict[str, Curve]) -> None:
     curve = curves[TEMPERATURE]
     panel.plot(*curve, color=DARK, linewidth=1.6)
     if min(curve.values) > 0 and max(curve.values) > _MANY * min(curve.values):
@@ -74,12 +74,12 @@ def _draw_temperature(panel, curves: Dict[str, Curve]) -> None:
         panel.set_ylim(bottom=0)
 
 
-def _draw_logits(panel, curves: Dict[str, Curve]) -> None:
+def _draw_logits(panel, curves: dict[str, Curve]) -> None:
     if MEAN in curves:
         panel.plot(*curves[MEAN], color=DARK, linewidth=1.6, label="mean")
     if MEAN in curves and SPREAD in curves:
-        spread = dict(zip(*curves[SPREAD]))
-        both = [(update, mean, spread[update]) for update, mean in zip(*curves[MEAN]) if update in spread]
-        updates, means, spreads = zip(*both)
-        low, high = ([mean + sign * own for mean, own in zip(means, spreads)] for sign in (-1, 1))
+        spread = dict(zip(*curves[SPREAD], strict=True))
+        both = [(update, mean, spread[update]) for update, mean in zip(*curves[MEAN], strict=True) if update in spread]
+        updates, means, spreads = zip(*both, strict=True)
+        low, high = ([mean + sign * own for mean, own in zip(means, spreads, strict=True)] for sign in (-1, 1))
         panel.fill_between(updates, low, high, color=QUIET, alpha=0.3, linewidth=0, label="± standard deviation")

@@ -1,7 +1,7 @@
 """The history of a training as tables and as JSON."""
 
 import json
-from typing import Dict, List, NamedTuple, Optional
+from typing import NamedTuple
 
 from ..errors import BadInput, refuse
 from ..inventory import KINDS
@@ -17,8 +17,8 @@ class History(NamedTuple):
     """Of one training; not both are empty."""
 
     folder: str
-    snapshots: List[Snapshot]
-    curves: Dict[str, Curve]  # by tag
+    snapshots: list[Snapshot]
+    curves: dict[str, Curve]  # by tag
 
 
 def history_of(folder: str) -> History:
@@ -70,7 +70,7 @@ def as_json(history: History) -> str:
     )
 
 
-def verdict(history: List[Snapshot]) -> str:
+def verdict(history: list[Snapshot]) -> str:
     """Whether the kept set has settled, in one line."""
     last = history[-1]
     kept = f"{last.kept} of {last.inventory.original_heads} heads"
@@ -82,13 +82,13 @@ def verdict(history: List[Snapshot]) -> str:
     return f"the same {kept} kept from update {update} on"
 
 
-def _with_changes(history: List[Snapshot]):
+def _with_changes(history: list[Snapshot]):
     """(checkpoint, heads that came in, heads that went out since the one before); None for the first."""
-    for before, own in zip([None, *history], history):
+    for before, own in zip([None, *history[:-1]], history, strict=True):
         yield (own, None, None) if before is None else (own, *changes(before, own))
 
 
-def _checkpoint_table(history: List[Snapshot]) -> str:
+def _checkpoint_table(history: list[Snapshot]) -> str:
     rows = []
     for own, came, went in _with_changes(history):
         change = "" if came is None else "-" if came == went == 0 else f"{came} in, {went} out"
@@ -98,9 +98,9 @@ def _checkpoint_table(history: List[Snapshot]) -> str:
     return table(header, rows, ("left", *["right"] * (len(header) - 2), "left"))
 
 
-def _scalar_table(own: Dict[str, Curve]) -> str:
+def _scalar_table(own: dict[str, Curve]) -> str:
     """A row per update, evenly spread from the first to the last that was logged."""
-    values = {tag: dict(zip(*curve)) for tag, curve in own.items()}
+    values = {tag: dict(zip(*curve, strict=True)) for tag, curve in own.items()}
     updates = sorted(set().union(*values.values()))
     rows = [
         [str(update), *(_number(values[tag].get(update)) for tag in own)]
@@ -109,12 +109,12 @@ def _scalar_table(own: Dict[str, Curve]) -> str:
     return table(["update", *own], rows, ("right",) * (len(own) + 1))
 
 
-def _spread(count: int, most: int) -> List[int]:
+def _spread(count: int, most: int) -> list[int]:
     """At most so many of 0 .. count - 1, the first and the last among them."""
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
-def _number(value: Optional[float]) -> str:
+def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"

@@ -1,23 +1,24 @@
 """The checkpoint that heads are removed from, and the one that is written."""
 
 from argparse import Namespace
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator
+from typing import Any
 
 import torch
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from torch import Tensor
 
 from ..atomic import writing
-from ..checkpoint import build_model, load, model_options, save, showing
 from ..budgets import inventory_of
+from ..checkpoint import build_model, load, model_options, save, showing
 from ..config import NO_PRUNING
 from ..errors import BadInput, Failed
 
 GATED = "gated_transformer"
 
 
-def load_with_gates(path: str) -> Dict[str, Any]:
+def load_with_gates(path: str) -> dict[str, Any]:
     """A checkpoint of ``gated_transformer``, or one of the stock ``transformer`` as if it were.
 
     Raises BadInput when it is of another model.
@@ -33,7 +34,7 @@ def load_with_gates(path: str) -> Dict[str, Any]:
     return with_gates(state)
 
 
-def with_gates(state: Dict[str, Any]) -> Dict[str, Any]:
+def with_gates(state: dict[str, Any]) -> dict[str, Any]:
     """A stock checkpoint as one of the gated architecture of that name, all heads open."""
     options = Namespace(**{**vars(model_options(state)), **NO_PRUNING})
     name = f"gated_{options.arch}"  # all options are in the checkpoint: the name is a name only
@@ -43,7 +44,7 @@ def with_gates(state: Dict[str, Any]) -> Dict[str, Any]:
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 
-def model_of(state: Dict[str, Any]):
+def model_of(state: dict[str, Any]):
     """The model of a checkpoint with gates, in evaluation mode, to compute importances with."""
     # what is computed anew in the backward pass could not be differentiated by a gate
     computed_once = {"checkpoint_activations": False, "offload_activations": False}
@@ -51,7 +52,9 @@ def model_of(state: Dict[str, Any]):
     return build_model({**state, "cfg": {**state["cfg"], "model": options}, "model": dict(state["model"])})
 
 
-def decoding(state: Dict[str, Any], model, mask: Tensor, logits: Tensor, limits: Dict[str, Any] = {}) -> Dict[str, Any]:
+def decoding(
+    state: dict[str, Any], model, mask: Tensor, logits: Tensor, limits: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The same weights, decoding with the heads of ``mask`` [H], as if no training had begun.
 
     ``logits`` [H] are the new importance logits; the heads of the mask have the largest. ``limits`` are options that
@@ -63,7 +66,7 @@ def decoding(state: Dict[str, Any], model, mask: Tensor, logits: Tensor, limits:
     weights = {name: state["model"][name] for name in names}
     return {
         "args": None,
-        "cfg": {**cfg, "model": Namespace(**{**vars(cfg["model"]), **limits})},
+        "cfg": {**cfg, "model": Namespace(**{**vars(cfg["model"]), **(limits or {})})},
         "model": {**weights, "gates.logits": logits},
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
@@ -73,7 +76,7 @@ def decoding(state: Dict[str, Any], model, mask: Tensor, logits: Tensor, limits:
 
 
 @contextmanager
-def writing_checkpoint(state: Dict[str, Any], path: str, mask: Tensor, force: bool) -> Iterator[None]:
+def writing_checkpoint(state: dict[str, Any], path: str, mask: Tensor, force: bool) -> Iterator[None]:
     """Write a checkpoint, which is at ``path`` when the block is left.
 
     Raises Failed when what was written, read again, does not decode with ``mask`` [H].

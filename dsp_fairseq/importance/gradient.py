@@ -1,7 +1,8 @@
 """Gradient importance: by how much the loss of a sentence changes when a head is turned down a little."""
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Callable, Dict, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,11 +42,11 @@ class GradientImportance:
 
 def keep_heads(model, mask: Tensor) -> None:
     """Let the model compute the heads of ``mask`` (bool [H]) and no others."""
-    for attention, piece in zip(model.attention, mask.split(model.gates.inventory.sizes)):
+    for attention, piece in zip(model.attention, mask.split(model.gates.inventory.sizes), strict=True):
         attention.keep(torch.nonzero(piece).flatten())
 
 
-def sentence_gradients(model, sample: Dict[str, Any]) -> Tensor:
+def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
     """dL(x)/dg_h of every sentence x of a batch and every open head h: [batch, open heads], flat order.
 
     One backward pass: every sentence has gates of its own, and nothing else joins the sentences of a batch.
@@ -53,7 +54,7 @@ def sentence_gradients(model, sample: Dict[str, Any]) -> Tensor:
     sizes = [attention.open_heads for attention in model.attention]
     gates = torch.ones(len(sample["target"]), sum(sizes), requires_grad=True)
     with ExitStack() as gated:
-        for attention, own in zip(model.attention, gates.split(sizes, dim=1)):
+        for attention, own in zip(model.attention, gates.split(sizes, dim=1), strict=True):
             gated.enter_context(sentence_gates(attention, own))
         loss = negative_log_likelihood(model, sample)
     [gradients] = torch.autograd.grad(loss, gates)
@@ -80,7 +81,7 @@ def sentence_gates(attention: GatedMultiheadAttention, gates: Tensor) -> Iterato
         del attention._keys_and_values
 
 
-def negative_log_likelihood(model, sample: Dict[str, Any]) -> Tensor:
+def negative_log_likelihood(model, sample: dict[str, Any]) -> Tensor:
     """Of all tokens of the references of a batch, summed; nats."""
     logits, _ = model(**sample["net_input"])
     # [batch, target, types] -> [batch*target, types] and [batch, target] -> [batch*target]

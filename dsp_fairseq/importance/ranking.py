@@ -3,7 +3,8 @@
 A head is *open* until it is removed. H is the number of heads in the checkpoint.
 """
 
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ def remove_heads(
     inventory: Inventory,
     open_heads: Tensor,
     choose: Callable[[Inventory], Choice],
-    step: Optional[int],
+    step: int | None,
     importance_of: Callable[[Tensor], Tensor],
     tell: Callable[[int, int], None] = lambda number, steps: None,
 ) -> Ranking:
@@ -46,7 +47,7 @@ def remove_heads(
     mask = open_heads.clone()
     importance = torch.full(mask.shape, float("nan"), dtype=torch.float64)
     removed_in = torch.zeros(mask.shape, dtype=torch.int64)
-    order: List[Tensor] = []
+    order: list[Tensor] = []
     shares = choose(inventory.keeping(mask.tolist())).shares
     plan = head_counts([share.heads for share in shares], [share.keep for share in shares], step)
     for number, counts in enumerate(plan, start=1):
@@ -69,13 +70,13 @@ def _finite(importance: Tensor) -> Tensor:
     return importance
 
 
-def head_counts(heads: Sequence[int], keep: Sequence[int], step: Optional[int]) -> List[Tuple[int, ...]]:
+def head_counts(heads: Sequence[int], keep: Sequence[int], step: int | None) -> list[tuple[int, ...]]:
     """Heads left in each share after each step: from ``heads`` to exactly ``keep``, ``step`` fewer each time.
 
     The last step takes what is left to take. Shares lose heads in turn, in proportion to what they have to
     lose; their counts never rise (the divisor method of Sainte-Laguë). One step when there is nothing to remove.
     """
-    surplus = [there - kept for there, kept in zip(heads, keep)]
+    surplus = [there - kept for there, kept in zip(heads, keep, strict=True)]
     turns = sorted(((n + 0.5) / lose, share) for share, lose in enumerate(surplus) for n in range(lose))
     left, plan = list(heads), []
     size = max(len(turns), 1) if step is None else step
@@ -93,7 +94,7 @@ def survivors(importance: Tensor, choice: Choice, counts: Sequence[int]) -> Tens
     others in the order of their importance [open heads]. Where there are no limits those are simply the best.
     """
     pieces = []
-    for piece, share, count in zip(choice.cut(importance), choice.shares, counts):
+    for piece, share, count in zip(choice.cut(importance), choice.shares, counts, strict=True):
         falling = torch.argsort(piece, descending=True, stable=True)
         chosen = share.limits.mask(piece, share.keep)[falling]
         ranked = torch.cat([falling[chosen], falling[~chosen]])

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from tabulate import tabulate
 from torch import Tensor
@@ -21,7 +21,7 @@ class Result(NamedTuple):
     settings: Settings
     before: KeptHeads
     ranking: Ranking
-    sentences: Optional[Sentences]
+    sentences: Sentences | None
 
     @property
     def after(self) -> Inventory:
@@ -35,7 +35,7 @@ class Result(NamedTuple):
         start, after = self.before.inventory.keeping(self.before.mask.tolist()), self.after
         rows = [
             [old.name, f"{old.heads} => {new.heads}", " ".join(map(str, new.indices)) or "none"]
-            for old, new in zip(start.blocks, after.blocks)
+            for old, new in zip(start.blocks, after.blocks, strict=True)
         ]
         table = tabulate(rows, ["block", "heads", "kept (original index)"], tablefmt="github", disable_numparse=True)
         return "\n".join(
@@ -76,17 +76,17 @@ class Result(NamedTuple):
             }
         )
 
-    def _by_block(self, flat: List[Any]) -> Dict[str, List[Any]]:
+    def _by_block(self, flat: list[Any]) -> dict[str, list[Any]]:
         """A list [H] as lists over the original heads of every block, null for those that the file lacks."""
         inventory = self.before.inventory
         lists = {}
-        for block, piece in zip(inventory.blocks, inventory.split(flat)):
-            there = dict(zip(block.indices, piece))
+        for block, piece in zip(inventory.blocks, inventory.split(flat), strict=True):
+            there = dict(zip(block.indices, piece, strict=True))
             lists[block.name] = [there.get(head) for head in range(block.original_heads)]
         return lists
 
 
-def _finite(numbers: Tensor) -> List[Optional[float]]:
+def _finite(numbers: Tensor) -> list[float | None]:
     return [None if math.isnan(number) else number for number in numbers.tolist()]
 
 

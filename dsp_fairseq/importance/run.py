@@ -1,18 +1,20 @@
 """The whole job: importances, removal, and a checkpoint that decodes with exactly the heads that are left."""
 
 from argparse import Namespace
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 from torch import Tensor
 from tqdm import tqdm
 
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+
 from ..atomic import check_target, writing
-from ..checkpoint import KeptHeads, kept_heads_of, showing
 from ..budgets import choice_of
+from ..checkpoint import KeptHeads, kept_heads_of, showing
 from ..collisions import collisions
 from ..config import LIMITS
 from ..errors import BadInput, refuse
@@ -31,16 +33,14 @@ from .weights import magnitude_importance, random_importance
 class Job(NamedTuple):
     """What was found to be in order."""
 
-    state: Dict[str, Any]  # of the checkpoint, with gates
+    state: dict[str, Any]  # of the checkpoint, with gates
     model: Any
     kept: KeptHeads  # before anything is removed
     choose: Callable[[Inventory], Choice]
-    sentences: Optional[Sentences]
+    sentences: Sentences | None
 
 
-def rank(
-    checkpoint: str, out: str, settings: Settings, json_file: Optional[str] = None, force: bool = False
-) -> Result:
+def rank(checkpoint: str, out: str, settings: Settings, json_file: str | None = None, force: bool = False) -> Result:
     """Write ``out``: ``checkpoint`` with its least important heads masked, weights as they are.
 
     Its importance logits are ranks (see :func:`ranks`): ``prune`` of it with a smaller K takes the heads that
@@ -67,13 +67,13 @@ def rank(
     return result
 
 
-def _prepare(checkpoint: str, settings: Settings, files: List[str], force: bool) -> Job:
-    problems: List[str] = [*settings.problems(), *folder_problems(settings.data)]
+def _prepare(checkpoint: str, settings: Settings, files: list[str], force: bool) -> Job:
+    problems: list[str] = [*settings.problems(), *folder_problems(settings.data)]
     state = model = kept = choose = sentences = None
-    for path, option in zip(files, ("", "--json ")):
+    for path, option in zip(files, ("", "--json "), strict=False):
         with _noting(problems, option):
             check_target(path, force)
-    problems += collisions(dict(zip(("OUT", "--json"), files)), [checkpoint])
+    problems += collisions(dict(zip(("OUT", "--json"), files, strict=False)), [checkpoint])
     with _noting(problems):
         state = load_with_gates(checkpoint)
         kept = kept_heads_of(state)
@@ -88,13 +88,13 @@ def _prepare(checkpoint: str, settings: Settings, files: List[str], force: bool)
     return Job(state, model, kept, choose, sentences)
 
 
-def _sentences(state: Dict[str, Any], settings: Settings) -> Sentences:
+def _sentences(state: dict[str, Any], settings: Settings) -> Sentences:
     read = settings.read
     return load_sentences(state, settings.data, read["subset"], read["sentences"], read["max_tokens"], read["seed"])
 
 
 @contextmanager
-def _noting(problems: List[str], prefix: str = "") -> Iterator[None]:
+def _noting(problems: list[str], prefix: str = "") -> Iterator[None]:
     """Add wrong use to the problems instead of raising it."""
     try:
         yield
@@ -119,14 +119,14 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
     return choose
 
 
-def _limits(kept: KeptHeads, settings: Settings) -> Dict[str, Any]:
+def _limits(kept: KeptHeads, settings: Settings) -> dict[str, Any]:
     """Those that are given, else those of the training."""
     # settings refuse what is below 0
     said = {name: value for name, value in settings.given.items() if name in LIMITS and value >= 0}
     return {**{name: getattr(kept.options, name, None) for name in LIMITS}, **said}
 
 
-def _limits_of(kept: KeptHeads, settings: Settings, mask: Tensor, logits: Tensor) -> Dict[str, Any]:
+def _limits_of(kept: KeptHeads, settings: Settings, mask: Tensor, logits: Tensor) -> dict[str, Any]:
     """The limits that say of the whole file what they said of its open heads: all, or all but the floor.
 
     A block with fewer open heads than the floor keeps those; its closed ones must not be opened again.

@@ -2,8 +2,9 @@
 
 import os
 from argparse import Namespace
+from collections.abc import Iterator
 from glob import escape, glob
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,19 +23,19 @@ class Sentences(NamedTuple):
     """Batches of a data set, collated as they are asked for."""
 
     dataset: LanguagePairDataset
-    batches: List[np.ndarray]  # of indices
+    batches: list[np.ndarray]  # of indices
     too_long: int  # sentences of the data set that the model cannot read
 
     def __len__(self) -> int:
         return sum(map(len, self.batches))
 
-    def __iter__(self) -> Iterator[Dict[str, Any]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         for batch in self.batches:
             yield self.dataset.collater([self.dataset[index] for index in batch])
 
 
 def load_sentences(
-    state: Dict[str, Any], folder: str, subset: str, count: Optional[int], max_tokens: int, seed: int
+    state: dict[str, Any], folder: str, subset: str, count: int | None, max_tokens: int, seed: int
 ) -> Sentences:
     """The pairs of a subset that the model of a checkpoint can read; the first ``count`` in a random order.
 
@@ -60,14 +61,14 @@ def _random_order(size: int, seed: int) -> np.ndarray:
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed)).numpy()
 
 
-def _batches(dataset: LanguagePairDataset, indices: np.ndarray, max_tokens: int) -> List[np.ndarray]:
+def _batches(dataset: LanguagePairDataset, indices: np.ndarray, max_tokens: int) -> list[np.ndarray]:
     """Sentences of like length together, at most ``max_tokens`` in the longer language, padding counted."""
     sizes = dataset.num_tokens_vec(indices).astype(np.int64)
     order = np.lexsort((indices, sizes))
     return batch_by_size(indices[order], dataset.num_tokens, sizes[order], max_tokens)
 
 
-def _load_dataset(state: Dict[str, Any], folder: str, subset: str) -> LanguagePairDataset:
+def _load_dataset(state: dict[str, Any], folder: str, subset: str) -> LanguagePairDataset:
     source, target = _languages(state, folder)
     source_words, target_words = _dictionaries(state, folder, (source, target))
     try:
@@ -95,7 +96,7 @@ def _load_dataset(state: Dict[str, Any], folder: str, subset: str) -> LanguagePa
     return dataset
 
 
-def _languages(state: Dict[str, Any], folder: str) -> Tuple[str, str]:
+def _languages(state: dict[str, Any], folder: str) -> tuple[str, str]:
     """Those of the training, else those in the names of the files, as fairseq finds them."""
     task = (state.get("cfg") or {}).get("task") or {}
     task = vars(task) if isinstance(task, Namespace) else task
@@ -116,10 +117,10 @@ def _subsets(folder: str, source: str, target: str) -> str:
     return f"choose one of {', '.join(sorted(found))}" if found else REMEDY
 
 
-def _dictionaries(state: Dict[str, Any], folder: str, languages: Tuple[str, str]) -> List[Dictionary]:
+def _dictionaries(state: dict[str, Any], folder: str, languages: tuple[str, str]) -> list[Dictionary]:
     """Raises BadInput when they are not there, or are not those of the embeddings."""
     problems, dictionaries = [], []
-    for stack, language in zip(("encoder", "decoder"), languages):
+    for stack, language in zip(("encoder", "decoder"), languages, strict=True):
         path = os.path.join(folder, f"dict.{language}.txt")
         rows = len(state["model"][f"{stack}.embed_tokens.weight"])
         try:

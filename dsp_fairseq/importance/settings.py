@@ -1,7 +1,7 @@
 """What a ranking of heads is asked for, and what is wrong with it."""
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from ..errors import MOST, MOST_SEED, flag
 from . import BLOCK, GRADIENT, MAGNITUDE, RANDOM
@@ -22,7 +22,7 @@ _BOUNDS = {
 }
 
 
-def folder_problems(folder: Optional[str]) -> List[str]:
+def folder_problems(folder: str | None) -> list[str]:
     """At most one line: the folder that was named is not there."""
     return [] if folder is None or os.path.isdir(folder) else [f"data folder {folder}: does not exist; {REMEDY}"]
 
@@ -32,26 +32,26 @@ class Settings(NamedTuple):
 
     heads_to_keep: str
     score: str = GRADIENT
-    data: Optional[str] = None
-    step: Optional[int] = None
-    normalise: Optional[str] = None
-    sentences: Optional[int] = None
-    max_tokens: Optional[int] = None
-    subset: Optional[str] = None
-    seed: Optional[int] = None
-    min_heads_per_block: Optional[int] = None
-    max_heads_per_block: Optional[int] = None
+    data: str | None = None
+    step: int | None = None
+    normalise: str | None = None
+    sentences: int | None = None
+    max_tokens: int | None = None
+    subset: str | None = None
+    seed: int | None = None
+    min_heads_per_block: int | None = None
+    max_heads_per_block: int | None = None
 
     @property
-    def given(self) -> Dict[str, Any]:
+    def given(self) -> dict[str, Any]:
         return {name: value for name, value in self._asdict().items() if value is not None}
 
     @property
-    def read(self) -> Dict[str, Any]:
+    def read(self) -> dict[str, Any]:
         """What the score reads, defaults filled in; None where there is none."""
         return {name: {**DEFAULTS, **self.given}.get(name) for name in sorted(_READS[self.score])}
 
-    def problems(self) -> List[str]:
+    def problems(self) -> list[str]:
         """One line each; what depends on the checkpoint is not among them."""
         found = [
             f"{flag(name)} {value}: must be {low} to {high}"

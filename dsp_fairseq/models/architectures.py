@@ -21,9 +21,7 @@ _STOCK = {
 def tiny(args):
     """3+3 layers of 4 heads (H = 36), d 64: learns the generated corpus in minutes on one core."""
     for side in ("encoder", "decoder"):
-        for option, value in dict(
-            embed_dim=64, ffn_embed_dim=128, attention_heads=4, layers=3
-        ).items():
+        for option, value in {"embed_dim": 64, "ffn_embed_dim": 128, "attention_heads": 4, "layers": 3}.items():
             name = f"{side}_{option}"
             setattr(args, name, getattr(args, name, value))
     stock.base_architecture(args)

@@ -2,7 +2,6 @@
 
 import logging
 from argparse import Namespace
-from typing import List, Optional
 
 import torch
 from fairseq.dataclass.utils import gen_parser_from_dataclass
@@ -48,8 +47,8 @@ class GatedTransformerModel(TransformerModel):
     def __init__(self, args, encoder, decoder):
         super().__init__(args, encoder, decoder)
         self.gates: HeadGates = None  # set by build_model, which knows all options
-        self.unused: Optional[nn.Parameter] = None  # where all weights are frozen
-        self._mask_in_place: Optional[torch.Tensor] = None  # that the blocks were last told to keep
+        self.unused: nn.Parameter | None = None  # where all weights are frozen
+        self._mask_in_place: torch.Tensor | None = None  # that the blocks were last told to keep
         self._was_loaded = self._was_trained = self._announced = False
         self._options: Namespace = None  # of the training, whatever was overridden for decoding
         self._is_of_a_training = False
@@ -74,7 +73,7 @@ class GatedTransformerModel(TransformerModel):
             getattr(args, "seed", 1),
             keep_range_of(args, inventory),
         )
-        for attention, block in zip(model.attention, inventory.blocks):
+        for attention, block in zip(model.attention, inventory.blocks, strict=True):
             if block.heads < block.original_heads:
                 attention.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
         model._freeze(options)
@@ -107,7 +106,7 @@ class GatedTransformerModel(TransformerModel):
             state_dict[UNUSED] = self.unused.detach().clone()
 
     @property
-    def attention(self) -> List[GatedMultiheadAttention]:
+    def attention(self) -> list[GatedMultiheadAttention]:
         """All attention blocks, in the order of the inventory."""
         encoder = [self.encoder.layers[i] for i in range(self.encoder.num_layers)]
         decoder = [self.decoder.layers[i] for i in range(self.decoder.num_layers)]
@@ -153,14 +152,14 @@ class GatedTransformerModel(TransformerModel):
         gates = gates.to(self._device, torch.float32)
         if self.unused is not None:  # fairseq calls backward at every update, whether anything learns or not
             gates = gates + 0.0 * self.unused.float()
-        for attention, piece in zip(self.attention, self.gates.per_block(gates)):
+        for attention, piece in zip(self.attention, self.gates.per_block(gates), strict=True):
             attention.gate(piece)
 
     def _keep_mask(self) -> None:
         mask = self.gates.mask_of_update() if self.training else self.gates.mask()
         if self._mask_in_place is not None and torch.equal(mask, self._mask_in_place):
             return  # every update after the search comes here
-        for attention, piece in zip(self.attention, self.gates.per_block(mask)):
+        for attention, piece in zip(self.attention, self.gates.per_block(mask), strict=True):
             attention.keep(torch.nonzero(piece).flatten().to(self._device))
         self._mask_in_place = mask
 
@@ -169,7 +168,7 @@ class GatedTransformerModel(TransformerModel):
         if not self._is_generation_fast:
             self.eval()  # in training a list of layers with LayerDrop leaves some out
             kept = self.gates.inventory.keeping(self.gates.mask().tolist())
-            for attention, piece in zip(self.attention, self.gates.per_block(self.gates.mask())):
+            for attention, piece in zip(self.attention, self.gates.per_block(self.gates.mask()), strict=True):
                 attention.remove_all_but(torch.nonzero(piece).flatten().to(self._device))
             self._announce()
             everything = Choice((Share(kept.heads, Limits(tuple(kept.sizes))),))
@@ -204,7 +203,7 @@ class GatedTransformerModel(TransformerModel):
     def mask_only(self) -> None:
         """Compute every head and multiply those that are not kept by 0: a masked model, to compare with."""
         mask = self.gates.mask().to(self._device, torch.float32)
-        for attention, piece in zip(self.attention, self.gates.per_block(mask)):
+        for attention, piece in zip(self.attention, self.gates.per_block(mask), strict=True):
             attention.gate(piece)
         self._mask_in_place = None
 
@@ -247,13 +246,13 @@ class GatedEncoder(TransformerEncoderBase):
 class GatedDecoder(TransformerDecoderBase):
     """Transformer decoder of gated layers."""
 
-    steps: Optional[DecoderSteps] = None  # how beam search goes on, once the model is prepared for it
+    steps: DecoderSteps | None = None  # how beam search goes on, once the model is prepared for it
 
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrap(GatedDecoderLayer(cfg, no_encoder_attn), cfg)
 
     @property
-    def aligning_layer(self) -> Optional[int]:
+    def aligning_layer(self) -> int | None:
         """The last layer that has a head to attend to the encoder with; None: no layer has."""
         layers = [self.layers[index] for index in range(self.num_layers)]
         return next((i for i in reversed(range(self.num_layers)) if layers[i].encoder_attn.open_heads), None)

@@ -1,7 +1,8 @@
 """Options of `fairseq-hydra-train`: the same as those of the command line, from the `model:` part of a YAML file."""
 
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from typing import Any, Callable, Dict
+from collections.abc import Callable
+from typing import Any
 
 from fairseq.models.transformer import TransformerConfig
 from omegaconf import DictConfig, OmegaConf
@@ -42,7 +43,7 @@ def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callab
         cfg[name] = value
 
 
-def _defaults(add_args: Callable) -> Dict[str, Any]:
+def _defaults(add_args: Callable) -> dict[str, Any]:
     parser = ArgumentParser(add_help=False)
     # fairseq: what has no default is left to the architecture
     group = parser.add_argument_group("model", argument_default=SUPPRESS)
@@ -50,10 +51,10 @@ def _defaults(add_args: Callable) -> Dict[str, Any]:
     return {"names": {action.dest for action in parser._actions}, "values": vars(parser.parse_args([]))}
 
 
-def _of_the_training(cfg: DictConfig) -> Dict[str, Any]:
+def _of_the_training(cfg: DictConfig) -> dict[str, Any]:
     """The options of the other parts, flat; nothing where there is only a model."""
     root = cfg._get_root()
-    found: Dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for part in _PARTS:
         if root is not cfg and OmegaConf.is_config(root.get(part)):
             found.update(OmegaConf.to_container(root[part], resolve=True))

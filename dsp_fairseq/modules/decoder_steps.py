@@ -11,7 +11,7 @@ Against fairseq's ``TransformerDecoderBase`` with an incremental state:
 * a block without heads is its output bias.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class DecoderSteps:
 
     def __init__(self, decoder):
         self._decoder = decoder
-        self._places: List[SelfBlock] = []
+        self._places: list[SelfBlock] = []
         start = 0
         for layer in decoder.layers:
             attention = layer.self_attn
@@ -47,7 +47,7 @@ class DecoderSteps:
                 linear.weight.data = by_input(linear.weight.detach())
         self.width = start  # of a row of the buffer: keys and values of all blocks
 
-    def features(self, tokens: Tensor, encoder_out: Dict, state: "StepState") -> Tensor:
+    def features(self, tokens: Tensor, encoder_out: dict, state: "StepState") -> Tensor:
         """Features [batch, 1, D] of the last of ``tokens`` [batch, target]; the others were steps before."""
         decoder = self._decoder
         x = decoder.embed_scale * decoder.embed_tokens(tokens[:, -1])  # [batch, D]
@@ -76,9 +76,7 @@ class DecoderSteps:
         if not before:
             x = norm(x)
         norm = layer.encoder_attn_layer_norm
-        x = _add(
-            x, self._attend_to_encoder(index, layer.encoder_attn, norm(x) if before else x, encoder_out, state)
-        )
+        x = _add(x, self._attend_to_encoder(index, layer.encoder_attn, norm(x) if before else x, encoder_out, state))
         if not before:
             x = norm(x)
         norm = layer.final_layer_norm
@@ -110,9 +108,7 @@ class DecoderSteps:
         k, v = state.cross(index, attention, encoder_out)  # [sentences, heads, source, d]
         # [batch, heads*d] -> [sentences, hypotheses, heads, d] -> [sentences, heads, hypotheses, d]
         q = attention.q_proj(x).view(len(k), -1, heads, size).transpose(1, 2)
-        context = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=state.source_mask, scale=attention.scaling
-        )
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=state.source_mask, scale=attention.scaling)
         return attention.out_proj(context.transpose(1, 2).reshape(batch, width))
 
 
@@ -128,17 +124,17 @@ class StepState:
 
     def __init__(self):
         self.length = 0  # positions decoded so far
-        self._buffer: Optional[Tensor] = None  # flat; as [positions, rows, width] it starts with the past
-        self._spare: Optional[Tensor] = None  # as large; reordering copies from one to the other
+        self._buffer: Tensor | None = None  # flat; as [positions, rows, width] it starts with the past
+        self._spare: Tensor | None = None  # as large; reordering copies from one to the other
         self._rows = self._width = 0
-        self._sentences: Optional[Tensor] = None  # of every row [rows]
-        self._chosen: Optional[Tensor] = None  # sentences that are still decoded; None: all
-        self._cross: Dict[int, Tuple[Tensor, Tensor]] = {}
-        self._cross_chosen: Dict[int, Tuple[Tensor, Tensor]] = {}
-        self.source_mask: Optional[Tensor] = None  # [sentences, 1, 1, source], added to the scores
+        self._sentences: Tensor | None = None  # of every row [rows]
+        self._chosen: Tensor | None = None  # sentences that are still decoded; None: all
+        self._cross: dict[int, tuple[Tensor, Tensor]] = {}
+        self._cross_chosen: dict[int, tuple[Tensor, Tensor]] = {}
+        self.source_mask: Tensor | None = None  # [sentences, 1, 1, source], added to the scores
 
     @classmethod
-    def of(cls, incremental_state: Dict) -> "StepState":
+    def of(cls, incremental_state: dict) -> "StepState":
         return incremental_state.setdefault(cls.KEY, cls())
 
     # --- self-attention: the past of every row ---
@@ -180,7 +176,7 @@ class StepState:
 
     # --- attention to the encoder: once per sentence ---
 
-    def group_rows(self, encoder_out: Dict, rows: int) -> None:
+    def group_rows(self, encoder_out: dict, rows: int) -> None:
         """Find out which sentences the rows belong to, when that has changed."""
         encoded = encoder_out["encoder_out"][0]
         sentences = encoder_out[ROWS][0] if ROWS in encoder_out else torch.arange(rows, device=encoded.device)
@@ -199,7 +195,7 @@ class StepState:
             mask = encoded.new_zeros(padding.shape).masked_fill(padding, float("-inf"))
             self.source_mask = mask[:, None, None, :]
 
-    def cross(self, index: int, attention, encoder_out: Dict) -> Tuple[Tensor, Tensor]:
+    def cross(self, index: int, attention, encoder_out: dict) -> tuple[Tensor, Tensor]:
         """Keys and values [sentences, heads, source, d] of a block, of the sentences still decoded."""
         if index not in self._cross:
             encoded = encoder_out["encoder_out"][0]  # [source, sentences, D]
@@ -217,7 +213,7 @@ class StepState:
         return tensor if self._chosen is None else tensor.index_select(0, self._chosen)
 
 
-def reorder_rows(encoder_out: Dict, order: Tensor) -> Dict:
+def reorder_rows(encoder_out: dict, order: Tensor) -> dict:
     """The encoder's output for hypotheses in this order: only the list of their sentences changes."""
     rows = encoder_out[ROWS][0].index_select(0, order) if ROWS in encoder_out else order
     return {**encoder_out, ROWS: [rows]}

@@ -1,6 +1,6 @@
 """Multi-head attention with one gate per head, for both of fairseq's paths."""
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,9 @@ from ..surgery import rows_of_heads, sliced_attention
 class HeadWeights(NamedTuple):
     """Projections of the heads that are computed; n of them, head size d, model width D."""
 
-    query: Tuple[Tensor, Tensor]  # weight [n*d, D], bias [n*d]
-    key: Tuple[Tensor, Tensor]  # weight [n*d, D of the keys], bias [n*d]
-    value: Tuple[Tensor, Tensor]
+    query: tuple[Tensor, Tensor]  # weight [n*d, D], bias [n*d]
+    key: tuple[Tensor, Tensor]  # weight [n*d, D of the keys], bias [n*d]
+    value: tuple[Tensor, Tensor]
     output: Tensor  # weight [D, n*d]; the output bias is never gated
 
 
@@ -35,10 +35,10 @@ class GatedMultiheadAttention(MultiheadAttention):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._gates: Optional[Tensor] = None
-        self._rows: Optional[Tensor] = None  # of the projections, those of the open heads; None: all
-        self._sliced: Optional[HeadWeights] = None
-        self._fused: Optional[Tuple[Tensor, Tensor]] = None
+        self._gates: Tensor | None = None
+        self._rows: Tensor | None = None  # of the projections, those of the open heads; None: all
+        self._sliced: HeadWeights | None = None
+        self._fused: tuple[Tensor, Tensor] | None = None
 
     def open_all(self) -> None:
         """Every head open, no gate."""
@@ -63,7 +63,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         self.num_heads = len(heads)
         self._fused = None
 
-    def fused(self) -> Tuple[Tensor, Tensor]:
+    def fused(self) -> tuple[Tensor, Tensor]:
         """Weight [m*n*d, D] and bias [m*n*d] of the projections that read the same input, as one.
 
         Self-attention: query, key and value (m = 3); attention to the encoder: key and value
@@ -77,7 +77,7 @@ class GatedMultiheadAttention(MultiheadAttention):
             parts = []
             for part in ("weight", "bias"):
                 whole = by_input(torch.cat([getattr(projection, part).detach() for projection in projections]))
-                for projection, piece in zip(projections, whole.chunk(len(projections))):
+                for projection, piece in zip(projections, whole.chunk(len(projections)), strict=True):
                     getattr(projection, part).data = piece
                 parts.append(whole)
             self._fused = (parts[0], parts[1])
@@ -145,16 +145,16 @@ class GatedMultiheadAttention(MultiheadAttention):
     def forward(
         self,
         query: Tensor,
-        key: Optional[Tensor],
-        value: Optional[Tensor],
-        key_padding_mask: Optional[Tensor] = None,
-        incremental_state: Optional[Dict[str, Dict[str, Optional[Tensor]]]] = None,
+        key: Tensor | None,
+        value: Tensor | None,
+        key_padding_mask: Tensor | None = None,
+        incremental_state: dict[str, dict[str, Tensor | None]] | None = None,
         need_weights: bool = True,
         static_kv: bool = False,
-        attn_mask: Optional[Tensor] = None,
+        attn_mask: Tensor | None = None,
         before_softmax: bool = False,
         need_head_weights: bool = False,
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None]:
         """As in fairseq: query [target, batch, D], key and value [source, batch, D of the keys].
 
         Returns the output [target, batch, D] and, when asked for, the attention weights: mean over
@@ -170,15 +170,9 @@ class GatedMultiheadAttention(MultiheadAttention):
             q, k, v = (self._split(x) for x in F.linear(query, *self._fused).chunk(3, dim=-1))
         else:
             q = self._heads(query, weights.query)
-            k, v, key_padding_mask = self._keys_and_values(
-                key, weights, key_padding_mask, incremental_state, static_kv
-            )
+            k, v, key_padding_mask = self._keys_and_values(key, weights, key_padding_mask, incremental_state, static_kv)
         mask = _merge_masks(attn_mask, key_padding_mask, q.dtype)
-        dropout = (
-            self.dropout_module.p
-            if self.training or self.dropout_module.apply_during_inference
-            else 0.0
-        )
+        dropout = self.dropout_module.p if self.training or self.dropout_module.apply_during_inference else 0.0
         if need_weights or need_head_weights:
             context, attention = _attend_with_weights(q, k, v, mask, self.scaling, dropout)
             attention = attention.transpose(0, 1)  # [heads, batch, target, source]
@@ -186,14 +180,12 @@ class GatedMultiheadAttention(MultiheadAttention):
                 attention = attention.mean(dim=0)
         else:
             attention = None
-            context = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=dropout, scale=self.scaling
-            )
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=self.scaling)
         # [batch, heads, target, d] -> [target, batch, heads, d] -> [target, batch, heads*d]
         context = context.permute(2, 0, 1, 3).flatten(2)
         return F.linear(context, weights.output, self.out_proj.bias), attention
 
-    def _heads(self, x: Tensor, projection: Tuple[Tensor, Tensor]) -> Tensor:
+    def _heads(self, x: Tensor, projection: tuple[Tensor, Tensor]) -> Tensor:
         """[length, batch, D] -> [batch, heads, length, d]"""
         return self._split(F.linear(x, *projection))
 
@@ -232,8 +224,7 @@ class GatedMultiheadAttention(MultiheadAttention):
             unused = (self.q_proj, self.k_proj, self.v_proj, self.out_proj)
             # [..] -> [1], or [0] where the heads are removed
             output = output + 0.0 * sum(
-                projection.weight.reshape(-1)[:1].sum() + projection.bias[:1].sum()
-                for projection in unused
+                projection.weight.reshape(-1)[:1].sum() + projection.bias[:1].sum() for projection in unused
             )
         return output, None
 
@@ -249,9 +240,7 @@ def by_input(weight: Tensor) -> Tensor:
     return weight.t().contiguous().t()  # [out, in] -> [in, out] -> [out, in]
 
 
-def _merge_masks(
-    attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor], dtype: torch.dtype
-) -> Optional[Tensor]:
+def _merge_masks(attn_mask: Tensor | None, key_padding_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """One additive mask, or one bool mask (True: attend), for [batch, heads, target, source]."""
     if key_padding_mask is None:
         return attn_mask
@@ -265,10 +254,7 @@ def _attend_with_weights(q, k, v, mask, scaling, dropout):
     """Context [batch, heads, target, d] and weights before dropout [batch, heads, target, source]."""
     scores = torch.matmul(q * scaling, k.transpose(2, 3))
     if mask is not None:
-        if mask.dtype == torch.bool:
-            scores = scores.masked_fill(mask.logical_not(), float("-inf"))
-        else:
-            scores = scores + mask
+        scores = scores.masked_fill(mask.logical_not(), float("-inf")) if mask.dtype == torch.bool else scores + mask
     attention = F.softmax(scores, dim=-1, dtype=torch.float32)
     probabilities = F.dropout(attention.to(scores.dtype), dropout) if dropout else attention.to(scores.dtype)
     return torch.matmul(probabilities, v), attention

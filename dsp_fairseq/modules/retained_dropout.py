@@ -2,7 +2,7 @@
 
 import logging
 import re
-from typing import Any, List, Set
+from typing import Any
 
 from fairseq.modules import FairseqDropout
 from torch import nn
@@ -10,7 +10,7 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 
-def retained(model: nn.Module, asked: Any) -> List[str]:
+def retained(model: nn.Module, asked: Any) -> list[str]:
     """What fairseq has to be given so that the dropouts of the modules that are ``asked`` for stay on.
 
     fairseq compares names of classes. Here a module has the names of its class and of those that it is derived
@@ -30,18 +30,18 @@ def retained(model: nn.Module, asked: Any) -> List[str]:
     return sorted(found)
 
 
-def _own_dropouts(module: nn.Module) -> List[str]:
+def _own_dropouts(module: nn.Module) -> list[str]:
     """Names that the module's dropouts have in fairseq's comparison."""
     return [child.module_name for child in module.children() if isinstance(child, FairseqDropout)]
 
 
-def _known(model: nn.Module) -> List[str]:
+def _known(model: nn.Module) -> list[str]:
     """Names of the stock classes whose dropouts this model has."""
     owners = [module for module in model.modules() if _own_dropouts(module)]
     return sorted({_stock_name(type(owner).__mro__[1].__name__) for owner in owners})
 
 
-def _names_of(module: nn.Module) -> Set[str]:
+def _names_of(module: nn.Module) -> set[str]:
     return {_stock_name(kind.__name__) for kind in type(module).__mro__}
 
 

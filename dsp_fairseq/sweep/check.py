@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 from argparse import ArgumentParser, Namespace
-from typing import Callable, Dict, Iterator, List
+from collections.abc import Callable, Iterator
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
@@ -13,15 +13,15 @@ from .config import Words
 from .plan import Cell
 
 
-def parsed(cells: List[Cell]) -> Dict[str, Namespace]:
+def parsed(cells: list[Cell]) -> dict[str, Namespace]:
     """The parsed command line of every cell, by name, as fairseq-train will see it.
 
     Raises BadInput with everything that it would refuse; what several cells share is told once.
     """
     from fairseq import options
 
-    found: Dict[str, Namespace] = {}
-    problems: Dict[str, List[str]] = {}  # names of the cells that have it
+    found: dict[str, Namespace] = {}
+    problems: dict[str, list[str]] = {}  # names of the cells that have it
     for cell in cells:
         with _noting(problems, "train", cell):
             found[cell.name] = _parse(options.get_training_parser, cell.train)
@@ -33,7 +33,7 @@ def parsed(cells: List[Cell]) -> Dict[str, Namespace]:
 
 
 @contextlib.contextmanager
-def _noting(problems: Dict[str, List[str]], key: str, cell: Cell) -> Iterator[None]:
+def _noting(problems: dict[str, list[str]], key: str, cell: Cell) -> Iterator[None]:
     try:
         yield
     except (BadInput, BadCheckpoint, ValueError) as problem:
@@ -65,5 +65,5 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _some(names: List[str]) -> str:
+def _some(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

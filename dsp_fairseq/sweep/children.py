@@ -1,12 +1,14 @@
 """Child processes that never outlive the sweep."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from typing import IO, Iterable, List
+from collections.abc import Iterable
+from typing import IO
 
 from .config import Words
 
@@ -50,21 +52,17 @@ def start(words: Words, output: IO, errors: IO, lock: int) -> subprocess.Popen:
 
 def stop(children: Iterable[subprocess.Popen]) -> None:
     """End them and their own children, politely first."""
-    alive: List[subprocess.Popen] = [child for child in children if child.poll() is None]
+    alive: list[subprocess.Popen] = [child for child in children if child.poll() is None]
     for child in alive:
         _signal(child, signal.SIGTERM)
     until = time.monotonic() + GRACE
     for child in alive:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            pass
         _signal(child, signal.SIGKILL)  # also what the child itself has left behind
         child.wait()
 
 
 def _signal(child: subprocess.Popen, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)
-    except ProcessLookupError:
-        pass

@@ -3,7 +3,9 @@
 import os
 import re
 import shlex
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -18,7 +20,7 @@ METHODS = tuple(name for name in RECIPES if name != UNPRUNED)
 KEYS = ("data", "out", "train", "generate", "grid", "unpruned", "method_flags", "score")
 GRID_KEYS = ("method", "heads_to_keep", "seed")
 
-Words = Tuple[str, ...]
+Words = tuple[str, ...]
 
 _OWN = "the sweep sets it; leave it out"
 # flags of fairseq-train that would make cells alike, or hide them from the sweep
@@ -54,13 +56,13 @@ class Config(NamedTuple):
     generate: Words
     methods: Words
     heads_to_keep: Words
-    seeds: Tuple[int, ...]
+    seeds: tuple[int, ...]
     unpruned: bool = False
-    method_flags: Dict[str, Words] = {}
-    reference: Optional[str] = None  # score with sacreBLEU against this text; None: fairseq's own BLEU4
+    method_flags: Mapping[str, Words] = MappingProxyType({})
+    reference: str | None = None  # score with sacreBLEU against this text; None: fairseq's own BLEU4
 
 
-def read_config(path: str, out: Optional[str] = None) -> Config:
+def read_config(path: str, out: str | None = None) -> Config:
     """The file's content; ``out`` instead of what it says. Raises BadInput with all that is wrong, a line each."""
     content = _load(path)
     if not isinstance(content, dict):
@@ -114,9 +116,9 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 class _Reader:
     """Reads the values one by one and gathers what is wrong with them."""
 
-    def __init__(self, content: Dict[Any, Any]):
+    def __init__(self, content: dict[Any, Any]):
         self.content = content
-        self.problems: List[str] = []
+        self.problems: list[str] = []
 
     def config(self) -> Config:
         self._unknown("", self.content, KEYS)
@@ -137,12 +139,12 @@ class _Reader:
     def _wrong(self, key: str, value: Any, why: str) -> None:
         self.problems.append(f"{key} {_shown(value)}: {why}")
 
-    def _unknown(self, prefix: str, mapping: Dict[Any, Any], known: Tuple[str, ...]) -> None:
+    def _unknown(self, prefix: str, mapping: dict[Any, Any], known: tuple[str, ...]) -> None:
         for key in mapping:
             if key not in known:
                 self._wrong(f"{prefix}{key}", mapping[key], f"unknown key; known are {', '.join(known)}")
 
-    def _text(self, key: str, example: str) -> Optional[str]:
+    def _text(self, key: str, example: str) -> str | None:
         value = self.content.get(key)
         if value is None:
             self.problems.append(f"{key} is missing: name a folder, {example}")
@@ -161,7 +163,7 @@ class _Reader:
             self._wrong(key, ascii(value), "holds a character that no name may have; write it anew")
         return right
 
-    def _folder(self, key: str) -> Optional[str]:
+    def _folder(self, key: str) -> str | None:
         value = self._text(key, "the one that fairseq-preprocess wrote (its --destdir)")
         if value is not None and not os.path.isdir(value):
             self._wrong(key, value, "is no folder; give the one that fairseq-preprocess wrote (its --destdir)")
@@ -197,7 +199,7 @@ class _Reader:
                 self._wrong(key, word, "is one word of the list; write a comma instead of the space")
         return tuple(map(str, value))
 
-    def _forbidden(self, key: str, words: Words, forbidden: Dict[str, str]) -> None:
+    def _forbidden(self, key: str, words: Words, forbidden: dict[str, str]) -> None:
         for name in names(words):
             if name in forbidden:
                 self._wrong(key, name, forbidden[name])
@@ -207,7 +209,7 @@ class _Reader:
         self._forbidden("generate", words, _NOT_IN_GENERATE)
         return words
 
-    def _grid(self) -> Tuple[Words, Words, Tuple[int, ...]]:
+    def _grid(self) -> tuple[Words, Words, tuple[int, ...]]:
         grid = self.content.get("grid")
         if not isinstance(grid, dict):
             example = "method: [dsp, uniform], heads_to_keep: [24, 12], seed: [1, 2]"
@@ -223,7 +225,7 @@ class _Reader:
         seeds = self._axis(grid, "seed", _is_seed, f"must be a whole number, 0 to {MOST_SEED}", "[1, 2]")
         return tuple(methods), tuple(map(str, heads)), tuple(seeds)
 
-    def _axis(self, grid: Dict[str, Any], name: str, is_right, allowed: str, example: str) -> List[Any]:
+    def _axis(self, grid: dict[str, Any], name: str, is_right, allowed: str, example: str) -> list[Any]:
         """One list of the grid, without what is wrong in it."""
         values = grid.get(name)
         if values is None or values == []:
@@ -239,7 +241,7 @@ class _Reader:
             self._wrong(f"grid.{name}", text, f"stands {texts.count(text)} times; once is enough")
         return [value for value in values if is_right(value)]
 
-    def _method_flags(self, methods: List[str]) -> Dict[str, Words]:
+    def _method_flags(self, methods: list[str]) -> dict[str, Words]:
         given = self.content.get("method_flags") or {}
         if not isinstance(given, dict):
             self._wrong("method_flags", given, 'must be such as dsp-published: "--cooldown-updates 250"')
@@ -254,7 +256,7 @@ class _Reader:
             self._forbidden(key, flags[method], _NOT_IN_TRAIN)
         return flags
 
-    def _reference(self, generate: Words) -> Optional[str]:
+    def _reference(self, generate: Words) -> str | None:
         value = self.content.get("score", "fairseq")
         if value == "fairseq":
             for name in set(names(generate)).intersection(_NO_BLEU4):
@@ -274,7 +276,7 @@ class _Reader:
         return value["sacrebleu"]
 
 
-def names(words: Words) -> List[str]:
+def names(words: Words) -> list[str]:
     """The flags among the words, without the values that --flag=value may carry."""
     return [word.partition("=")[0] for word in words if word.startswith("--")]
 

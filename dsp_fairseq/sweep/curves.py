@@ -1,7 +1,6 @@
 """BLEU against heads: a colour and a shape per method, the seeds as a band."""
 
 from statistics import mean
-from typing import Dict, List, Tuple
 
 from .. import pictures
 from .results import Results, Row
@@ -20,7 +19,7 @@ QUIET = "#808080"
 _WIDE = 8  # times as many heads at one end as at the other: then the axis counts in ratios
 
 
-def looks(methods: List[str]) -> Dict[str, Tuple[str, str]]:
+def looks(methods: list[str]) -> dict[str, tuple[str, str]]:
     """Colour and shape of every method."""
     unknown = [method for method in methods if method not in LOOKS]
     return {**LOOKS, **{method: OTHERS[i % len(OTHERS)] for i, method in enumerate(unknown)}}
@@ -44,7 +43,7 @@ def draw_heads(results: Results):
     return figure
 
 
-def _draw_unpruned(panel, rows: List[Row]) -> None:
+def _draw_unpruned(panel, rows: list[Row]) -> None:
     if not rows:
         return
     scores = [row.bleu for row in rows]
@@ -65,7 +64,7 @@ def _draw_method(panel, results: Results, method: str) -> None:
             panel.vlines(heads, list(map(min, scores)), list(map(max, scores)), color=colour, linewidth=1.2)
 
 
-def _count_heads(panel, counts: List[int]) -> None:
+def _count_heads(panel, counts: list[int]) -> None:
     if not counts:
         panel.set_xticks([])
         return
@@ -76,12 +75,12 @@ def _count_heads(panel, counts: List[int]) -> None:
     panel.xaxis.set_major_formatter("{x:.0f}")
 
 
-def _apart(panel, counts: List[int], least: float = 0.04) -> List[int]:
+def _apart(panel, counts: list[int], least: float = 0.04) -> list[int]:
     """The counts whose labels do not touch: the largest first, then those far enough from it and from each other."""
     places = [panel.transData.transform((count, 0))[0] for count in counts]
-    chosen: List[int] = []
+    chosen: list[int] = []
     last = float("inf")
-    for count, place in reversed(list(zip(counts, places))):
+    for count, place in reversed(list(zip(counts, places, strict=True))):
         if last - place >= least * (places[-1] - places[0]):
             chosen.append(count)
             last = place

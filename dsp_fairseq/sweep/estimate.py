@@ -7,8 +7,8 @@ import statistics
 import struct
 import time
 from argparse import Namespace
-from functools import lru_cache
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from functools import cache
+from typing import NamedTuple
 
 from . import children, logs, records
 from .plan import Cell
@@ -24,11 +24,11 @@ _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8}  # of fairseq's codes
 class Estimate(NamedTuple):
     """Seconds of the whole sweep, None when nothing tells; and what they are told from."""
 
-    seconds: Optional[float]
+    seconds: float | None
     basis: str
 
 
-def estimate(cells: List[Cell], arguments: Dict[str, Namespace], jobs: int) -> Estimate:
+def estimate(cells: list[Cell], arguments: dict[str, Namespace], jobs: int) -> Estimate:
     """Of what is left to do; ``arguments`` are those of the cells that are not decoded yet, by name."""
     found = {cell.name: records.read(cell) for cell in cells}
     left = [cell for cell in cells if not found[cell.name].decoded]
@@ -55,7 +55,7 @@ def _left(cell: Cell, record: records.Record, seconds: float) -> float:
     return 0.0 if record.trained else seconds * (1 - logs.progress(cell).share)
 
 
-def _side_by_side(times: List[float], jobs: int) -> float:
+def _side_by_side(times: list[float], jobs: int) -> float:
     """Each job takes the next cell as soon as it is free."""
     ends = [0.0] * max(1, min(jobs, len(times)))
     for seconds in times:
@@ -103,7 +103,7 @@ def _vocabulary(arguments: Namespace) -> int:
     return max(counts)
 
 
-def _corpus(arguments: Namespace) -> Tuple[int, float]:
+def _corpus(arguments: Namespace) -> tuple[int, float]:
     """Sentences of the training set, and words of its longer side."""
     pattern = os.path.join(glob.escape(_data(arguments)), f"{arguments.train_subset}.*.idx")
     sentences, words = 0, []
@@ -121,7 +121,7 @@ def _data(arguments: Namespace) -> str:
     return arguments.data.split(os.pathsep)[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _operations_per_second(width: int, inner: int, cpu: bool, seconds: float = 0.2) -> float:
     """Of products of matrices of the size of a feed-forward layer."""
     import torch

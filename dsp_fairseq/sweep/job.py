@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple
 
 from .. import pictures
 from ..atomic import writing
@@ -24,7 +24,7 @@ class Plan(NamedTuple):
     """What is to be done, found to be in order."""
 
     config: Config
-    cells: List[Cell]
+    cells: list[Cell]
     jobs: int
     expected: str  # the time, in words
 
@@ -33,10 +33,10 @@ class Outcome(NamedTuple):
     """What came out, and a line for each cell that failed."""
 
     results: Results
-    failures: List[str]
+    failures: list[str]
 
 
-def plan(path: str, out: Optional[str], jobs: int, with_pictures: bool = True) -> Plan:
+def plan(path: str, out: str | None, jobs: int, with_pictures: bool = True) -> Plan:
     """Raises BadInput with what is wrong with the file; when nothing is, with what fairseq-train would refuse."""
     problems = [] if jobs > 0 else [f"--jobs {jobs}: must be 1 or more"]
     problems += pictures_problems() if with_pictures else []
@@ -50,7 +50,7 @@ def plan(path: str, out: Optional[str], jobs: int, with_pictures: bool = True) -
     return Plan(config, cells, jobs, expected)
 
 
-def pictures_problems() -> List[str]:
+def pictures_problems() -> list[str]:
     missing = importlib.util.find_spec("matplotlib") is None
     return ["matplotlib is not installed: pip install matplotlib, or leave the pictures out with --no-plots"] * missing
 
@@ -100,7 +100,7 @@ def _write(results: Results, todo: Plan, with_pictures: bool) -> None:
     if with_pictures:
         from . import curves, survival  # need matplotlib
 
-        for name, draw in zip(PICTURES, (curves.draw_heads, survival.draw)):
+        for name, draw in zip(PICTURES, (curves.draw_heads, survival.draw), strict=True):
             pictures.save(draw(results), os.path.join(todo.config.out, name), force=True)
 
 

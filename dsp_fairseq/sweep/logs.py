@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from ..errors import Failed
 from .plan import Cell, value_of
@@ -18,7 +18,7 @@ class Progress(NamedTuple):
 
     updates: int = 0
     share: float = 0.0  # of the whole training; 0 when its length is not known
-    heads: Optional[int] = None  # open now
+    heads: int | None = None  # open now
 
 
 def progress(cell: Cell) -> Progress:
@@ -37,13 +37,13 @@ def progress(cell: Cell) -> Progress:
     return Progress(updates, min(1.0, max(shares)), heads)
 
 
-def valid_nll(cell: Cell) -> Optional[float]:
+def valid_nll(cell: Cell) -> float | None:
     """Of the last validation, base 2."""
     found = [entry["valid_nll_loss"] for entry in entries(cell.train_log) if "valid_nll_loss" in entry]
     return float(found[-1]) if found else None
 
 
-def entries(path: str) -> List[Dict[str, Any]]:
+def entries(path: str) -> list[dict[str, Any]]:
     """The last JSON objects of a log; a process that was killed may leave half a line."""
     found = []
     for line in _tail(path).splitlines():
@@ -69,14 +69,16 @@ def bleu4(cell: Cell) -> float:
     """The score that fairseq-generate printed."""
     found = _BLEU.findall(_text(cell.translations))
     if not found:
-        raise Failed(f"{cell.name}: fairseq-generate printed no BLEU4; all that it printed: {cell.translations}; "
-            "remove it to decode again")
+        raise Failed(
+            f"{cell.name}: fairseq-generate printed no BLEU4; all that it printed: {cell.translations}; "
+            "remove it to decode again"
+        )
     return float(found[-1])
 
 
-def hypotheses(cell: Cell) -> List[str]:
+def hypotheses(cell: Cell) -> list[str]:
     """The best translation of every sentence, detokenised as far as the flags of fairseq-generate say, in order."""
-    best: Dict[int, str] = {}
+    best: dict[int, str] = {}
     for line in _text(cell.translations).split("\n"):
         if re.match(r"D-\d+\t", line):
             number, _, text = line[2:].split("\t", 2)

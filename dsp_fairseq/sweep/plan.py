@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from ..preflight import CRITERION, TASK
 from .config import UNPRUNED, Config, Words, names
@@ -14,10 +14,10 @@ class Cell(NamedTuple):
     """One training and its decoding."""
 
     method: str
-    heads_to_keep: Optional[str]  # as the option of training; None: all
+    heads_to_keep: str | None  # as the option of training; None: all
     seed: int
     folder: str
-    flags: Dict[str, Any]  # what makes the cell what it is, wherever its folder lies
+    flags: dict[str, Any]  # what makes the cell what it is, wherever its folder lies
     train: Words
     generate: Words
 
@@ -53,7 +53,7 @@ class Cell(NamedTuple):
         return self.file("generate.log")
 
 
-def cells_of(config: Config) -> List[Cell]:
+def cells_of(config: Config) -> list[Cell]:
     """All cells: the unpruned ones first, then method by method, from many heads to few."""
     cells = [_cell(config, UNPRUNED, None, seed) for seed in config.seeds if config.unpruned]
     for method in config.methods:
@@ -62,7 +62,7 @@ def cells_of(config: Config) -> List[Cell]:
     return cells
 
 
-def _cell(config: Config, method: str, heads: Optional[str], seed: int) -> Cell:
+def _cell(config: Config, method: str, heads: str | None, seed: int) -> Cell:
     name = "-".join(part for part in ("unpruned" if method == UNPRUNED else method, heads, f"seed{seed}") if part)
     folder = os.path.join(config.out, name)
     flags = {"data": config.data, "train": _train_flags(config, method, heads, seed), "generate": list(config.generate)}
@@ -73,7 +73,7 @@ def _cell(config: Config, method: str, heads: Optional[str], seed: int) -> Cell:
     return Cell(method, heads, seed, folder, flags, tuple(train), tuple(generate))
 
 
-def _train_flags(config: Config, method: str, heads: Optional[str], seed: int) -> List[str]:
+def _train_flags(config: Config, method: str, heads: str | None, seed: int) -> list[str]:
     given = [*config.train, *config.method_flags.get(method, ())]
     added = {"--task": TASK, "--criterion": CRITERION, "--no-epoch-checkpoints": None}
     flags = [*given, *_flat({name: value for name, value in added.items() if name not in names(given)})]
@@ -81,19 +81,19 @@ def _train_flags(config: Config, method: str, heads: Optional[str], seed: int) -
     return flags + _flat(own)
 
 
-def _flat(flags: Dict[str, Optional[str]]) -> List[str]:
+def _flat(flags: dict[str, str | None]) -> list[str]:
     return [word for pair in flags.items() for word in pair if word is not None]
 
 
-def _user_dir(given: Words) -> List[str]:
+def _user_dir(given: Words) -> list[str]:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return [] if "--user-dir" in names(given) else ["--user-dir", package]
 
 
-def value_of(words: Words, name: str) -> Optional[str]:
+def value_of(words: Words, name: str) -> str | None:
     """The last value of a flag, None when it is not given."""
     found = None
-    for word, after in zip(words, [*words[1:], ""]):
+    for word, after in zip(words, [*words[1:], ""], strict=True):
         if word == name:
             found = after
         elif word.startswith(f"{name}="):

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from typing import Dict, List
 
 from tqdm import tqdm
 
@@ -36,9 +35,9 @@ class Display:
         """Something that happened."""
         self.bar.write(f"[{clock(time.monotonic() - self.started)}] {line}", file=sys.stderr)
 
-    def show(self, done: float, running: Dict[str, str]) -> None:
+    def show(self, done: float, running: dict[str, str]) -> None:
         """How many cells are done, and what the others are doing."""
-        parts: List[str] = [f"{name} {what}" for name, what in running.items()]
+        parts: list[str] = [f"{name} {what}" for name, what in running.items()]
         if self.terminal:
             self.bar.n = done
             self.bar.set_postfix_str("; ".join(parts))

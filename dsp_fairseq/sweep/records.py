@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from ..atomic import writing
 from ..errors import BadInput
@@ -12,11 +12,11 @@ from .plan import Cell
 class Record(NamedTuple):
     """Everything but the flags; None: not yet known."""
 
-    train_seconds: Optional[float] = None  # of the finished training, restarts included
-    generate_seconds: Optional[float] = None
-    jobs: Optional[int] = None  # cells at a time while it was decoded
-    kept: Optional[Dict[str, List[int]]] = None  # head indices by block
-    heads: Optional[Dict[str, int]] = None  # of each block before anything was pruned
+    train_seconds: float | None = None  # of the finished training, restarts included
+    generate_seconds: float | None = None
+    jobs: int | None = None  # cells at a time while it was decoded
+    kept: dict[str, list[int]] | None = None  # head indices by block
+    heads: dict[str, int] | None = None  # of each block before anything was pruned
 
     @property
     def trained(self) -> bool:
@@ -44,7 +44,7 @@ def write(cell: Cell, record: Record) -> None:
         json.dump(content, file, indent=2)
 
 
-def problems(cells: List[Cell]) -> List[str]:
+def problems(cells: list[Cell]) -> list[str]:
     """Folders that hold something else than these cells, a line each."""
     found = []
     for cell in cells:
@@ -65,7 +65,7 @@ def problems(cells: List[Cell]) -> List[str]:
 _REMEDY = "remove this folder, or choose another one with --out"
 
 
-def _differences(cell: Cell, made: Dict[str, Any]) -> List[str]:
+def _differences(cell: Cell, made: dict[str, Any]) -> list[str]:
     """One line about the first way in which the flags are others."""
     if made == cell.flags:
         return []
@@ -78,9 +78,12 @@ def _differences(cell: Cell, made: Dict[str, Any]) -> List[str]:
     return [f"{cell.folder}: was made with other flags ({key}: {then or 'nothing'}, now {now or 'nothing'}); {_REMEDY}"]
 
 
-def _only(words: List[str], others: List[str]) -> List[str]:
+def _only(words: list[str], others: list[str]) -> list[str]:
     """The words without what both have at their beginning and at their end; a value brings its flag."""
-    start = next((i for i, pair in enumerate(zip(words, others)) if pair[0] != pair[1]), min(len(words), len(others)))
+    start = next(
+        (i for i, pair in enumerate(zip(words, others, strict=False)) if pair[0] != pair[1]),
+        min(len(words), len(others)),
+    )
     if start < len(words) and start > 0 and not words[start].startswith("--"):
         start -= 1
     rest, other = words[start:], others[start:]
@@ -89,7 +92,7 @@ def _only(words: List[str], others: List[str]) -> List[str]:
     return rest
 
 
-def _stored(cell: Cell) -> Dict[str, Any]:
+def _stored(cell: Cell) -> dict[str, Any]:
     path = cell.file("cell.json")
     if not os.path.isfile(path):
         return {}

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from ..errors import Failed
 from ..inventory import KINDS
@@ -18,7 +18,7 @@ class Row(NamedTuple):
     cell: Cell
     record: Record
     bleu: float
-    valid_nll: Optional[float]
+    valid_nll: float | None
 
     @property
     def heads(self) -> int:
@@ -29,7 +29,7 @@ class Row(NamedTuple):
         return sum(self.record.heads.values())
 
     @property
-    def per_kind(self) -> Dict[str, int]:
+    def per_kind(self) -> dict[str, int]:
         return {
             kind: sum(len(kept) for block, kept in self.record.kept.items() if block.rpartition(".")[0] == kind)
             for kind in KINDS
@@ -39,27 +39,27 @@ class Row(NamedTuple):
 class Results(NamedTuple):
     """All that the table and the pictures are made from."""
 
-    rows: List[Row]
+    rows: list[Row]
     signature: str  # of BLEU
 
     @property
-    def unpruned(self) -> List[Row]:
+    def unpruned(self) -> list[Row]:
         return [row for row in self.rows if row.cell.method == UNPRUNED]
 
     @property
-    def methods(self) -> List[str]:
+    def methods(self) -> list[str]:
         return list(dict.fromkeys(row.cell.method for row in self.rows if row.cell.method != UNPRUNED))
 
-    def of(self, method: str) -> Dict[str, List[Row]]:
+    def of(self, method: str) -> dict[str, list[Row]]:
         """The rows of a method by what --heads-to-keep says, from many heads to few: one row a seed."""
         rows = sorted((row for row in self.rows if row.cell.method == method), key=lambda row: -row.heads)
-        found: Dict[str, List[Row]] = {}
+        found: dict[str, list[Row]] = {}
         for row in rows:
             found.setdefault(row.cell.heads_to_keep, []).append(row)
         return found
 
 
-def collect(cells: List[Cell], config: Config) -> Tuple[Results, List[str]]:
+def collect(cells: list[Cell], config: Config) -> tuple[Results, list[str]]:
     """The results of what is done, and a line for each cell whose files do not tell them."""
     score = _Score(config)
     rows, problems = [], []
@@ -109,13 +109,35 @@ def as_csv(results: Results) -> str:
     kinds = [kind.replace(".", "_") for kind in KINDS]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["cell", "method", "heads_to_keep", "seed", "heads", "bleu", "valid_nll"]
-        + ["train_seconds", "generate_seconds", "jobs", *kinds]
+        [
+            "cell",
+            "method",
+            "heads_to_keep",
+            "seed",
+            "heads",
+            "bleu",
+            "valid_nll",
+            "train_seconds",
+            "generate_seconds",
+            "jobs",
+            *kinds,
+        ]
     )
     for row in results.rows:
         cell, record = row.cell, row.record
         writer.writerow(
-            [cell.name, cell.method, cell.heads_to_keep or "", cell.seed, row.heads, f"{row.bleu:.2f}", row.valid_nll]
-            + [record.train_seconds, record.generate_seconds, record.jobs, *row.per_kind.values()]
+            [
+                cell.name,
+                cell.method,
+                cell.heads_to_keep or "",
+                cell.seed,
+                row.heads,
+                f"{row.bleu:.2f}",
+                row.valid_nll,
+                record.train_seconds,
+                record.generate_seconds,
+                record.jobs,
+                *row.per_kind.values(),
+            ]
         )
     return text.getvalue()

@@ -5,8 +5,8 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator, List, Optional, Tuple
 
 from ..errors import Failed
 from . import children, logs, records, trained
@@ -18,15 +18,15 @@ _NO_ROOM = 1 << 20  # bytes; with less, a command may have failed without a word
 _PAUSE = 0.25  # seconds between two looks at the children
 
 
-def run_cells(cells: List[Cell], jobs: int, lock: int) -> List[str]:
+def run_cells(cells: list[Cell], jobs: int, lock: int) -> list[str]:
     """Every cell to its end; returns a line for each that failed.
 
     On any exception, KeyboardInterrupt and SIGTERM included, the children are stopped first. What was saved
     by then is where the next sweep goes on.
     """
     left = [cell for cell in cells if not records.read(cell).decoded]
-    running: List[_Run] = []
-    failures: List[str] = []
+    running: list[_Run] = []
+    failures: list[str] = []
     done = len(cells) - len(left)
     waiting = {cell.name: _share(cell) for cell in left}
     with _interruptible(), Display(len(cells), done + sum(waiting.values())) as display:
@@ -82,7 +82,7 @@ class _Run:
 
     def __init__(self, cell: Cell, jobs: int, lock: int, display: Display):
         self.cell, self.jobs, self.lock, self.display = cell, jobs, lock, display
-        self.failures: List[str] = []
+        self.failures: list[str] = []
         self.record = records.read(cell)
         self.child: subprocess.Popen
         self._next()
@@ -128,7 +128,7 @@ class _Run:
             os.remove(self.cell.train_log)
         return "starts"
 
-    def _start(self, words: Words, output: str, errors: Optional[str]) -> subprocess.Popen:
+    def _start(self, words: Words, output: str, errors: str | None) -> subprocess.Popen:
         with open(output, "wb") as out:
             if errors is None:
                 return children.start(words, out, out, self.lock)
@@ -172,7 +172,7 @@ class _Run:
         self.failures.append(line)
         self.display.tell(line)
 
-    def _command_and_logs(self) -> Tuple[str, List[str]]:
+    def _command_and_logs(self) -> tuple[str, list[str]]:
         if self.record.trained:
             return self.cell.generate[0], [self.cell.generate_log, self._unfinished]
         return self.cell.train[0], [self.cell.train_output]

@@ -1,6 +1,6 @@
 """heads.png: which heads survive at which K; a heat map per method and K, a row per block, a column per head."""
 
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
@@ -23,9 +23,9 @@ QUIET = "#808080"
 class Grid(NamedTuple):
     """Where the panels go."""
 
-    methods: List[str]
-    budgets: List[str]  # as --heads-to-keep says them, from many heads to few
-    blocks: Dict[str, int]  # heads of each
+    methods: list[str]
+    budgets: list[str]  # as --heads-to-keep says them, from many heads to few
+    blocks: dict[str, int]  # heads of each
     cell: float
 
     @property
@@ -71,7 +71,7 @@ def draw(results: Results):
     return figure
 
 
-def _grid(results: Results, groups: Dict[str, Dict[str, List[Row]]]) -> Grid:
+def _grid(results: Results, groups: dict[str, dict[str, list[Row]]]) -> Grid:
     heads = {budget: rows[0].heads for of in groups.values() for budget, rows in of.items()}
     blocks = results.rows[0].record.heads
     columns = max(1, len(heads))
@@ -97,7 +97,7 @@ def _write(figure, left: float, bottom: float, text: str, **options) -> None:
     figure.text(left / across, 1 - bottom / down, text, **options)
 
 
-def _draw_panel(panel, rows: List[Row], blocks: Dict[str, int], colours: ScalarMappable, seeds: int) -> None:
+def _draw_panel(panel, rows: list[Row], blocks: dict[str, int], colours: ScalarMappable, seeds: int) -> None:
     counts = [_counts(rows, block, heads, max(blocks.values())) for block, heads in blocks.items()]
     # a line per block, a column per head; where a block has fewer heads than others nothing is drawn
     panel.pcolormesh(counts, cmap=colours.cmap, norm=colours.norm, edgecolor="white", linewidth=1.0)
@@ -111,17 +111,17 @@ def _draw_panel(panel, rows: List[Row], blocks: Dict[str, int], colours: ScalarM
     panel.set_title(f"{kept} heads{some}", fontsize="small", loc="left", pad=4)
 
 
-def _name_blocks(panel, blocks: Dict[str, int]) -> None:
+def _name_blocks(panel, blocks: dict[str, int]) -> None:
     panel.set_yticks([row + 0.5 for row in range(len(blocks))], list(blocks), fontsize="small")
 
 
-def _counts(rows: List[Row], block: str, heads: int, columns: int) -> List[float]:
+def _counts(rows: list[Row], block: str, heads: int, columns: int) -> list[float]:
     """How many seeds keep each head; nan where the block has no such head."""
     kept = [row.record.kept[block] for row in rows]
     return [float(sum(head in of for of in kept)) if head < heads else float("nan") for head in range(columns)]
 
 
-def _part_kinds(panel, blocks: List[str]) -> None:
+def _part_kinds(panel, blocks: list[str]) -> None:
     """A line between blocks of different kinds."""
     kinds = [block.rpartition(".")[0] for block in blocks]
     for row in range(1, len(kinds)):

@@ -2,7 +2,7 @@
 
 import shlex
 import statistics
-from typing import Callable, List, Optional
+from collections.abc import Callable
 
 from ..tables import table, whole_table
 from .config import Config
@@ -12,7 +12,7 @@ _HEADER = ["method", "heads kept", "seeds", "BLEU", "valid nll"]
 _ALIGN = ["left", *["right"] * (len(_HEADER) - 1)]
 
 
-def as_markdown(results: Results, config: Config, missing: List[str]) -> str:
+def as_markdown(results: Results, config: Config, missing: list[str]) -> str:
     """Title, table, how it was measured, and the cells that are not in it."""
     text = ["# BLEU and validation nll against attention heads", "", whole_table(_HEADER, _rows(results), _ALIGN), ""]
     text += ["Means over the seeds, in brackets the lowest and the highest.", ""]
@@ -35,13 +35,13 @@ def as_table(results: Results) -> str:
     return table(_HEADER, _rows(results), _ALIGN, keys=2)
 
 
-def _rows(results: Results) -> List[List[str]]:
+def _rows(results: Results) -> list[list[str]]:
     groups = [("all heads", results.unpruned)] if results.unpruned else []
     groups += [(method, rows) for method in results.methods for rows in results.of(method).values()]
     return [_line(name, found) for name, found in groups]
 
 
-def _line(name: str, rows: List[Row]) -> List[str]:
+def _line(name: str, rows: list[Row]) -> list[str]:
     kept = sorted({row.heads for row in rows})
     asked = rows[0].cell.heads_to_keep
     return [
@@ -53,7 +53,7 @@ def _line(name: str, rows: List[Row]) -> List[str]:
     ]
 
 
-def _spread(rows: List[Row], measure: Callable[[Row], Optional[float]], digits: int) -> str:
+def _spread(rows: list[Row], measure: Callable[[Row], float | None], digits: int) -> str:
     values = [measure(row) for row in rows if measure(row) is not None]
     if not values:
         return "-"

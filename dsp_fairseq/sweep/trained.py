@@ -1,6 +1,6 @@
 """What the last checkpoint of a finished training tells."""
 
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
@@ -9,8 +9,8 @@ from ..errors import BadInput, Failed
 
 class Trained(NamedTuple):
     seconds: float  # of the whole training, restarts included
-    kept: Dict[str, List[int]]  # head indices by block
-    heads: Dict[str, int]  # of each block before anything was pruned
+    kept: dict[str, list[int]]  # head indices by block
+    heads: dict[str, int]  # of each block before anything was pruned
 
 
 def read(checkpoint: str) -> Trained:

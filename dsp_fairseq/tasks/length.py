@@ -1,7 +1,8 @@
 """How many updates a training has."""
 
 import math
-from typing import Callable, List, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 
 class Length(NamedTuple):
@@ -11,13 +12,13 @@ class Length(NamedTuple):
     16
     """
 
-    max_update: Optional[int]
-    max_epoch: Optional[int]
-    update_freq: List[int]  # of the first epoch, of the second ..., the last one of all others
+    max_update: int | None
+    max_epoch: int | None
+    update_freq: list[int]  # of the first epoch, of the second ..., the last one of all others
     batches_of: Callable[[int], int]
     drops_the_last: bool = False  # --skip-remainder-batch
 
-    def left(self, update: int = 0, epoch: int = 1, done: int = 0) -> Optional[int]:
+    def left(self, update: int = 0, epoch: int = 1, done: int = 0) -> int | None:
         """Updates from ``update`` on, which begins in ``epoch`` after ``done`` of its batches; None: no end."""
         limits = []
         if self.max_update:

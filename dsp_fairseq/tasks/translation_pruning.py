@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Optional
 
 import torch
 from fairseq import utils
@@ -25,7 +25,7 @@ class TranslationPruningConfig(TranslationConfig):
 
     max_epoch: int = II("optimization.max_epoch")
     max_update: int = II("optimization.max_update")
-    update_freq: List[int] = II("optimization.update_freq")
+    update_freq: list[int] = II("optimization.update_freq")
 
 
 @register_task(TASK, dataclass=TranslationPruningConfig)
@@ -36,8 +36,8 @@ class TranslationPruningTask(TranslationTask):
         super().__init__(cfg, src_dict, tgt_dict)
         self._gates = None
         self._batches = None  # fairseq's iterator over those of the training
-        self._batching: Dict[str, object] = {}  # how they were made
-        self._number_of: Dict[int, int] = {}  # of batches, by shard of the data
+        self._batching: dict[str, object] = {}  # how they were made
+        self._number_of: dict[int, int] = {}  # of batches, by shard of the data
         self._begun = None  # the epoch that has just begun, and how many of its batches an earlier run has done
         self._refused: Optional[BadInput] = None
 

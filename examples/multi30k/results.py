@@ -18,8 +18,8 @@ import summary
 
 sys.path.insert(0, str(summary.PROJECT))
 
-from dsp_fairseq import pictures  # noqa: E402
-from dsp_fairseq.atomic import writing  # noqa: E402
+from dsp_fairseq import pictures
+from dsp_fairseq.atomic import writing
 
 HERE = Path(__file__).resolve().parent
 NAME = re.compile(
@@ -76,7 +76,7 @@ class Run:
 def score(folder: Path) -> dict:
     """The line of a finished run."""
     run, _, nll, bleu, kept, _, _ = (cell.strip() for cell in summary.row(folder).strip("|").split("|"))
-    return dict(zip(COLUMNS, (run, nll, bleu, *kept.split(" / "))))
+    return dict(zip(COLUMNS, (run, nll, bleu, *kept.split(" / ")), strict=True))
 
 
 def is_known(name: str) -> bool:
@@ -156,7 +156,9 @@ def draw(runs: "list[Run]"):
     figure = pictures.new_figure(1.0 + 6.0 * len(panels), 6.5, layout="constrained")
     figure.suptitle("Multi30k, German to English: heads kept in the whole model, and BLEU", fontweight="bold")
     counts = sorted({run.heads for run in pruned})
-    for panel, (title, of_panel) in zip(figure.subplots(1, len(panels), sharex=True, squeeze=False)[0], panels.items()):
+    for panel, (title, of_panel) in zip(
+        figure.subplots(1, len(panels), sharex=True, squeeze=False)[0], panels.items(), strict=True
+    ):
         _draw_unpruned(panel, [run for run in runs if run.series == ALL])
         _draw_series(panel, of_panel)
         panel.set(title=title, xlabel="heads kept of 36", xscale="log", ylabel="BLEU, test_2016_flickr")
@@ -165,7 +167,7 @@ def draw(runs: "list[Run]"):
         panel.grid(axis="y", color="#E8E8E8")
         panel.spines[["top", "right"]].set_visible(False)
         if panel.get_legend_handles_labels()[0]:
-            below = dict(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncols": 2}
             panel.legend(fontsize=8, frameon=False, handlelength=4, **below)  # long enough for dashes beside a shape
     return figure
 
@@ -186,10 +188,13 @@ def _draw_series(panel, runs: "list[Run]") -> None:
         heads = sorted(of_label)
         values = [[run.bleu for run in of_label[count]] for count in heads]
         means = [statistics.mean(v) for v in values]
-        bars = [[m - min(v) for m, v in zip(means, values)], [max(v) - m for m, v in zip(means, values)]]
+        bars = [
+            [m - min(v) for m, v in zip(means, values, strict=True)],
+            [max(v) - m for m, v in zip(means, values, strict=True)],
+        ]
         _, colour, shape = SERIES[of_label[heads[0]][0].series]
         tuned = bool(of_label[heads[0]][0].epochs)  # hollow and dashed
-        look = dict(color=colour, marker=shape, markersize=7, markerfacecolor="white" if tuned else colour)
+        look = {"color": colour, "marker": shape, "markersize": 7, "markerfacecolor": "white" if tuned else colour}
         places = [count * aside for count in heads]
         panel.errorbar(places, means, bars, label=label, linestyle=(0, (4, 3)) if tuned else "-", capsize=3, **look)
 

@@ -1,7 +1,7 @@
 """Show a run of train.sh or prune.sh: a line per epoch while it trains, one row of a Markdown table afterwards.
 
-    python summary.py [--header] RUN...        rows from the folders RUN
-    ... | python summary.py --follow LOG       copy the log on stdin to LOG, print a line per epoch
+python summary.py [--header] RUN...        rows from the folders RUN
+... | python summary.py --follow LOG       copy the log on stdin to LOG, print a line per epoch
 """
 
 import argparse
@@ -67,7 +67,7 @@ def read_log(log: Path) -> "tuple[str, str, str, str]":
     speed = f"{statistics.median(map(float, speeds)):.0f}" if speeds else "-"
     # not the checkpoint's time: after --finetune-from-model that has the first training's in it
     clock = [float(entry["train_wall"]) for entry in entries if "train_nll_loss" in entry]  # of one process
-    seconds = sum(now for now, later in zip(clock, clock[1:] + [0.0]) if later < now)
+    seconds = sum(now for now, later in zip(clock, [*clock[1:], 0.0], strict=True) if later < now)
     return valid[-1]["valid_num_updates"], valid[-1]["valid_nll_loss"], speed, f"{seconds / 60:.1f}"
 
 

@@ -17,12 +17,13 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any, Callable
+from typing import Any
 
 from num2words import num2words
 
@@ -346,9 +347,7 @@ def file_names() -> list[str]:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", metavar="OUT", type=Path, help="folder for the six files")
-    parser.add_argument(
-        "--pairs", type=int, default=20_000, help="pairs in all three sets (default: %(default)s)"
-    )
+    parser.add_argument("--pairs", type=int, default=20_000, help="pairs in all three sets (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--force", action="store_true", help="overwrite files that are in OUT already")
     options = parser.parse_args(argv)

@@ -24,7 +24,7 @@ def heads_per_block(checkpoint: Path) -> "dict[str, list[int]]":
 
     kept = kept_heads(str(checkpoint))
     heads: dict[str, list[int]] = {}
-    for block, count in zip(kept.inventory.blocks, kept.per_block):
+    for block, count in zip(kept.inventory.blocks, kept.per_block, strict=True):
         heads.setdefault(block.kind, []).append(count)
     return heads
 

@@ -32,8 +32,9 @@ def lines_of(path: Path) -> Iterator[str]:
 def write_lines(lines: Iterable[str], file: BinaryIO) -> int:
     """How many were written."""
     count = 0
-    for count, line in enumerate(lines, 1):
+    for line in lines:
         file.write(line.encode("utf-8") + b"\n")
+        count += 1
     return count
 
 

@@ -6,7 +6,7 @@ import functools
 import io
 import logging
 import sys
-from typing import List, NamedTuple
+from typing import NamedTuple
 from unittest import mock
 
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf, overwrite_args_by_name
@@ -15,8 +15,8 @@ from fairseq_cli import train
 
 class Trained(NamedTuple):
     status: int
-    errors: List[str]  # lines on stderr
-    log: List[str]
+    errors: list[str]  # lines on stderr
+    log: list[str]
 
 
 def fairseq_train(*arguments) -> Trained:
@@ -43,13 +43,13 @@ def fairseq_train(*arguments) -> Trained:
 class _Lines(logging.Handler):
     def __init__(self):
         super().__init__()
-        self.lines: List[str] = []
+        self.lines: list[str] = []
 
     def emit(self, record):
         self.lines.append(f"{record.levelname} {record.getMessage()}")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _first_configuration(*parts):
     return []
 

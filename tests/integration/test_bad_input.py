@@ -4,7 +4,6 @@ import fcntl
 import subprocess
 
 import pytest
-
 from conftest import COMMANDS, PROJECT
 from test_train_and_decode import TRAIN
 
@@ -40,9 +39,7 @@ CASES = {
 @pytest.mark.parametrize("options, words", CASES.values(), ids=CASES.keys())
 def test_one_clear_line(run, corpus, tmp_path, options, words):
     folder = tmp_path / "save"
-    done = run(
-        "fairseq-train", corpus.data_bin, *TRAIN, "--save-dir", folder, "--max-update", 1, *options
-    )
+    done = run("fairseq-train", corpus.data_bin, *TRAIN, "--save-dir", folder, "--max-update", 1, *options)
     lines = refused(done)
     assert len(lines) == 1
     assert all(word in lines[0] for word in words)
@@ -80,9 +77,7 @@ def test_missing_dictionary(run, corpus, tmp_path):
 @pytest.fixture(scope="module")
 def checkpoint(run, corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("seven")
-    done = run(
-        "fairseq-train", corpus.data_bin, *TRAIN, "--save-dir", folder, "--max-update", 1, "--heads-to-keep", 7
-    )
+    done = run("fairseq-train", corpus.data_bin, *TRAIN, "--save-dir", folder, "--max-update", 1, "--heads-to-keep", 7)
     assert done.returncode == 0, done.stderr
     return folder / "checkpoint_last.pt"
 

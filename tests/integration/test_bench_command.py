@@ -5,10 +5,10 @@ import json
 
 import numpy
 import pytest
+from test_train_and_decode import train
 
 from dsp_fairseq.bench.memory import peak_bytes
 from dsp_fairseq.bench.settings import Decoding
-from test_train_and_decode import train
 
 QUICK = ["--rounds", 2, "--sentences", 6, "--batch-size", 4, "--beam", 2, "--max-len-b", 8]
 

@@ -21,7 +21,7 @@ QUICK = ["--max-tokens", 500, "--disable-validation"]
 def shards(corpus, tmp_path_factory):
     """Two folders of data, the sentences of `valid` and of `test` to train on: few batches, unequal numbers."""
     folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
-    for folder, split in zip(folders, ("valid", "test")):
+    for folder, split in zip(folders, ("valid", "test"), strict=True):
         for file in corpus.data_bin.glob("dict.*"):
             shutil.copy(file, folder)
         for file in corpus.data_bin.glob("valid.*"):
@@ -130,7 +130,10 @@ def test_a_resumed_training_is_planned_for_once_and_resumes_bit_for_bit(go, shar
 
 @pytest.mark.parametrize(
     "options, word",
-    [(["--search-updates", 500], "--search-updates 500"), (["--search-warmup-updates", 400], "--search-warmup-updates 400")],
+    [
+        (["--search-updates", 500], "--search-updates 500"),
+        (["--search-warmup-updates", 400], "--search-warmup-updates 400"),
+    ],
 )
 def test_a_choice_that_the_training_has_no_updates_for_is_refused_in_one_line(go, tmp_path, options, word):
     done = go(tmp_path / "new", *K, *options, "--max-epoch", 1, status=2)

@@ -33,9 +33,7 @@ def test_ctranslate2_says_what_fairseq_generate_says(run, corpus, folder, tmp_pa
     assert len(pairs) > 20
     translator = ctranslate2.Translator(str(tmp_path / "out"), device="cpu", compute_type="float32")
     sources = [source.split() for _, source, _ in pairs]
-    results = translator.translate_batch(
-        sources, beam_size=1, max_decoding_length=12, suppress_sequences=[["<blank>"]]
-    )
+    results = translator.translate_batch(sources, beam_size=1, max_decoding_length=12, suppress_sequences=[["<blank>"]])
     assert [" ".join(result.hypotheses[0]) for result in results] == [words for _, _, words in pairs]
 
 

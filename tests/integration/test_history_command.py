@@ -37,7 +37,7 @@ def test_the_log_and_the_event_files_say_the_same(watched, told):
     for tag in (*SCALARS, "heads_kept", "temperature"):
         curve = told["scalars"][tag]
         printed = {int(line["num_updates"]): float(line[tag]) for line in lines if line[tag] is not None}
-        assert dict(zip(curve["updates"], curve["values"])) == pytest.approx(printed, rel=1e-4, abs=1e-6)
+        assert dict(zip(curve["updates"], curve["values"], strict=True)) == pytest.approx(printed, rel=1e-4, abs=1e-6)
     assert told["scalars"]["temperature"]["updates"] == list(range(1, 9))
     bits = told["scalars"]["subset_entropy"]["values"]
     assert bits[0] > 30 and 0 < bits[7] < bits[3] and bits[8:] == [0.0] * 4
@@ -51,7 +51,7 @@ def test_the_checkpoints_keep_what_the_log_says(watched, told):
         after = own["update"] + 1
         for kind, tag in KEPT.items():
             curve = told["scalars"][tag]
-            values = dict(zip(curve["updates"], curve["values"]))
+            values = dict(zip(curve["updates"], curve["values"], strict=True))
             assert after > UPDATES or values[after] == own["kept"][kind]
     kept = kept_heads(str(watched[0] / "checkpoint_last.pt"))
     assert told["checkpoints"][-1]["kept"] == kept.per_kind
@@ -65,4 +65,3 @@ def test_the_command_draws_both(run, watched, tmp_path):
     assert done.stderr == ""
     assert "the same 12 of 36 heads kept from update" in done.stdout and "subset_entropy" in done.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
-

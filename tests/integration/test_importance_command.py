@@ -141,7 +141,7 @@ def test_a_stock_checkpoint_decodes_as_before_until_heads_are_removed(run, corpu
         after, said = hypotheses(run, corpus, out)
         assert said == [f"{keep} of 12"] and (after == before) == (keep == 12)
     names = set(load(str(folder / "stock.pt"))["model"]) - set(load(str(out))["model"])
-    assert names and all(name.startswith("encoder.layers") and "weight" in name or "bias" in name for name in names)
+    assert names and all((name.startswith("encoder.layers") and "weight" in name) or "bias" in name for name in names)
 
 
 def test_training_goes_on(run, corpus, folder, tmp_path, importance):
@@ -192,8 +192,8 @@ class TestSentences:
     def test_the_training_says_which_language_is_the_source(self, corpus, languages):
         source, target = languages
         found = self.load(corpus, None, task={"source_lang": source, "target_lang": target})
-        pairs = sorted(zip(self.texts(found, "source"), self.texts(found, "target")))
-        assert pairs == sorted(zip(self.lines(corpus, source), self.lines(corpus, target)))
+        pairs = sorted(zip(self.texts(found, "source"), self.texts(found, "target"), strict=True))
+        assert pairs == sorted(zip(self.lines(corpus, source), self.lines(corpus, target), strict=True))
         assert len(found) == len(pairs) and found.too_long == 0
 
     def test_the_folder_says_it_otherwise(self, corpus):
@@ -209,10 +209,10 @@ class TestSentences:
         longest = [sorted(side)[len(side) * 3 // 4] for side in lengths]
         room = 3 * max(longest)
         found = self.load(corpus, None, room, max_source_positions=longest[0], max_target_positions=longest[1])
-        fitting = sum(source <= longest[0] and target <= longest[1] for source, target in zip(*lengths))
+        fitting = sum(source <= longest[0] and target <= longest[1] for source, target in zip(*lengths, strict=True))
         assert len(found) == fitting > 5 and found.too_long == len(lengths[0]) - fitting > 2
         assert sum(len(batch) > 1 for batch in found.batches) > 2
-        for batch, sample in zip(found.batches, found):
+        for batch, sample in zip(found.batches, found, strict=True):
             source, target = sample["net_input"]["src_tokens"], sample["target"]
             assert len(batch) * max(source.size(1), target.size(1)) <= room
 
@@ -255,7 +255,10 @@ class TestBadInput:
         ),
         "no references": ("open.pt half out.pt --heads-to-keep 3", ["--subset valid: data folder half has no en"]),
         "batches too small": ("open.pt DATA out.pt --heads-to-keep 3 --max-tokens 2", ["--max-tokens 2: valid has"]),
-        "one file twice": ("open.pt DATA out.pt --heads-to-keep 3 --json ./out.pt", ["--json ./out.pt: is out.pt, which is OUT as well"]),
+        "one file twice": (
+            "open.pt DATA out.pt --heads-to-keep 3 --json ./out.pt",
+            ["--json ./out.pt: is out.pt, which is OUT as well"],
+        ),
         "random with options": ("open.pt out.pt --heads-to-keep 3 --score random --step 2", ["--step 2: --score"]),
     }
 

@@ -50,7 +50,10 @@ def test_l0_counts_by_its_penalty_alone(run, corpus, stock, tmp_path):
     assert count < HEADS
     assert int(logged(done, "valid")[-1]["valid_heads_kept"]) == count
     assert heads_of_generate(run, corpus, tmp_path / "checkpoint_last.pt") == count
-    assert heads_of_generate(run, corpus, tmp_path / "checkpoint_last.pt", "--model-overrides", "{'heads_to_keep': 26}") == 26
+    assert (
+        heads_of_generate(run, corpus, tmp_path / "checkpoint_last.pt", "--model-overrides", "{'heads_to_keep': 26}")
+        == 26
+    )
     before, after = load(str(stock))["model"], load(str(tmp_path / "checkpoint_last.pt"))["model"]
     name = "layers.0.fc1.weight"
     assert torch.equal(before[f"decoder.{name}"], after[f"decoder.{name}"])

@@ -53,7 +53,7 @@ def make_source(folder):
     for split, count in LINES.items():
         pairs = [[rng.choice(words).split() for words in (NOUNS, VERBS, NOUNS)] for _ in range(count)]
         for side, language in enumerate(("de", "en")):
-            lines = ["{0[0]} {0[1]} z.B. \"{0[2]}\".".format([word[side] for word in pair]) for pair in pairs]
+            lines = ['{0[0]} {0[1]} z.B. "{0[2]}".'.format([word[side] for word in pair]) for pair in pairs]
             write(folder / f"{split}.{language}.gz", lines)
     return folder
 

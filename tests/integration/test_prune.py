@@ -57,7 +57,9 @@ def test_it_tells_what_it_took_out(run, folder, tmp_path):
     size = (tmp_path / "again.pt").stat().st_size
     assert f"=> {size:,} bytes" in printed
     weights = sum(
-        {t.data_ptr(): t.numel() * t.element_size() for t in load(str(tmp_path / "again.pt"))["model"].values()}.values()
+        {
+            t.data_ptr(): t.numel() * t.element_size() for t in load(str(tmp_path / "again.pt"))["model"].values()
+        }.values()
     )
     assert size < 4 * after * 1.3 and weights < 4 * after * 1.01  # the rest is names: the model is tiny
 
@@ -66,7 +68,7 @@ def test_only_what_is_left_is_in_the_file(folder):
     state, options = load(str(folder / "small.pt")), model_options(load(str(folder / "small.pt")))
     assert "last_optimizer_state" not in state
     masked = kept_heads(str(folder / "masked.pt"))
-    for block, piece in zip(masked.inventory.blocks, masked.inventory.split(masked.mask.tolist())):
+    for block, piece in zip(masked.inventory.blocks, masked.inventory.split(masked.mask.tolist()), strict=True):
         original = [head for head, kept in enumerate(piece) if kept]
         assert options.kept_heads[block.name] == original
         assert state["model"][f"{block.module}.v_proj.weight"].shape == (16 * len(original), 64)
@@ -99,9 +101,10 @@ def test_another_k_and_pruning_again(run, corpus, folder, tmp_path):
     assert "decoding with 4 of 36 heads" in override[2].stdout + override[2].stderr
     for name in ("four.pt", "again.pt"):
         same(override, hypotheses(run, corpus, tmp_path / name))
-    assert model_options(load(str(tmp_path / "four.pt"))).kept_heads == model_options(
-        load(str(tmp_path / "again.pt"))
-    ).kept_heads
+    assert (
+        model_options(load(str(tmp_path / "four.pt"))).kept_heads
+        == model_options(load(str(tmp_path / "again.pt"))).kept_heads
+    )
 
 
 def test_interactive_and_validate(run, corpus, folder):

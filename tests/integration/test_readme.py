@@ -105,7 +105,9 @@ def test_flags_of_the_table_make_a_training(corpus, trained, said):
         words += ["--finetune-from-model", "CKPT"]
     counted = "--heads-to-keep-range" in said
     words = [word for word in words if not (counted and word in ("--heads-to-keep", "24"))]
-    args = options.parse_args_and_arch(options.get_training_parser(), [*map(str, filled(words[1:], corpus, CKPT=[last_checkpoint(trained)]))])
+    args = options.parse_args_and_arch(
+        options.get_training_parser(), [*map(str, filled(words[1:], corpus, CKPT=[last_checkpoint(trained)]))]
+    )
     assert model_problems(args) == []
 
 

@@ -121,8 +121,8 @@ FAKES = {
     "touch checkpoint_last.pt checkpoint_best.pt checkpoint_1_500.pt checkpoint_2_{1000,1500,2000,2500,3000}.pt",
     "dsp-fairseq": 'echo "$@" >>"$CALLS"; case $1 in average | prune) touch "$3" ;; export) mkdir "$4" ;; esac',
     # the references as hypotheses, in another order, as fairseq-generate prints them
-    "fairseq-generate": "[ -e \"$REFERENCE\" ] || exit 1; sed 's/@@ //g' \"$REFERENCE\" | "
-    "awk '{ print \"H-\" NR - 1 \"\\t-0.5\\t\" $0 }' | tac",
+    "fairseq-generate": '[ -e "$REFERENCE" ] || exit 1; sed \'s/@@ //g\' "$REFERENCE" | '
+    'awk \'{ print "H-" NR - 1 "\\t-0.5\\t" $0 }\' | tac',
     # summary.py; no CTranslate2 where CALLS do not wait for it
     "python": '[ "${2:-}" != --follow ] || cat >"$3"; [ "$1" != -c ] || [ -n "${CALLS:-}" ]',
 }

@@ -13,7 +13,9 @@ FLOOR = "3.11"  # hashlib.file_digest
 
 def bash(*words, cwd, **environment):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DSP_")}
-    return subprocess.run(["bash", *map(str, words)], cwd=cwd, env={**kept, **environment}, capture_output=True, text=True)
+    return subprocess.run(
+        ["bash", *map(str, words)], cwd=cwd, env={**kept, **environment}, capture_output=True, text=True
+    )
 
 
 def environment_of(folder, checkout):
@@ -59,7 +61,9 @@ def test_examples_say_in_one_line_that_they_run_other_code(tmp_path, used, notes
     (venv / "bin" / "python").rename(venv / "bin" / "dsp-fairseq")
     (venv / "bin" / "python").symlink_to("dsp-fairseq")
     done = bash("-c", f"source {PROJECT}/examples/common.sh; activate dsp-fairseq", cwd=tmp_path, DSP_VENV=str(venv))
-    assert done.returncode == 0 and len(done.stderr.splitlines()) == notes and ("/somewhere/else" in done.stderr) == notes
+    assert (
+        done.returncode == 0 and len(done.stderr.splitlines()) == notes and ("/somewhere/else" in done.stderr) == notes
+    )
 
 
 def test_there_is_one_python_floor():

@@ -10,7 +10,9 @@ COMMON = Path(__file__).resolve().parents[2] / "examples" / "common.sh"
 
 def run_stage(folder, body, before=""):
     """A stage whose work is the lines of `body`; the limits of `before` hold for it."""
-    script = f"set -euo pipefail; source {COMMON}; {before}\nout={folder}; work() {{ {body}\n}}\nstage thing work $out/made"
+    script = (
+        f"set -euo pipefail; source {COMMON}; {before}\nout={folder}; work() {{ {body}\n}}\nstage thing work $out/made"
+    )
     done = subprocess.run(["bash", "-c", script, "make.sh"], capture_output=True, text=True, timeout=60)
     assert not (folder / "made").exists() and not (folder / "made.partial").exists()
     return done
@@ -38,7 +40,9 @@ def test_the_reason_is_told(tmp_path, body, told):
 def test_a_full_disk_that_the_command_tells(tmp_path, status):
     done = run_stage(tmp_path, f"echo half >$1; cat $1 >/dev/full || return {status}")
     assert done.returncode == 2
-    assert done.stderr.startswith("make.sh: disk full: make room, or choose another folder with --out, and run the same")
+    assert done.stderr.startswith(
+        "make.sh: disk full: make room, or choose another folder with --out, and run the same"
+    )
 
 
 def test_a_full_disk_on_which_there_was_no_room_for_a_word(tmp_path):

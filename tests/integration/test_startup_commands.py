@@ -22,7 +22,14 @@ MODEL = [
     *("--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16", "--decoder-attention-heads", "2"),
 ]
 TRAINING = ["--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--log-interval", "1"]
-BLEU = ["--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 5}', "--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric"]
+BLEU = [
+    "--eval-bleu",
+    "--eval-bleu-args",
+    '{"beam": 1, "max_len_b": 5}',
+    "--best-checkpoint-metric",
+    "bleu",
+    "--maximize-best-checkpoint-metric",
+]
 
 
 def run(command, *arguments, folder, stdin="", **environment):
@@ -212,7 +219,9 @@ class TestWrongUse:
     def test_foreign_checkpoint(self, letters):
         torch.save({"model": {}, "args": MarkerMaker(letters / "marker")}, letters / "evil.pt")
         line = self.generate(letters, "--path", "evil.pt")
-        assert re.match(r"fairseq-generate: error: checkpoint evil.pt: refused, because it asks to load _?io\.open", line)
+        assert re.match(
+            r"fairseq-generate: error: checkpoint evil.pt: refused, because it asks to load _?io\.open", line
+        )
         assert not (letters / "marker").exists()
 
     def test_text_and_user_dir(self, letters):
@@ -245,7 +254,9 @@ class TestInstalls:
         python = tmp_path / "env" / "bin" / "python"
         # a path in a .pth file makes packages importable, but the .pth files in that path are not read: no hook
         site_packages = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
-        (site_packages / "borrowed.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+        (site_packages / "borrowed.pth").write_text(
+            "\n".join(path for path in sys.path if path.endswith("site-packages"))
+        )
         assert self.hook_location(python, tmp_path) == "none"
         return python
 

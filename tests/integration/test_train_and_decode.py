@@ -37,7 +37,7 @@ def trained(run, corpus, tmp_path_factory):
 
 
 def test_training_logs_heads_and_temperature(trained):
-    folder, done = trained
+    _folder, done = trained
     inner = logged(done, "train_inner")
     heads = [int(line["heads_kept"]) for line in inner]
     assert heads[0] == HEADS and heads[-1] == 10

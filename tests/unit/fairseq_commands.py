@@ -6,7 +6,18 @@ import sys
 
 LANGUAGES = ("--source-lang", "de", "--target-lang", "en")
 TINY = (
-    *("--arch", "transformer", "--encoder-layers", "1", "--decoder-layers", "1", "--optimizer", "adam", "--lr", "0.001"),
+    *(
+        "--arch",
+        "transformer",
+        "--encoder-layers",
+        "1",
+        "--decoder-layers",
+        "1",
+        "--optimizer",
+        "adam",
+        "--lr",
+        "0.001",
+    ),
     *("--encoder-embed-dim", "8", "--encoder-ffn-embed-dim", "8", "--encoder-attention-heads", "2"),
     *("--decoder-embed-dim", "8", "--decoder-ffn-embed-dim", "8", "--decoder-attention-heads", "2"),
     *("--max-tokens", "100", "--cpu", "--num-workers", "0", "--log-format", "simple", "--no-epoch-checkpoints"),
@@ -23,7 +34,11 @@ def run(command, *arguments, monkeypatch, capsys):
         module.cli_main()
     except SystemExit as exit:
         status = exit.code
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"fairseq-{command.replace('_', '-')}: error: ")]
+    errors = [
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if line.startswith(f"fairseq-{command.replace('_', '-')}: error: ")
+    ]
     return status, errors
 
 

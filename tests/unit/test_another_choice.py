@@ -18,13 +18,13 @@ from dsp_fairseq.prune import prune
 
 LEARNED = torch.linspace(-1, 1, HEADS)
 TRAININGS = {
-    "dsp": dict(pruning_method="dsp", heads_to_keep="12", search_updates=10),
-    "dsp-published": dict(pruning_method="dsp-published", heads_to_keep="12"),
-    "ste": dict(pruning_method="ste", heads_to_keep="12"),
-    "range": dict(pruning_method="dsp", heads_to_keep_range="4:12", search_updates=10),
-    "l0": dict(pruning_method="l0", l0_penalty=0.1),
-    "uniform": dict(pruning_method="uniform", heads_to_keep="12"),
-    "none": dict(pruning_method="none"),
+    "dsp": {"pruning_method": "dsp", "heads_to_keep": "12", "search_updates": 10},
+    "dsp-published": {"pruning_method": "dsp-published", "heads_to_keep": "12"},
+    "ste": {"pruning_method": "ste", "heads_to_keep": "12"},
+    "range": {"pruning_method": "dsp", "heads_to_keep_range": "4:12", "search_updates": 10},
+    "l0": {"pruning_method": "l0", "l0_penalty": 0.1},
+    "uniform": {"pruning_method": "uniform", "heads_to_keep": "12"},
+    "none": {"pruning_method": "none"},
 }
 UNTRAINED, UNRANKED = "not trained to the end", "says nothing of their importance"
 

@@ -3,8 +3,8 @@
 from argparse import Namespace
 
 import pytest
-import torch
 import tiny_models
+import torch
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.models.transformer import TransformerModel
 from omegaconf import OmegaConf
@@ -25,14 +25,23 @@ from dsp_fairseq.report import as_json, as_text, report_of
 
 K = 9
 SHAPES = {
-    "LayerDrop": dict(encoder_layerdrop=0.5, decoder_layerdrop=0.5, no_token_positional_embeddings=True),
-    "few learned positions": dict(max_source_positions=8, max_target_positions=6, encoder_learned_pos=True, decoder_learned_pos=True),
-    "one target position": dict(max_source_positions=3, max_target_positions=1),
-    "no scaling, no last norm": dict(no_scale_embedding=True, decoder_normalize_before=True, no_decoder_final_norm=True),
+    "LayerDrop": {"encoder_layerdrop": 0.5, "decoder_layerdrop": 0.5, "no_token_positional_embeddings": True},
+    "few learned positions": {
+        "max_source_positions": 8,
+        "max_target_positions": 6,
+        "encoder_learned_pos": True,
+        "decoder_learned_pos": True,
+    },
+    "one target position": {"max_source_positions": 3, "max_target_positions": 1},
+    "no scaling, no last norm": {
+        "no_scale_embedding": True,
+        "decoder_normalize_before": True,
+        "no_decoder_final_norm": True,
+    },
     "projected, pipelined": dict(
         **tiny_models.VARIANTS["projected"], pruning_method="dsp", pruning_mode="pipelined", search_updates=10
     ),
-    "a kind without heads": dict(heads_to_keep="encoder.self=0,decoder.self=5,decoder.cross=4"),
+    "a kind without heads": {"heads_to_keep": "encoder.self=0,decoder.self=5,decoder.cross=4"},
 }
 
 
@@ -74,7 +83,9 @@ def test_it_decodes_as_stock_fairseq_and_as_its_export(folder):
     """Bench refuses variants that translate differently."""
     if load("model.pt")["cfg"]["model"].max_target_positions < 3:
         pytest.skip("fairseq's beam search wants two positions")
-    settings = Settings(Decoding(batch_size=2, beam=2, max_len_b=4), rounds=1, sentences=2, text="text", data=".", memory=False)
+    settings = Settings(
+        Decoding(batch_size=2, beam=2, max_len_b=4), rounds=1, sentences=2, text="text", data=".", memory=False
+    )
     bench(["model.pt"], settings, [])
     gated = build(GatedTransformerModel, "x")  # in training mode, as fairseq loads it
     gated.prepare_for_inference_(OmegaConf.structured(FairseqConfig()))
@@ -82,20 +93,23 @@ def test_it_decodes_as_stock_fairseq_and_as_its_export(folder):
 
 
 IMPOSSIBLE = {
-    "no encoder": (dict(encoder_layers=0), "--encoder-layers 0: must be 1 to"),
-    "no decoder": (dict(decoder_layers=0), "--decoder-layers 0: must be 1 to"),
-    "no feed-forward": (dict(decoder_ffn_embed_dim=0), "--decoder-ffn-embed-dim 0: must be 1 to"),
-    "heads that do not divide": (dict(encoder_attention_heads=5), "--encoder-attention-heads 5: must divide"),
+    "no encoder": ({"encoder_layers": 0}, "--encoder-layers 0: must be 1 to"),
+    "no decoder": ({"decoder_layers": 0}, "--decoder-layers 0: must be 1 to"),
+    "no feed-forward": ({"decoder_ffn_embed_dim": 0}, "--decoder-ffn-embed-dim 0: must be 1 to"),
+    "heads that do not divide": ({"encoder_attention_heads": 5}, "--encoder-attention-heads 5: must divide"),
     "shared output of another width": (
-        dict(share_decoder_input_output_embed=True, decoder_output_dim=12),
+        {"share_decoder_input_output_embed": True, "decoder_output_dim": 12},
         "--decoder-output-dim 12: --share-decoder-input-output-embed needs",
     ),
     "tied output of another width": (
-        dict(tie_adaptive_weights=True, decoder_output_dim=12),
+        {"tie_adaptive_weights": True, "decoder_output_dim": 12},
         "--decoder-output-dim 12: --tie-adaptive-weights needs",
     ),
-    "shared embeddings of two widths": (dict(share_all_embeddings=True, decoder_embed_dim=16), "--share-all-embeddings"),
-    "swish": (dict(activation_fn="swish"), "--activation-fn 'swish': must be one of"),
+    "shared embeddings of two widths": (
+        {"share_all_embeddings": True, "decoder_embed_dim": 16},
+        "--share-all-embeddings",
+    ),
+    "swish": ({"activation_fn": "swish"}, "--activation-fn 'swish': must be one of"),
 }
 
 

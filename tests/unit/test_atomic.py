@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from tiny_checkpoints import masked_checkpoint
 
-from dsp_fairseq_startup import BadCheckpoint
-
 from dsp_fairseq import atomic, checkpoint, cli
 from dsp_fairseq.atomic import writing
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.export.folder import folder_problems, writing_folder
+from dsp_fairseq_startup import BadCheckpoint
 
 
 @contextmanager
@@ -58,10 +57,8 @@ class TestTwoAtOnce:
     @KINDS
     def test_the_first_wins_and_the_second_is_refused(self, kind, tmp_path):
         path = str(tmp_path / "out")
-        with pytest.raises(BadInput, match="out: exists; choose another name"):
-            with kind(path):
-                with kind(path) as first:
-                    change(first, "first")
+        with pytest.raises(BadInput, match="out: exists; choose another name"), kind(path), kind(path) as first:
+            change(first, "first")
         assert content(path) == "first" and os.listdir(tmp_path) == ["out"]
 
     @KINDS
@@ -79,10 +76,8 @@ class TestTwoAtOnce:
 
         monkeypatch.setattr(os, "link", no_links)
         path = str(tmp_path / "out")
-        with pytest.raises(BadInput, match="exists"):
-            with text_file(path):
-                with text_file(path):
-                    pass
+        with pytest.raises(BadInput, match="exists"), text_file(path), text_file(path):
+            pass
         assert os.listdir(tmp_path) == ["out"]
 
 
@@ -99,9 +94,8 @@ class TestWhatAKilledCommandLeaves:
     @KINDS
     def test_what_is_still_written_stays(self, kind, tmp_path):
         path = str(tmp_path / "out.pt")
-        with kind(path, force=True) as alive:
-            with kind(path, force=True):
-                assert os.path.exists(alive)
+        with kind(path, force=True) as alive, kind(path, force=True):
+            assert os.path.exists(alive)
 
     def test_other_names_stay(self, tmp_path):
         others = [".out.pt.backup", ".out.pt.12345678.old", ".other.pt.12345678.pt", "out.pt.12345678.pt"]
@@ -165,9 +159,8 @@ class TestFullDisk:
     @pytest.mark.parametrize("size", [0, 1, 4096, 70_000])
     def test_whatever_fits(self, kind, size, tmp_path):
         path = str(tmp_path / "out.v2")
-        with pytest.raises(Failed) as failure, files_of_at_most(size):
-            with kind(path) as beside:
-                change(beside, "y" * (size + 1))
+        with pytest.raises(Failed) as failure, files_of_at_most(size), kind(path) as beside:
+            change(beside, "y" * (size + 1))
         assert str(failure.value).startswith(f"{path}: could not be written: file too large;")
         assert os.listdir(tmp_path) == []
 
@@ -194,16 +187,14 @@ class TestFullDisk:
 
     def test_what_cannot_be_read_again_is_the_users_file(self, tmp_path):
         path = str(tmp_path / "out.pt")
-        with pytest.raises(BadCheckpoint) as refusal:
-            with writing(path) as beside:
-                Path(beside).write_text("rubbish")
-                checkpoint.load(beside)
+        with pytest.raises(BadCheckpoint) as refusal, writing(path) as beside:
+            Path(beside).write_text("rubbish")
+            checkpoint.load(beside)
         assert str(refusal.value).startswith(f"checkpoint {path}: ") and os.listdir(tmp_path) == []
 
     def test_what_cannot_be_read_is_named_itself(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="nowhere"):
-            with writing(str(tmp_path / "out")):
-                open(tmp_path / "nowhere")
+        with pytest.raises(FileNotFoundError, match="nowhere"), writing(str(tmp_path / "out")):
+            open(tmp_path / "nowhere")
         assert os.listdir(tmp_path) == []
 
 
@@ -226,9 +217,8 @@ class TestTargets:
 
     def test_a_name_that_is_too_long_is_the_users(self, tmp_path):
         name = str(tmp_path / ("a" * 250))
-        with pytest.raises(Failed, match=f"^{name}: could not be written: file name too long"):
-            with writing(name):
-                pass
+        with pytest.raises(Failed, match=f"^{name}: could not be written: file name too long"), writing(name):
+            pass
 
 
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path):

@@ -74,7 +74,7 @@ def test_rounds_time_nothing_but_translations_and_variants_take_turns():
 
 
 def result(variant, *rounds, checkpoint="a.pt", **changes):
-    told = dict(heads=12, original_heads=36, parameters=1000, memory_bytes=5_000_000)
+    told = {"heads": 12, "original_heads": 36, "parameters": 1000, "memory_bytes": 5_000_000}
     return Result(checkpoint, variant, **{**told, **changes}, rounds=[Round(*numbers) for numbers in rounds])
 
 
@@ -226,7 +226,9 @@ def test_a_stock_checkpoint_has_rows_of_its_own(tmp_path):
     found = {}
     for recipe in recipes:
         variant = recipe.make(*recipe.arguments)
-        found[recipe.variant] = [h for batch in batches for h in variant.hypotheses(variant.translate(variant.prepare(batch)))]
+        found[recipe.variant] = [
+            h for batch in batches for h in variant.hypotheses(variant.translate(variant.prepare(batch)))
+        ]
     compare_all(found)
     settings = Settings(DECODING, variants=(STOCK,), heads_to_keep="5")
     [note] = recipes_of([str(tmp_path / "stock.pt")], [load_with_gates(str(tmp_path / "stock.pt"))], settings, "")[1]
@@ -380,7 +382,12 @@ def test_checkpoints_of_different_dictionaries(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    ["{} --with stock removed", "--with stock removed {}", "--with stock {} removed", "--with stock removed --beam 5 {}"],
+    [
+        "{} --with stock removed",
+        "--with stock removed {}",
+        "--with stock {} removed",
+        "--with stock removed --beam 5 {}",
+    ],
 )
 def test_checkpoints_after_with_are_checkpoints(tmp_path, words):
     path = str(tmp_path / "stock-and-removed.pt")

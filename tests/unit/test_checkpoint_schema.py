@@ -55,7 +55,10 @@ def test_a_stock_model_may_be_of_a_yaml_file_which_leaves_most_to_fairseq():
     state = {"cfg": {"model": OmegaConf.to_container(options)}, "model": model.state_dict(), **REST}
     check("yaml.pt", state)
     again = build_stock_model(state)
-    assert model_options(state).activation_fn == "relu" and again.decoder.output_embed_dim == model.decoder.output_embed_dim
+    assert (
+        model_options(state).activation_fn == "relu"
+        and again.decoder.output_embed_dim == model.decoder.output_embed_dim
+    )
 
 
 def test_a_stock_model_may_be_one_that_has_no_gated_counterpart():
@@ -69,11 +72,11 @@ def test_a_stock_model_may_be_one_that_has_no_gated_counterpart():
 @pytest.mark.parametrize(
     "method",
     [
-        dict(pruning_method="dsp", heads_to_keep="4", search_updates=10),
-        dict(pruning_method="dsp-published", heads_to_keep="encoder.self=1,decoder.self=2,decoder.cross=3"),
-        dict(pruning_method="ste", heads_to_keep="4", pruning_mode="pipelined"),
-        dict(pruning_method="l0", l0_penalty=0.01),
-        dict(pruning_method="dsp", heads_to_keep_range="2:6", min_heads_per_block=0),
+        {"pruning_method": "dsp", "heads_to_keep": "4", "search_updates": 10},
+        {"pruning_method": "dsp-published", "heads_to_keep": "encoder.self=1,decoder.self=2,decoder.cross=3"},
+        {"pruning_method": "ste", "heads_to_keep": "4", "pruning_mode": "pipelined"},
+        {"pruning_method": "l0", "l0_penalty": 0.01},
+        {"pruning_method": "dsp", "heads_to_keep_range": "2:6", "min_heads_per_block": 0},
     ],
 )
 def test_every_method_passes(method):

@@ -42,7 +42,9 @@ def started(*arguments):
     return done.stdout + done.stderr, done.stdout.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["user-dir"], *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["user-dir"], *([name, "--help"] for name in COMMANDS)]
+)
 def test_help_and_version_need_no_torch(arguments):
     printed, end = started(*arguments)
     assert end == "status 0 heavy []" and "``" not in printed

@@ -9,10 +9,10 @@ from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.option_problems import model_problems
 
-SHAPE = dict(
-    encoder_layers=2, encoder_attention_heads=4, encoder_embed_dim=16,
-    decoder_layers=1, decoder_attention_heads=2, decoder_embed_dim=16,
-)  # fmt: skip
+SHAPE = {
+    "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_embed_dim": 16,
+    "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_embed_dim": 16,
+}  # fmt: skip
 
 
 def problems(**options):
@@ -25,7 +25,7 @@ def test_h_counts_all_three_kinds():
 
 @pytest.mark.parametrize("method", RECIPES)
 def test_defaults_are_fine(method):
-    penalty = dict(l0_penalty=0.1) if method == "l0" else {}
+    penalty = {"l0_penalty": 0.1} if method == "l0" else {}
     assert problems(pruning_method=method, heads_to_keep=12, **penalty) == []
 
 
@@ -44,64 +44,70 @@ def test_a_number_that_python_does_not_read(text):
 @pytest.mark.parametrize(
     "options, words",
     [
-        (dict(), ["--heads-to-keep", "0 to 12", "none"]),
-        (dict(heads_to_keep=-1), ["-1", "0 to 12"]),
-        (dict(heads_to_keep=13), ["13", "0 to 12"]),
-        (dict(pruning_method="best", heads_to_keep=1), ["best", *RECIPES]),
-        (dict(heads_to_keep=1, initial_temperature=0.0), ["--initial-temperature 0.0", "1e-30 to"]),
-        (dict(heads_to_keep=1, final_temperature=float("nan")), ["--final-temperature nan"]),
-        (dict(heads_to_keep=1, initial_temperature=0.1), ["--final-temperature 0.2 (the default)", "0.1"]),
-        (dict(heads_to_keep=1, cooldown_updates=-1), ["--cooldown-updates -1", "0 to 2147483647"]),
-        (dict(heads_to_keep=1, uniform_prior=float("inf")), ["--uniform-prior inf", "0 to 1e+06"]),
+        ({}, ["--heads-to-keep", "0 to 12", "none"]),
+        ({"heads_to_keep": -1}, ["-1", "0 to 12"]),
+        ({"heads_to_keep": 13}, ["13", "0 to 12"]),
+        ({"pruning_method": "best", "heads_to_keep": 1}, ["best", *RECIPES]),
+        ({"heads_to_keep": 1, "initial_temperature": 0.0}, ["--initial-temperature 0.0", "1e-30 to"]),
+        ({"heads_to_keep": 1, "final_temperature": float("nan")}, ["--final-temperature nan"]),
+        ({"heads_to_keep": 1, "initial_temperature": 0.1}, ["--final-temperature 0.2 (the default)", "0.1"]),
+        ({"heads_to_keep": 1, "cooldown_updates": -1}, ["--cooldown-updates -1", "0 to 2147483647"]),
+        ({"heads_to_keep": 1, "uniform_prior": float("inf")}, ["--uniform-prior inf", "0 to 1e+06"]),
         (
-            dict(pruning_method="l0", heads_to_keep=1, l0_penalty=0.1, initial_log_odds=float("nan")),
+            {"pruning_method": "l0", "heads_to_keep": 1, "l0_penalty": 0.1, "initial_log_odds": float("nan")},
             ["--initial-log-odds nan", "-1e+06 to 1e+06"],
         ),
-        (dict(heads_to_keep=1, search_updates=0), ["--search-updates 0", "1 to 2147483647"]),
-        (dict(heads_to_keep=1, search_updates=10**20), ["--search-updates 1000", "must be a whole number"]),
-        (dict(heads_to_keep=1, cooldown_updates=2**31), ["--cooldown-updates 2147483648", "0 to 2147483647"]),
-        (dict(heads_to_keep=10**20), ["--heads-to-keep 1000", "must be"]),
-        (dict(heads_to_keep="9" * 5000), ["--heads-to-keep '999", "at most 4096"]),
-        (dict(heads_to_keep_range="1:" + "9" * 5000), ["--heads-to-keep-range '1:9", "at most 4096"]),
-        (dict(heads_to_keep=1, search_updates=50, max_update=40), ["--search-updates 50", "--max-update (40)"]),
-        (dict(heads_to_keep=1, search_warmup_updates=9, search_updates=9), ["--search-warmup-updates 9"]),
-        (dict(heads_to_keep=1, search_warmup_updates=90, max_update=100), ["--search-warmup-updates 90"]),
-        (dict(heads_to_keep=1, pruning_lr=-0.1), ["--pruning-lr -0.1"]),
-        (dict(heads_to_keep=1, pruning_method="ste", final_temperature=0.1), ["--final-temperature", "ste"]),
-        (dict(heads_to_keep=5, max_heads_per_block=1), ["--heads-to-keep 5", "room for 4 in 4 blocks", "to 2 or more"]),
-        (dict(heads_to_keep=3, min_heads_per_block=1), ["--heads-to-keep 3", "ask for 4 in 4 blocks", "at least 4"]),
+        ({"heads_to_keep": 1, "search_updates": 0}, ["--search-updates 0", "1 to 2147483647"]),
+        ({"heads_to_keep": 1, "search_updates": 10**20}, ["--search-updates 1000", "must be a whole number"]),
+        ({"heads_to_keep": 1, "cooldown_updates": 2**31}, ["--cooldown-updates 2147483648", "0 to 2147483647"]),
+        ({"heads_to_keep": 10**20}, ["--heads-to-keep 1000", "must be"]),
+        ({"heads_to_keep": "9" * 5000}, ["--heads-to-keep '999", "at most 4096"]),
+        ({"heads_to_keep_range": "1:" + "9" * 5000}, ["--heads-to-keep-range '1:9", "at most 4096"]),
+        ({"heads_to_keep": 1, "search_updates": 50, "max_update": 40}, ["--search-updates 50", "--max-update (40)"]),
+        ({"heads_to_keep": 1, "search_warmup_updates": 9, "search_updates": 9}, ["--search-warmup-updates 9"]),
+        ({"heads_to_keep": 1, "search_warmup_updates": 90, "max_update": 100}, ["--search-warmup-updates 90"]),
+        ({"heads_to_keep": 1, "pruning_lr": -0.1}, ["--pruning-lr -0.1"]),
+        ({"heads_to_keep": 1, "pruning_method": "ste", "final_temperature": 0.1}, ["--final-temperature", "ste"]),
         (
-            dict(heads_to_keep=6, min_heads_per_block=2, max_heads_per_block=1),
+            {"heads_to_keep": 5, "max_heads_per_block": 1},
+            ["--heads-to-keep 5", "room for 4 in 4 blocks", "to 2 or more"],
+        ),
+        ({"heads_to_keep": 3, "min_heads_per_block": 1}, ["--heads-to-keep 3", "ask for 4 in 4 blocks", "at least 4"]),
+        (
+            {"heads_to_keep": 6, "min_heads_per_block": 2, "max_heads_per_block": 1},
             ["--min-heads-per-block 2", "--max-heads-per-block 1"],
         ),
-        (dict(heads_to_keep="some"), ["--heads-to-keep some", "0 to 12", "encoder.self=8,decoder.self=2,decoder.cross=2"]),
-        (dict(heads_to_keep="encoder.self=3"), ["--heads-to-keep encoder.self=3", "decoder.cross=2"]),
         (
-            dict(heads_to_keep="encoder.self=9,decoder.self=2,decoder.cross=2"),
+            {"heads_to_keep": "some"},
+            ["--heads-to-keep some", "0 to 12", "encoder.self=8,decoder.self=2,decoder.cross=2"],
+        ),
+        ({"heads_to_keep": "encoder.self=3"}, ["--heads-to-keep encoder.self=3", "decoder.cross=2"]),
+        (
+            {"heads_to_keep": "encoder.self=9,decoder.self=2,decoder.cross=2"},
             ["--heads-to-keep encoder.self=9", "0 to 8"],
         ),
         (
-            dict(heads_to_keep="encoder.self=1,decoder.self=2,decoder.cross=2", min_heads_per_block=1),
+            {"heads_to_keep": "encoder.self=1,decoder.self=2,decoder.cross=2", "min_heads_per_block": 1},
             ["--heads-to-keep 1", "ask for 2 in 2 blocks"],
         ),
-        (dict(heads_to_keep=1, max_heads_per_block=-1), ["--max-heads-per-block -1", "0 or more"]),
-        (dict(heads_to_keep=1, pruning_mode="both"), ["--pruning-mode both", "joint or pipelined"]),
-        (dict(heads_to_keep=1, pruning_method="uniform", pruning_mode="pipelined"), ["no choice to learn"]),
-        (dict(heads_to_keep=1, frozen="all"), ["--frozen all", "encoder or decoder"]),
-        (dict(heads_to_keep=1, frozen="encoder", pruning_mode="pipelined"), ["--frozen encoder", "leave it out"]),
-        (dict(heads_to_keep=9, prunable="encoder"), ["--prunable encoder", "decoder.cross"]),
-        (dict(heads_to_keep=3, prunable="encoder.self"), ["--heads-to-keep 3", "--prunable", "keep at least 4"]),
-        (dict(heads_to_keep_range="3"), ["--heads-to-keep-range 3", "LO:HI"]),
-        (dict(heads_to_keep_range="3:13"), ["--heads-to-keep-range 3:13", "12"]),
-        (dict(heads_to_keep_range="1:9", min_heads_per_block=1), ["--heads-to-keep 1", "ask for 4"]),
-        (dict(pruning_method="l0"), ["--l0-penalty is missing"]),
-        (dict(pruning_method="l0", l0_penalty=-1.0), ["--l0-penalty -1.0"]),
-        (dict(pruning_method="l0", l0_penalty=0.1, max_heads_per_block=1), ["--max-heads-per-block 1", "penalty"]),
-        (dict(pruning_method="l0", l0_penalty=0.1, heads_to_keep_range="1:3"), ["no K to draw"]),
-        (dict(heads_to_keep=1, l0_penalty=0.1), ["--l0-penalty 0.1", "l0"]),
-        (dict(heads_to_keep=1, quant_noise_pq=0.1), ["--quant-noise-pq 0.1"]),
-        (dict(heads_to_keep=1, no_cross_attention=True), ["--no-cross-attention"]),
-        (dict(heads_to_keep=1, encoder_layers_to_keep="0"), ["--encoder-layers-to-keep 0"]),
+        ({"heads_to_keep": 1, "max_heads_per_block": -1}, ["--max-heads-per-block -1", "0 or more"]),
+        ({"heads_to_keep": 1, "pruning_mode": "both"}, ["--pruning-mode both", "joint or pipelined"]),
+        ({"heads_to_keep": 1, "pruning_method": "uniform", "pruning_mode": "pipelined"}, ["no choice to learn"]),
+        ({"heads_to_keep": 1, "frozen": "all"}, ["--frozen all", "encoder or decoder"]),
+        ({"heads_to_keep": 1, "frozen": "encoder", "pruning_mode": "pipelined"}, ["--frozen encoder", "leave it out"]),
+        ({"heads_to_keep": 9, "prunable": "encoder"}, ["--prunable encoder", "decoder.cross"]),
+        ({"heads_to_keep": 3, "prunable": "encoder.self"}, ["--heads-to-keep 3", "--prunable", "keep at least 4"]),
+        ({"heads_to_keep_range": "3"}, ["--heads-to-keep-range 3", "LO:HI"]),
+        ({"heads_to_keep_range": "3:13"}, ["--heads-to-keep-range 3:13", "12"]),
+        ({"heads_to_keep_range": "1:9", "min_heads_per_block": 1}, ["--heads-to-keep 1", "ask for 4"]),
+        ({"pruning_method": "l0"}, ["--l0-penalty is missing"]),
+        ({"pruning_method": "l0", "l0_penalty": -1.0}, ["--l0-penalty -1.0"]),
+        ({"pruning_method": "l0", "l0_penalty": 0.1, "max_heads_per_block": 1}, ["--max-heads-per-block 1", "penalty"]),
+        ({"pruning_method": "l0", "l0_penalty": 0.1, "heads_to_keep_range": "1:3"}, ["no K to draw"]),
+        ({"heads_to_keep": 1, "l0_penalty": 0.1}, ["--l0-penalty 0.1", "l0"]),
+        ({"heads_to_keep": 1, "quant_noise_pq": 0.1}, ["--quant-noise-pq 0.1"]),
+        ({"heads_to_keep": 1, "no_cross_attention": True}, ["--no-cross-attention"]),
+        ({"heads_to_keep": 1, "encoder_layers_to_keep": "0"}, ["--encoder-layers-to-keep 0"]),
     ],
 )
 def test_each_problem_is_one_line_with_option_value_and_remedy(options, words):

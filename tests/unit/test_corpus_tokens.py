@@ -134,7 +134,9 @@ def test_italian_abbreviations_that_moses_never_finds(prefix):
     assert tokens("it", "casa. 5") == "casa . 5"
 
 
-@pytest.mark.parametrize("language, moses", [("de", 'so", ja'), ("fr", 'so", ja'), ("it", 'so", ja'), ("nl", 'so", ja')])
+@pytest.mark.parametrize(
+    "language, moses", [("de", 'so", ja'), ("fr", 'so", ja'), ("it", 'so", ja'), ("nl", 'so", ja')]
+)
 def test_quotation_marks_of_other_languages_stay(language, moses):
     ours = normaliser(language)('so," ja').strip()
     assert ours == (moses if language in ("de", "es", "fr") else 'so," ja')

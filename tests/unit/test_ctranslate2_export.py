@@ -35,27 +35,27 @@ MASKS = {  # flat over 2 blocks of 3 heads, then 6 of 4
     "nothing": [0] * HEADS,
     "everything": [1] * HEADS,
 }
-PRE_NORM = dict(encoder_normalize_before=True, decoder_normalize_before=True)
+PRE_NORM = {"encoder_normalize_before": True, "decoder_normalize_before": True}
 MAIN_VARIANTS = {
     "post-norm": {},
     "pre-norm": PRE_NORM,
-    "shared embeddings": dict(share_all_embeddings=True),
-    "different widths": dict(decoder_embed_dim=16, decoder_output_dim=16, decoder_input_dim=16),
+    "shared embeddings": {"share_all_embeddings": True},
+    "different widths": {"decoder_embed_dim": 16, "decoder_output_dim": 16, "decoder_input_dim": 16},
 }
 MORE_VARIANTS = {
-    "pre-norm in the encoder": dict(encoder_normalize_before=True),
-    "pre-norm in the decoder, not at its end": dict(decoder_normalize_before=True, no_decoder_final_norm=True),
-    "shared input and output": dict(share_decoder_input_output_embed=True),
-    "another output width": dict(decoder_output_dim=10),
-    "embedding norm": dict(layernorm_embedding=True),
-    "learned positions": dict(encoder_learned_pos=True, decoder_learned_pos=True),
-    "no positions": dict(no_token_positional_embeddings=True),
-    "unscaled embeddings": dict(no_scale_embedding=True),
-    "gelu": dict(activation_fn="gelu"),
-    "gelu_accurate": dict(activation_fn="gelu_accurate"),
-    "tanh": dict(activation_fn="tanh"),
-    "layers left out in training": dict(encoder_layerdrop=0.1, decoder_layerdrop=0.1),
-    "checkpointed activations": dict(checkpoint_activations=True),
+    "pre-norm in the encoder": {"encoder_normalize_before": True},
+    "pre-norm in the decoder, not at its end": {"decoder_normalize_before": True, "no_decoder_final_norm": True},
+    "shared input and output": {"share_decoder_input_output_embed": True},
+    "another output width": {"decoder_output_dim": 10},
+    "embedding norm": {"layernorm_embedding": True},
+    "learned positions": {"encoder_learned_pos": True, "decoder_learned_pos": True},
+    "no positions": {"no_token_positional_embeddings": True},
+    "unscaled embeddings": {"no_scale_embedding": True},
+    "gelu": {"activation_fn": "gelu"},
+    "gelu_accurate": {"activation_fn": "gelu_accurate"},
+    "tanh": {"activation_fn": "tanh"},
+    "layers left out in training": {"encoder_layerdrop": 0.1, "decoder_layerdrop": 0.1},
+    "checkpointed activations": {"checkpoint_activations": True},
 }
 VARIANTS = {**MAIN_VARIANTS, **MORE_VARIANTS}
 
@@ -90,7 +90,7 @@ class Case:
         self.gated.load_state_dict(self.stock.state_dict())
         self.gated.gates.logits.data.copy_(torch.tensor(mask, dtype=torch.float64))
         self.inventory = INVENTORY
-        for attention, piece in zip(stock_attention(self.stock), self.inventory.split(mask)):
+        for attention, piece in zip(stock_attention(self.stock), self.inventory.split(mask), strict=True):
             # [heads] -> [heads*d]
             attention.out_proj.weight.data *= torch.tensor(piece).repeat_interleave(attention.head_dim)
 
@@ -108,7 +108,7 @@ class Case:
         after = self.inventory.keeping(self.mask)
         weights = remove_heads(self.gated.state_dict(), self.inventory, after)
         weights = {name: tensor if "gates" in name else change(tensor) for name, tensor in weights.items()}
-        options = dict(pruning_method="none", heads_to_keep=None, kept_heads=after.indices())
+        options = {"pruning_method": "none", "heads_to_keep": None, "kept_heads": after.indices()}
         return self._save("pruned.pt", weights, "gated_transformer", options)
 
     def dense(self):
@@ -143,7 +143,7 @@ class Case:
         source = torch.cat([source, end], 1)
         logits, _ = self.stock(source, torch.tensor([source.size(1)]), torch.cat([end, target], 1))
         probabilities = torch.softmax(logits, -1)[0]
-        return torch.stack([p[word].log() for p, word in zip(probabilities, [*target[0], 2])])
+        return torch.stack([p[word].log() for p, word in zip(probabilities, [*target[0], 2], strict=True)])
 
 
 def noisy(model):
@@ -215,7 +215,7 @@ def test_a_stock_checkpoint_is_exported(tmp_path, variant):
 def test_k_chooses_the_most_important_of_the_heads_that_are_left(tmp_path):
     case = Case(tmp_path / "data", mask=MASKS["at most one"])
     case.gated.gates.logits.data += 1 - torch.tensor(MASKS["uneven"])  # 1 or 2 if kept
-    both = [a and not b for a, b in zip(MASKS["at most one"], MASKS["uneven"])]
+    both = [a and not b for a, b in zip(MASKS["at most one"], MASKS["uneven"], strict=True)]
     for name, checkpoint in (("masked", case.masked()), ("pruned", case.pruned())):
         done = export(checkpoint, str(tmp_path / name), heads_to_keep=sum(both))
         assert done.after.indices() == case.inventory.keeping(both).indices()
@@ -228,7 +228,7 @@ def test_the_cap_of_the_training_holds(tmp_path, heads_to_keep):
     block_of = [number for number, size in enumerate(INVENTORY.sizes) for _ in range(size)]
     mask, cap = [0] * HEADS, 2
     for head in logits.argsort(descending=True).tolist():  # a slow loop: the best that still has room
-        taken = sum(kept for kept, block in zip(mask, block_of) if block == block_of[head])
+        taken = sum(kept for kept, block in zip(mask, block_of, strict=True) if block == block_of[head])
         mask[head] = int(taken < cap and sum(mask) < (heads_to_keep or 11))
     case = Case(tmp_path / "data", mask=mask)
     case.gated.gates.logits.data.copy_(logits)
@@ -270,7 +270,7 @@ def fairseq_hypotheses(case, source, **options):
     """The best first, each with its words and the score of every word."""
     tokens = torch.cat([source, torch.tensor([[2]])], 1)
     search = SequenceGenerator([case.stock], case.task.target_dictionary, **options)
-    batch = {"net_input": dict(src_tokens=tokens, src_lengths=torch.tensor([tokens.size(1)]))}
+    batch = {"net_input": {"src_tokens": tokens, "src_lengths": torch.tensor([tokens.size(1)])}}
     return [
         (symbols(case.task.target_dictionary, found["tokens"][None, :-1]), found["positional_scores"][:-1])
         for found in search.generate([case.stock], batch)[0]
@@ -291,7 +291,7 @@ def test_translations_are_those_of_fairseq(tmp_path, mask):
         case, tmp_path / "out", sentences(8), beam_size=1, min_decoding_length=0, max_decoding_length=50
     )
     ours = [result.hypotheses[0] for result in results]
-    options = dict(beam_size=1, min_len=0, max_len_b=50)
+    options = {"beam_size": 1, "min_len": 0, "max_len_b": 50}
     assert ours == [fairseq_hypotheses(case, source, **options)[0][0] for source in sentences(8)]
     assert len({len(words) for words in ours}) > 3  # most come to an end by themselves
 
@@ -305,10 +305,10 @@ def test_beam_search_is_that_of_fairseq(tmp_path, mask):
         case, tmp_path / "out", sentences(6), beam_size=4, num_hypotheses=4,
         min_decoding_length=10, max_decoding_length=10,
     )  # fmt: skip
-    for source, result in zip(sentences(6), results):
+    for source, result in zip(sentences(6), results, strict=True):
         theirs = fairseq_hypotheses(case, source, beam_size=4, min_len=10, max_len_b=10)
         theirs = {tuple(words): float(scores.mean()) for words, scores in theirs}
-        ours = dict(zip(map(tuple, result.hypotheses), result.scores))
+        ours = dict(zip(map(tuple, result.hypotheses), result.scores, strict=True))
         assert len(theirs) == 4 and ours == pytest.approx(theirs, abs=1e-4)
 
 
@@ -349,7 +349,7 @@ def test_vocabularies_and_configuration(tmp_path, variant):
     sides = ["shared", "shared"] if variant == "shared embeddings" else ["source", "target"]
     vocabularies = {f"{side}_vocabulary.json" for side in sides}
     assert names(tmp_path / "out") == sorted({"config.json", "model.bin", *vocabularies})
-    for side, dictionary in zip(sides, (case.task.source_dictionary, case.task.target_dictionary)):
+    for side, dictionary in zip(sides, (case.task.source_dictionary, case.task.target_dictionary), strict=True):
         words = json.loads((tmp_path / "out" / f"{side}_vocabulary.json").read_text())
         assert words == ["<s>", "<blank>", *dictionary.symbols[2:]]
 

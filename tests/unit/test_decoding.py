@@ -71,15 +71,17 @@ def translations(models, sample=None, **options):
 
 def same(theirs, ours):
     assert len(theirs) == len(ours)
-    for one, other in zip(theirs, ours):
+    for one, other in zip(theirs, ours, strict=True):
         assert [h["tokens"].tolist() for h in one] == [h["tokens"].tolist() for h in other]
-        for a, b in zip(one, other):
+        for a, b in zip(one, other, strict=True):
             assert float(a["score"]) == pytest.approx(float(b["score"]), abs=1e-4)
             assert torch.allclose(a["positional_scores"], b["positional_scores"], atol=1e-4)
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
-@pytest.mark.parametrize("variant", ["post-norm", "pre-norm", "different widths", "projected", "learned positions", "embedding norm"])
+@pytest.mark.parametrize(
+    "variant", ["post-norm", "pre-norm", "different widths", "projected", "learned positions", "embedding norm"]
+)
 def test_beam_search(mask, variant):
     stock, gated = prepared(mask, variant)
     same(translations([stock]), translations([gated]))
@@ -95,23 +97,23 @@ def test_beam_search_under_any_mask(mask):
 PACKED = pack_constraints([[torch.tensor([7, 9])], [torch.tensor([11])], []])
 PREFIX = torch.tensor([[5, 6], [8, 1], [1, 1]])  # of different lengths: 1 is padding
 OPTIONS = {
-    "greedy": dict(beam=1),
-    "nbest": dict(nbest=4),
-    "prefix": dict(prefix_tokens=PREFIX),
-    "constraints": dict(constraints=PACKED),
-    "unordered constraints": dict(constraints=PACKED, _constraints="unordered"),
-    "sampling": dict(sampling=True, beam=3),
-    "sampling_topk": dict(sampling=True, sampling_topk=3),
-    "sampling_topp": dict(sampling=True, sampling_topp=0.6),
-    "diverse_beam": dict(diverse_beam_groups=2),
-    "diversity_rate": dict(diversity_rate=0.5),
-    "match_source_len": dict(match_source_len=True),
-    "no_repeat_ngram": dict(no_repeat_ngram_size=2),
-    "unkpen and lenpen": dict(unkpen=3, lenpen=0.4),
-    "temperature": dict(temperature=2.0),
-    "min_len": dict(min_len=FIRST_POSITIONS + 2),
-    "unnormalized": dict(unnormalized=True),
-    "score_reference": dict(score_reference=True),
+    "greedy": {"beam": 1},
+    "nbest": {"nbest": 4},
+    "prefix": {"prefix_tokens": PREFIX},
+    "constraints": {"constraints": PACKED},
+    "unordered constraints": {"constraints": PACKED, "_constraints": "unordered"},
+    "sampling": {"sampling": True, "beam": 3},
+    "sampling_topk": {"sampling": True, "sampling_topk": 3},
+    "sampling_topp": {"sampling": True, "sampling_topp": 0.6},
+    "diverse_beam": {"diverse_beam_groups": 2},
+    "diversity_rate": {"diversity_rate": 0.5},
+    "match_source_len": {"match_source_len": True},
+    "no_repeat_ngram": {"no_repeat_ngram_size": 2},
+    "unkpen and lenpen": {"unkpen": 3, "lenpen": 0.4},
+    "temperature": {"temperature": 2.0},
+    "min_len": {"min_len": FIRST_POSITIONS + 2},
+    "unnormalized": {"unnormalized": True},
+    "score_reference": {"score_reference": True},
 }
 
 
@@ -150,8 +152,8 @@ def test_alignments(kind):
     stock, gated = prepared(MASKS["everything"], print_alignment=kind)
     theirs, ours = (translations([model], print_alignment=kind) for model in (stock, gated))
     same(theirs, ours)
-    for one, other in zip(theirs, ours):
-        for a, b in zip(one, other):
+    for one, other in zip(theirs, ours, strict=True):
+        for a, b in zip(one, other, strict=True):
             alignments = [[[float(w) for w in word] for word in h["alignment"]] for h in (a, b)]  # pairs, or weights
             assert alignments[0] and np.allclose(*alignments, atol=1e-3)
 
@@ -198,7 +200,13 @@ def test_attention_of_a_layer_without_heads_is_none_and_heads_are_counted_among_
 
 
 class TestRetainedDropout:
-    NAMES = ("MultiheadAttention", "TransformerEncoder", "TransformerDecoder", "TransformerEncoderLayer", "TransformerDecoderLayer")
+    NAMES = (
+        "MultiheadAttention",
+        "TransformerEncoder",
+        "TransformerDecoder",
+        "TransformerEncoderLayer",
+        "TransformerDecoderLayer",
+    )
 
     def kept_on(self, model, name):
         """Names of the modules whose dropout stays on."""
@@ -206,7 +214,9 @@ class TestRetainedDropout:
         config.generation.retain_dropout, config.generation.retain_dropout_modules = True, name
         model.prepare_for_inference_(config)
         return {
-            path for path, module in model.named_modules() if isinstance(module, FairseqDropout) and module.apply_during_inference
+            path
+            for path, module in model.named_modules()
+            if isinstance(module, FairseqDropout) and module.apply_during_inference
         }
 
     @pytest.mark.parametrize("name", NAMES)
@@ -219,7 +229,10 @@ class TestRetainedDropout:
     def test_several_names_as_a_command_line_or_a_list_gives_them(self):
         found = [
             self.kept_on(pair("post-norm")[1], asked)
-            for asked in ('["TransformerEncoder", "GatedMultiheadAttention"]', ["TransformerEncoderBase", "MultiheadAttention"])
+            for asked in (
+                '["TransformerEncoder", "GatedMultiheadAttention"]',
+                ["TransformerEncoderBase", "MultiheadAttention"],
+            )
         ]
         assert found[0] == found[1] and "encoder.dropout_module" in found[0] and len(found[0]) == 9
 
@@ -240,11 +253,11 @@ class TestRetainedDropout:
             return [float(score) for h in translations([gated], beam=1) for score in h[0]["positional_scores"][:3]]
 
         assert scores(0.5) == scores(0.5)  # the same seed
-        assert all(dropped != whole for dropped, whole in zip(scores(0.5), scores(0.0)))
+        assert all(dropped != whole for dropped, whole in zip(scores(0.5), scores(0.0), strict=True))
 
 
 def test_layers_that_were_dropped_in_training_are_all_decoded():
-    options = dict(encoder_layerdrop=0.9, decoder_layerdrop=0.9)
+    options = {"encoder_layerdrop": 0.9, "decoder_layerdrop": 0.9}
     gated = build(GatedTransformerModel, "post-norm", pruning_method="none", **options)
     stock = build(TransformerModel, "post-norm", **options)
     gated.load_state_dict(stock.state_dict())
@@ -280,10 +293,10 @@ def test_one_sentence_equals_the_batch():
     sample = batch()
     together = translations([gated])
     for row, length in enumerate(sample["src_lengths"]):
-        net_input = dict(src_tokens=sample["src_tokens"][row : row + 1, -length:], src_lengths=length.view(1))
+        net_input = {"src_tokens": sample["src_tokens"][row : row + 1, -length:], "src_lengths": length.view(1)}
         alone = translations([gated], {"net_input": net_input, "target": sample["prev_output_tokens"][:1]})
         limit = FIRST_POSITIONS
-        for a, b in zip(together[row], alone[0]):
+        for a, b in zip(together[row], alone[0], strict=True):
             assert a["tokens"][:limit].tolist() == b["tokens"][:limit].tolist()
 
 
@@ -349,7 +362,7 @@ class TestStepState:
             out = reorder_rows(out, torch.tensor(order))
             sentences = [sentences[i] for i in order]
             state.group_rows(out, len(order))
-            k, v = state.cross(0, attention, out)
+            k, _v = state.cross(0, attention, out)
             group = len(order) // len(k)
             for row, sentence in enumerate(sentences):
                 key = attention.k_proj(encoded[:, sentence])  # [source, D] -> [source, heads, d]

@@ -42,8 +42,14 @@ def test_every_command_and_its_flags_have_a_place_on_the_page():
     assert list(sections) == list(found) and "export ctranslate2" in found
     for name, parser in found.items():
         rows = dict(re.findall(r"^\| `(.+?)` \| (.*) \|$", sections[name], re.M))
-        actions = [action for action in parser._actions if not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))]
-        assert [row.split()[0] for row in rows] == [(action.option_strings or [action.metavar])[-1] for action in actions]
+        actions = [
+            action
+            for action in parser._actions
+            if not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))
+        ]
+        assert [row.split()[0] for row in rows] == [
+            (action.option_strings or [action.metavar])[-1] for action in actions
+        ]
         assert all(text.strip() for text in rows.values()), name
         assert (parser.epilog or "").strip() in sections[name]
 

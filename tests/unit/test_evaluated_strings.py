@@ -58,7 +58,9 @@ def checkpoint(architecture, data):
         "args": None,
         "cfg": OmegaConf.to_container(config),
         "model": model.state_dict(),
-        "optimizer_history": [{"criterion_name": "C", "optimizer_name": "O", "lr_scheduler_state": {}, "num_updates": 1}],
+        "optimizer_history": [
+            {"criterion_name": "C", "optimizer_name": "O", "lr_scheduler_state": {}, "num_updates": 1}
+        ],
         "extra_state": {"train_iterator": {"epoch": 1}},
         "task_state": {},
     }
@@ -172,7 +174,9 @@ class TestModelOverrides:
         config = Namespace(common_eval=Namespace(model_overrides=overrides, path=file))
         return model_overrides.with_checked_overrides(main)(config)
 
-    @pytest.mark.parametrize("overrides", ["{}", "", "{'heads_to_keep': 2}", "{'dropout': 0.1, 'data': 'x', 'beam': 3}"])
+    @pytest.mark.parametrize(
+        "overrides", ["{}", "", "{'heads_to_keep': 2}", "{'dropout': 0.1, 'data': 'x', 'beam': 3}"]
+    )
     def test_options_of_the_checkpoint_pass(self, overrides, file):
         assert self.decode(overrides, file) == "decoded"
 

@@ -10,6 +10,7 @@ from tiny_models import VARIANTS, Task, batch, build, near, pair, show_mask, sto
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.modules import GatedMultiheadAttention
 
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_open_gates_equal_stock_logits(variant, training):
@@ -36,12 +37,12 @@ def test_heads_left_out_equal_gates_of_zero(variant, mask):
     gated.eval()
     assert sum(a.open_heads for a in gated.attention) == sum(mask)
     left_out = gated(**batch())[0]
-    for attention, piece in zip(gated.attention, gated.gates.per_block(torch.tensor(mask).float())):
+    for attention, piece in zip(gated.attention, gated.gates.per_block(torch.tensor(mask).float()), strict=True):
         attention.gate(piece)
     gated_out = gated(**batch())[0]
     # a closed head in stock code: its columns of the output projection are zero
     stock.eval()
-    for attention, piece in zip(stock_attention(stock), gated.gates.per_block(torch.tensor(mask))):
+    for attention, piece in zip(stock_attention(stock), gated.gates.per_block(torch.tensor(mask)), strict=True):
         attention.out_proj.weight.data *= piece.repeat_interleave(attention.head_dim)
     reference = stock(**batch())[0]
     assert near(left_out, reference)
@@ -93,7 +94,7 @@ def test_attention_weights_equal_stock():
 @pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste", "uniform"])
 def test_evaluation_runs_under_exactly_k_heads_whatever_training_does(method):
     torch.manual_seed(0)
-    options = dict(search_updates=100) if method == "dsp" else {}
+    options = {"search_updates": 100} if method == "dsp" else {}
     _, gated = pair("post-norm", pruning_method=method, heads_to_keep=11, **options)
     gated.train()
     gated.set_num_updates(60)
@@ -106,7 +107,7 @@ def test_evaluation_runs_under_exactly_k_heads_whatever_training_does(method):
 
 @pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste"])
 def test_a_loss_moves_the_logits(method):
-    options = dict(search_updates=100) if method == "dsp" else {}
+    options = {"search_updates": 100} if method == "dsp" else {}
     _, gated = pair("post-norm", pruning_method=method, heads_to_keep=11, **options)
     gated.train()
     gated.set_num_updates(60)
@@ -128,7 +129,7 @@ def test_logits_that_start_at_random_follow_from_the_seed_and_leave_the_weights_
     first, second = (build(GatedTransformerModel, "post-norm", pruning_method=method, heads_to_keep=9) for _ in "ab")
     assert torch.equal(first.gates.logits, second.gates.logits) and first.gates.logits.std() > 0
     uniform = build(GatedTransformerModel, "post-norm", pruning_method="uniform", heads_to_keep=9)
-    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), uniform.parameters()))
+    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), uniform.parameters(), strict=True))
 
 
 def test_weights_of_removed_heads_do_not_matter_not_even_their_biases():
@@ -165,16 +166,16 @@ def test_beam_search_equals_stock_with_the_heads_zeroed(mask):
     """Reordering of the cache included: same hypotheses, same scores."""
     stock, gated = pair("post-norm")
     show_mask(gated, mask)
-    for attention, piece in zip(stock_attention(stock), gated.gates.per_block(torch.tensor(mask))):
+    for attention, piece in zip(stock_attention(stock), gated.gates.per_block(torch.tensor(mask)), strict=True):
         attention.out_proj.weight.data *= piece.repeat_interleave(attention.head_dim)
     sample = {"net_input": batch()}
     hypotheses = []
     for model in (stock, gated):
         generator = SequenceGenerator([model], Task().target_dictionary, beam_size=4, max_len_b=8)
         hypotheses.append(generator.generate([model], sample))
-    for theirs, ours in zip(*hypotheses):
+    for theirs, ours in zip(*hypotheses, strict=True):
         assert [h["tokens"].tolist() for h in theirs] == [h["tokens"].tolist() for h in ours]
-        for a, b in zip(theirs, ours):
+        for a, b in zip(theirs, ours, strict=True):
             assert float(a["score"]) == pytest.approx(float(b["score"]), abs=1e-4)
 
 
@@ -215,7 +216,7 @@ def test_gates_of_half_precision_models_have_float32_gradients(dtype):
 def test_checkpointed_activations_give_the_same_gradient_of_the_logits(method):
     gradients = []
     for variant in ("post-norm", "checkpointed"):
-        options = {"dsp": dict(search_updates=50), "l0": dict(l0_penalty=0.1)}.get(method, {})
+        options = {"dsp": {"search_updates": 50}, "l0": {"l0_penalty": 0.1}}.get(method, {})
         _, gated = pair(variant, pruning_method=method, heads_to_keep=9, **options)
         gated.gates.logits.data.copy_(torch.linspace(-1, 1, 30))
         gated.train()
@@ -253,7 +254,7 @@ def test_changed_logits_show_at_the_next_evaluation_and_in_settled_training():
 
 @pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste", "uniform"])
 def test_no_block_keeps_more_than_its_cap(method):
-    options = dict(search_updates=100) if method == "dsp" else {}
+    options = {"search_updates": 100} if method == "dsp" else {}
     _, gated = pair("post-norm", pruning_method=method, heads_to_keep=15, max_heads_per_block=2, **options)
     gated.gates.logits.data.copy_(torch.linspace(1, -1, 30))  # asks for the first blocks only
     gated.eval()
@@ -269,7 +270,7 @@ def test_no_block_keeps_more_than_its_cap(method):
 @pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste", "l0"])
 @pytest.mark.parametrize("update", [0, 20, 60])
 def test_pipelined_learns_the_logits_and_nothing_else(method, update):
-    options = {"dsp": dict(search_updates=50), "l0": dict(l0_penalty=0.1)}.get(method, {})
+    options = {"dsp": {"search_updates": 50}, "l0": {"l0_penalty": 0.1}}.get(method, {})
     _, gated = pair("post-norm", pruning_method=method, heads_to_keep=11, pruning_mode="pipelined", **options)
     assert [name for name, p in gated.named_parameters() if p.requires_grad] == ["unused"]
     gated.train()
@@ -297,7 +298,7 @@ def test_frozen_parts_do_not_learn(part, other):
 
 
 def test_weights_pass_between_pipelined_and_joint_models():
-    options = dict(pruning_method="ste", heads_to_keep=9)
+    options = {"pruning_method": "ste", "heads_to_keep": 9}
     _, joint = pair("post-norm", **options)
     _, pipelined = pair("post-norm", pruning_mode="pipelined", **options)
     joint.load_state_dict(pipelined.state_dict(), strict=True)

@@ -1,5 +1,6 @@
 """The gates over a training: schedules by update, one sample an update, a rate of their own."""
 
+import itertools
 from argparse import Namespace
 
 import pytest
@@ -106,7 +107,7 @@ def test_useful_heads_win(method):
     useful = torch.arange(HEADS) % 4 == 3  # later heads of a block, against the prior
     slope[useful] = -1.0
     keep = int(useful.sum())
-    prior = dict(uniform_prior=1.0, pruning_lr=0.1) if method == "dsp" else {}
+    prior = {"uniform_prior": 1.0, "pruning_lr": 0.1} if method == "dsp" else {}
     missed = []
     for seed in range(1, 9):
         gates = train(gates_of(method, keep, seed, **prior), slope, 99 if prior else 400)
@@ -404,7 +405,7 @@ def test_budgets_of_each_kind_are_exact_in_sampling_and_at_evaluation(method):
             assert float(sample.detach().sum()) == pytest.approx(gates.heads_kept, abs=1e-8)
     if method == "dsp":  # falls from all heads of a kind to its own count
         counts = [m.open_heads(70) for m in gates.methods]
-        assert all(k <= n <= m.heads for n, k, m in zip(counts, keep.values(), gates.methods))
+        assert all(k <= n <= m.heads for n, k, m in zip(counts, keep.values(), gates.methods, strict=True))
         pieces = gates_at(gates, 70).split([6, 8, 8])
         assert [int(piece.sum()) for piece in pieces] == counts
 
@@ -479,5 +480,5 @@ class TestRange:
             mask = gates.mask_of_update()
             assert torch.equal(masks.setdefault(update, mask), mask)
         ordered = sorted(masks.values(), key=lambda mask: int(mask.sum()))
-        for smaller, larger in zip(ordered, ordered[1:]):
+        for smaller, larger in itertools.pairwise(ordered):
             assert not (smaller & ~larger).any()

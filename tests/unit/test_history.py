@@ -112,6 +112,7 @@ class TestCheckpoints:
                 ["checkpoint_x3.pt", "27 heads", "30 heads"],
                 ["checkpoint_x4.pt", "damaged"],
             ],
+            strict=True,
         ):
             assert all(word in line for word in words), line
 
@@ -284,7 +285,11 @@ def overlaps(figure):
             texts += [axes._left_title, axes.xaxis.label, axes.yaxis.label]
             for axis in (axes.xaxis, axes.yaxis):
                 low, high = sorted(axis.get_view_interval())
-                texts += [label for label, at in zip(axis.get_ticklabels(), axis.get_ticklocs()) if low <= at <= high]
+                texts += [
+                    label
+                    for label, at in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=False)
+                    if low <= at <= high
+                ]
     boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts if t.get_text() and t.get_visible()]
     wide, high = figure.bbox.width, figure.bbox.height
     out = [text for text, box in boxes if box.x0 < -1 or box.y0 < -1 or box.x1 > wide + 1 or box.y1 > high + 1]

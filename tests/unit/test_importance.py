@@ -1,5 +1,6 @@
 """Importance of heads: gradients against finite differences of the stock model, removal against slow loops."""
 
+import itertools
 from argparse import Namespace
 from fractions import Fraction
 
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from tiny_checkpoints import MASK, checkpoint_of, masked_checkpoint, without_removed_heads
 from tiny_models import HEADS, VARIANTS, Task, batch, build, near, pair, stock_attention
 
-from dsp_fairseq.checkpoint import KeptHeads, build_model, kept_heads_of
 from dsp_fairseq.budgets import choice_of
+from dsp_fairseq.checkpoint import KeptHeads, build_model, kept_heads_of
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
@@ -39,7 +40,7 @@ def some_sentences(batches):
     def words(length):
         return torch.cat([torch.randint(4, 44, (length,), generator=generator), torch.tensor([END])])
 
-    sides = list(zip(*[[words(length) for length in lengths] for lengths in LENGTHS]))
+    sides = list(zip(*[[words(length) for length in lengths] for lengths in LENGTHS], strict=True))
     source, target = ([side, [len(words) for words in side]] for side in sides)
     dictionary = Task().source_dictionary
     dataset = LanguagePairDataset(*source, dictionary, *target, dictionary, shuffle=False)
@@ -66,7 +67,7 @@ class TestGradient:
     def test_sentences_of_a_batch_do_not_mix(self):
         _, gated = pair("post-norm")
         gated.eval().requires_grad_(False)
-        together = [sentence_gradients(gated, sample) for sample in some_sentences(TOGETHER)][0]
+        together = next(sentence_gradients(gated, sample) for sample in some_sentences(TOGETHER))
         alone = [sentence_gradients(gated, sample)[0] for sample in some_sentences(ALONE)]
         order = [0, 2, 1, 3]  # the collater sorts by source length
         assert together.shape == (4, HEADS)
@@ -79,7 +80,7 @@ class TestGradient:
         [sample] = some_sentences([[0]])
         gates = torch.ones(HEADS, requires_grad=True)
         found = sentence_gradients(gated, sample)[0]
-        for attention, piece in zip(gated.attention, gated.gates.per_block(gates)):
+        for attention, piece in zip(gated.attention, gated.gates.per_block(gates), strict=True):
             attention.gate(piece)
         scores = gated(**sample["net_input"])[0].log_softmax(-1)
         loss = -scores.gather(2, sample["target"].unsqueeze(2)).sum()
@@ -118,7 +119,7 @@ class TestGradient:
 
 
 def slow_importance(stock, mask, by=1e-6):
-    for attention, piece in zip(stock_attention(stock), Inventory.of_transformer(2, 3, 3, 4).split(mask)):
+    for attention, piece in zip(stock_attention(stock), Inventory.of_transformer(2, 3, 3, 4).split(mask), strict=True):
         attention.out_proj.weight.data *= torch.tensor(piece).repeat_interleave(attention.head_dim)
     pairs = some_sentences(ALONE).dataset
     return torch.tensor(
@@ -168,7 +169,7 @@ class TestWeights:
         numbers = random_importance(10000, 7)
         assert torch.equal(numbers, random_importance(10000, 7))
         assert not torch.equal(numbers, random_importance(10000, 8))
-        assert 0 <= numbers.min() and numbers.max() < 1
+        assert numbers.min() >= 0 and numbers.max() < 1
         quarters = torch.histc(numbers.float(), 4, 0, 1)
         assert ((quarters - 2500).abs() < 200).all()
 
@@ -183,7 +184,7 @@ def test_normalised_is_divided_by_the_norm_of_the_block(blocks):
     found = normalised(flat, list(map(len, blocks)))
     assert found.isfinite().all()
     assert found.tolist() == pytest.approx(expected, rel=1e-9, abs=1e-300)
-    for block, piece in zip(blocks, found.split(list(map(len, blocks)))):
+    for block, piece in zip(blocks, found.split(list(map(len, blocks))), strict=True):
         assert not any(block) or float(piece.norm()) == pytest.approx(1, abs=1e-6) or max(block) < 1e-150
 
 
@@ -201,7 +202,7 @@ def test_head_counts_end_exactly_and_fall_in_turn(budget):
     surplus = sum(heads) - sum(keep)
     assert plan[-1] == tuple(keep)
     totals = [sum(counts) for counts in [heads, *plan]]
-    removed = [before - after for before, after in zip(totals, totals[1:])]
+    removed = [before - after for before, after in itertools.pairwise(totals)]
     if step is None or not surplus:
         assert removed == [surplus]
     else:
@@ -209,7 +210,9 @@ def test_head_counts_end_exactly_and_fall_in_turn(budget):
     left, slow = list(heads), []
     for size in removed:  # Sainte-Laguë: the next head goes from the largest of surplus / (2 removed + 1)
         for _ in range(size):
-            claims = [Fraction(a - k, 2 * (a - n) + 1) if n > k else -1 for a, k, n in zip(heads, keep, left)]
+            claims = [
+                Fraction(a - k, 2 * (a - n) + 1) if n > k else -1 for a, k, n in zip(heads, keep, left, strict=True)
+            ]
             left[claims.index(max(claims))] -= 1
         slow.append(tuple(left))
     assert plan == slow
@@ -234,7 +237,9 @@ def choices(draw):
 def test_survivors_are_the_best_that_leave_the_final_choice_possible(drawn):
     choice, importance, counts = drawn
     found = survivors(importance, choice, counts)
-    for piece, share, stays, count in zip(choice.cut(importance), choice.shares, choice.cut(found), counts):
+    for piece, share, stays, count in zip(
+        choice.cut(importance), choice.shares, choice.cut(found), counts, strict=True
+    ):
         assert stays.sum() == count
         best = share.limits.mask(piece, share.keep)
         assert stays[best].all()
@@ -264,7 +269,7 @@ def removals(draw):
 
 def changing(base, moods):
     """A head's importance, given who is there: its base, and its mood when their number is odd."""
-    return lambda mask: [b + m * (sum(mask) % 2) if there else 0 for b, m, there in zip(base, moods, mask)]
+    return lambda mask: [b + m * (sum(mask) % 2) if there else 0 for b, m, there in zip(base, moods, mask, strict=True)]
 
 
 def removed_by(drawn):
@@ -288,18 +293,18 @@ def removed_by(drawn):
 @settings(max_examples=300)
 @given(removals())
 def test_removal_is_exact_and_never_goes_back(drawn):
-    open_heads, keep, limits, step, base, moods = drawn
+    open_heads, keep, limits, _step, base, moods = drawn
     ranking, choice, asked = removed_by(drawn)
     per_kind = list(MODEL.kept_per_kind(ranking.mask).values())
     counts = per_kind if isinstance(keep, str) else [sum(per_kind)]
     assert counts == [share.keep for share in choice.shares]
     kept = MODEL.keeping(ranking.mask.tolist())
-    for block, before in zip(kept.blocks, MODEL.keeping(open_heads).blocks):
+    for block, before in zip(kept.blocks, MODEL.keeping(open_heads).blocks, strict=True):
         assert limits.max_heads_per_block is None or block.heads <= limits.max_heads_per_block
         assert block.heads >= min(limits.min_heads_per_block or 0, before.heads)
     assert asked[0] == open_heads
-    for mask, later in zip(asked, [*asked[1:], ranking.mask.tolist()]):
-        assert all(before or not after for before, after in zip(mask, later))
+    for mask, later in zip(asked, [*asked[1:], ranking.mask.tolist()], strict=True):
+        assert all(before or not after for before, after in zip(mask, later, strict=True))
     assert sorted(ranking.order.tolist()) == [head for head in range(14) if open_heads[head]]
     places = {head: place for place, head in enumerate(ranking.order.tolist())}
     gone = sorted((head for head in places if not ranking.mask[head]), key=places.get)
@@ -444,21 +449,21 @@ class TestCheckpoints:
 @pytest.mark.parametrize(
     "given, words",
     [
-        (dict(data="d"), []),
-        (dict(data="d", sentences=3, seed=4, step=1, normalise="none", subset="test", max_tokens=9), []),
-        (dict(score="magnitude", step=2, normalise="block"), []),
-        (dict(score="random", seed=3, data="d"), []),
-        (dict(), ["DATA is missing"]),
-        (dict(data="d", step=0, sentences=0, min_heads_per_block=-1, max_heads_per_block=-2),
+        ({"data": "d"}, []),
+        ({"data": "d", "sentences": 3, "seed": 4, "step": 1, "normalise": "none", "subset": "test", "max_tokens": 9}, []),
+        ({"score": "magnitude", "step": 2, "normalise": "block"}, []),
+        ({"score": "random", "seed": 3, "data": "d"}, []),
+        ({}, ["DATA is missing"]),
+        ({"data": "d", "step": 0, "sentences": 0, "min_heads_per_block": -1, "max_heads_per_block": -2},
          ["--step 0: must be 1", "--sentences 0: must be 1", "--min-heads-per-block -1", "--max-heads-per-block -2"]),
-        (dict(data="d", seed=3), ["--seed 3: draws nothing"]),
-        (dict(data="d", sentences=1, seed=2**32), ["--seed 4294967296: must be 0 to 4294967295"]),
-        (dict(score="random", seed=-1), ["--seed -1: must be 0 to 4294967295"]),
-        (dict(data="d", step=10**20, sentences=10**20, max_tokens=10**20, max_heads_per_block=10**20),
+        ({"data": "d", "seed": 3}, ["--seed 3: draws nothing"]),
+        ({"data": "d", "sentences": 1, "seed": 2**32}, ["--seed 4294967296: must be 0 to 4294967295"]),
+        ({"score": "random", "seed": -1}, ["--seed -1: must be 0 to 4294967295"]),
+        ({"data": "d", "step": 10**20, "sentences": 10**20, "max_tokens": 10**20, "max_heads_per_block": 10**20},
          ["--step 1000", "--sentences 1000", "--max-tokens 1000", "--max-heads-per-block 1000"]),
-        (dict(score="random", step=2, normalise="block", sentences=1, max_tokens=2, subset="test"),
+        ({"score": "random", "step": 2, "normalise": "block", "sentences": 1, "max_tokens": 2, "subset": "test"},
          ["--max-tokens 2", "--normalise block", "--sentences 1", "--step 2", "--subset test"]),
-        (dict(score="magnitude", seed=1, sentences=2), ["--seed 1: --score magnitude", "--sentences 2"]),
+        ({"score": "magnitude", "seed": 1, "sentences": 2}, ["--seed 1: --score magnitude", "--sentences 2"]),
     ],
 )  # fmt: skip
 def test_settings_that_would_change_nothing_are_refused(given, words):

@@ -40,6 +40,6 @@ def test_uniform_choice_is_even(shape, data):
     mask = hard_top_k(uniform_logits(inventory, 1.0), k)
     assert set(mask.nonzero().flatten().tolist()) == set(uniform_order(inventory)[:k])
     kept = [sum(piece) for piece in inventory.split(mask.tolist())]
-    roomy = [n for n, size in zip(kept, inventory.sizes) if n < size]
+    roomy = [n for n, size in zip(kept, inventory.sizes, strict=True) if n < size]
     assert not roomy or max(kept) - min(roomy) <= 1
     assert sum(inventory.kept_per_kind(mask).values()) == k

@@ -24,7 +24,7 @@ def test_equals_fairseq(tokens, types, epsilon, seed):
             loss, nll = label_smoothed_nll_loss(log_p, target, epsilon, ignore_index=PADDING)
         (3 * loss).backward()
         results.append((loss.detach(), nll.detach(), leaf.grad))
-    for mine, theirs in zip(*results):
+    for mine, theirs in zip(*results, strict=True):
         assert torch.allclose(mine, theirs, atol=1e-4, rtol=1e-5)
 
 

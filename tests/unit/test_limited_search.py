@@ -12,16 +12,16 @@ from dsp_fairseq.gates.head_gates import HeadGates
 
 UPDATES = 200
 OF_METHOD = {
-    "dsp": dict(search_updates=UPDATES, uniform_prior=0.0, pruning_lr=0.1),
-    "l0": dict(l0_penalty=0.1),
+    "dsp": {"search_updates": UPDATES, "uniform_prior": 0.0, "pruning_lr": 0.1},
+    "l0": {"l0_penalty": 0.1},
 }
 # blocks begin at heads 0, 3 (encoder), 6, 10 (decoder.self), 14, 18 (decoder.cross)
 LIMITED = {
-    "one in each block": (6, dict(min_heads_per_block=1), [2, 5, 9, 13, 17, 21]),
-    "at least one": (9, dict(min_heads_per_block=1), [2, 5, 9, 12, 13, 17, 19, 20, 21]),
-    "at most one": (4, dict(max_heads_per_block=1), [2, 9, 13, 21]),
-    "one or two": (9, dict(min_heads_per_block=1, max_heads_per_block=2), [2, 5, 8, 9, 13, 16, 17, 20, 21]),
-    "a fixed kind": (11, dict(prunable="encoder.self,decoder.cross"), [2, 5, *range(6, 14), 21]),
+    "one in each block": (6, {"min_heads_per_block": 1}, [2, 5, 9, 13, 17, 21]),
+    "at least one": (9, {"min_heads_per_block": 1}, [2, 5, 9, 12, 13, 17, 19, 20, 21]),
+    "at most one": (4, {"max_heads_per_block": 1}, [2, 9, 13, 21]),
+    "one or two": (9, {"min_heads_per_block": 1, "max_heads_per_block": 2}, [2, 5, 8, 9, 13, 16, 17, 20, 21]),
+    "a fixed kind": (11, {"prunable": "encoder.self,decoder.cross"}, [2, 5, *range(6, 14), 21]),
     "budgets of kinds": ("encoder.self=2,decoder.self=8,decoder.cross=1", {}, [2, 5, *range(6, 14), 21]),
 }
 

@@ -35,7 +35,7 @@ def per_block(limits, gates):
 
 def within(limits, mask):
     counts = per_block(limits, mask)
-    return all(min(limits.floor, size) <= n <= limits.cap for n, size in zip(counts, limits.sizes))
+    return all(min(limits.floor, size) <= n <= limits.cap for n, size in zip(counts, limits.sizes, strict=True))
 
 
 @settings(max_examples=60)
@@ -113,7 +113,7 @@ def limited_choices(draw):
 def slow_gates(limits, k, perturbed, temperature):
     """METHODS 1, limits inside the relaxation, one head and one pick at a time."""
     starts = [sum(limits.sizes[:block]) for block in range(len(limits.sizes))]
-    heads = [list(range(start, start + size)) for start, size in zip(starts, limits.sizes)]
+    heads = [list(range(start, start + size)) for start, size in zip(starts, limits.sizes, strict=True)]
     least = [min(size, limits.floor) for size in limits.sizes]
     most = [size if limits.cap is None else min(size, limits.cap) for size in limits.sizes]
     for block, fixed in enumerate(limits.fixed or []):
@@ -136,11 +136,11 @@ def slow_gates(limits, k, perturbed, temperature):
         else:
             for _ in range(least[block]):
                 pick(own, {})
-    rest = [h for own, low, high in zip(heads, least, most) if low < high for h in own]
+    rest = [h for own, low, high in zip(heads, least, most, strict=True) if low < high for h in own]
     before = list(gates)
     for _ in range(k - sum(least)):
         room = {}
-        for own, low, high in zip(heads, least, most):
+        for own, low, high in zip(heads, least, most, strict=True):
             left = high - low - sum(gates[h] - before[h] for h in own)
             if high < len(own) and left < 1:  # where no cap is near, none is felt
                 room.update(dict.fromkeys(own, max(left, 1e-100)))
@@ -173,7 +173,7 @@ def contested(limits, k):
     """Heads that some choice of k has and another has not: bool [H]."""
     found = []
     least, most = limits.bounds(k)
-    for size, low, high in zip(limits.sizes, least, most):
+    for size, low, high in zip(limits.sizes, least, most, strict=True):
         elsewhere = range(k - sum(most) + high, k - sum(least) + low + 1)  # heads left for the block, by the others
         counts = [n for n in range(low, high + 1) if n in elsewhere]
         found += [max(counts) > 0 and min(counts) < size] * size
@@ -191,7 +191,9 @@ def test_every_head_that_could_be_chosen_has_a_gradient_and_no_other(drawn, temp
     assert (logits.grad[~limits.choosable] == 0).all()
 
 
-@pytest.mark.parametrize("limits", [Limits((4, 3), floor=1), Limits((4, 3), cap=1), Limits((4, 3, 2), fixed=(False, False, True))])
+@pytest.mark.parametrize(
+    "limits", [Limits((4, 3), floor=1), Limits((4, 3), cap=1), Limits((4, 3, 2), fixed=(False, False, True))]
+)
 def test_a_head_that_is_certain_up_to_rounding_still_feels_the_others(limits):
     """At the temperature at which ``dsp-published`` starts that is every other head of a floor."""
     logits = torch.tensor([6.0, 0.0, 1.0, 2.0, 0.0, 10.0, 1.0, 0.0, 0.0], dtype=torch.float64)[: sum(limits.sizes)]
@@ -215,7 +217,12 @@ def test_soft_gates_within_limits_pass_gradcheck(drawn, temperature):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize(
     "limits, k",
-    [(Limits((2, 3), cap=1), 2), (Limits((4, 4), cap=2), 4), (Limits((4, 3, 3), 2, 1), 5), (Limits((3, 3), floor=2), 5)],
+    [
+        (Limits((2, 3), cap=1), 2),
+        (Limits((4, 4), cap=2), 4),
+        (Limits((4, 3, 3), 2, 1), 5),
+        (Limits((3, 3), floor=2), 5),
+    ],
 )
 def test_gradients_through_floors_and_full_blocks_are_the_true_ones(limits, k, temperature):
     logits = torch.linspace(-1, 1, sum(limits.sizes), dtype=torch.float64).requires_grad_()
@@ -250,6 +257,6 @@ def test_each_share_is_exact_and_within_its_limits(data):
     choice = Choice(tuple(shares))
     mask = choice.mask(torch.cat(scores))
     assert mask.sum() == sum(share.keep for share in shares)
-    for share, piece, own in zip(shares, choice.cut(mask), scores):
+    for share, piece, own in zip(shares, choice.cut(mask), scores, strict=True):
         assert piece.sum() == share.keep and within(share.limits, piece)
         assert torch.equal(piece, share.limits.mask(own, share.keep))

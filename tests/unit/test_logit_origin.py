@@ -7,7 +7,7 @@ from tiny_models import build
 
 from dsp_fairseq.checkpoint import kept_heads_of
 from dsp_fairseq.importance.checkpoints import decoding
-from dsp_fairseq.logit_origin import LEARNED, LOG_ODDS, PRIOR, RANKS, ALIKE, origin_of
+from dsp_fairseq.logit_origin import ALIKE, LEARNED, LOG_ODDS, PRIOR, RANKS, origin_of
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 

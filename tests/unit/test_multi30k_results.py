@@ -80,7 +80,7 @@ def test_table_has_mean_and_range_of_the_seeds(made):
 def test_picture_shows_every_run_beside_those_of_its_kind(made, script):
     runs = [script.Run(line) for line in script.read_scores(made / "results" / "scores.csv").values()]
     trained, chosen = script.draw(runs).axes
-    shown = [dict(zip(*reversed(panel.get_legend_handles_labels()))) for panel in (trained, chosen)]
+    shown = [dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True)) for panel in (trained, chosen)]
     assert set(shown[0]) == {*UNPRUNED, "dsp", "gradient importance, at once, tuned 3 epochs"}
     assert set(shown[1]) == {*UNPRUNED, "gradient importance, at once"}
     line = shown[0]["dsp"].lines[0]  # from 6 heads to 12: the mean of the two seeds
@@ -90,7 +90,7 @@ def test_picture_shows_every_run_beside_those_of_its_kind(made, script):
 def test_no_two_rows_of_a_legend_look_alike_not_even_in_grey(script):
     scores = script.read_scores(SCRIPT.with_name("results") / "scores.csv")
     for panel in script.draw([script.Run(line) for line in scores.values()]).axes:
-        bars = [bar for bar in panel.containers]
+        bars = list(panel.containers)
         shapes = [(bar.lines[0].get_marker(), bar.lines[0].get_markerfacecolor() == "white") for bar in bars]
         assert len(set(shapes)) == len(bars) == len({bar.get_label() for bar in bars}) > 3
 
@@ -130,7 +130,7 @@ def test_minutes_are_the_runs_own_over_all_restarts(tmp_path):
 def of_command(command, runs):
     """The runs of scores.csv that a command of the README makes, whatever the seed."""
     words = command.split()
-    options = dict(zip(words[2::2], words[3::2]))
+    options = dict(zip(words[2::2], words[3::2], strict=True))
     series = (options.get("--method", "dsp"), "after" if words[0] == "prune.sh" else "scratch")
     if words[1] == "all":
         series, words[1] = ("all", "scratch"), "36"

@@ -14,9 +14,14 @@ from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.scalars import scalars
 from dsp_fairseq.option_problems import model_problems
 
-SHAPE = dict(
-    encoder_layers=2, encoder_attention_heads=3, encoder_embed_dim=12, decoder_layers=2, decoder_attention_heads=4, decoder_embed_dim=12
-)
+SHAPE = {
+    "encoder_layers": 2,
+    "encoder_attention_heads": 3,
+    "encoder_embed_dim": 12,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 4,
+    "decoder_embed_dim": 12,
+}
 UPDATES = 20
 NUMBERS = [0.0, -1.0, 1e-320, 1e-8, 0.3, 2.0, 1e8, 1e308, -1e308, math.inf, math.nan, 1, "", "x", True]
 COUNTS = [0, 1, 6, 7, UPDATES, UPDATES + 1, -1, 10**20, 1.5, "", "7", True]
@@ -29,9 +34,9 @@ ODD = {
     "heads_to_keep_range": ["", ":", "3:", ":3", "0:0", "3:2", "0:22", "2:9", "1:23", "1:" + "9" * 20, 384],
     "min_heads_per_block": HEADS,
     "max_heads_per_block": HEADS,
-    **{name: NUMBERS for name in ("l0_penalty", "initial_log_odds", "pruning_lr", "uniform_prior")},
-    **{name: NUMBERS for name in ("initial_temperature", "final_temperature")},
-    **{name: COUNTS for name in ("search_updates", "search_warmup_updates", "cooldown_updates")},
+    **dict.fromkeys(("l0_penalty", "initial_log_odds", "pruning_lr", "uniform_prior"), NUMBERS),
+    **dict.fromkeys(("initial_temperature", "final_temperature"), NUMBERS),
+    **dict.fromkeys(("search_updates", "search_warmup_updates", "cooldown_updates"), COUNTS),
 }  # fmt: skip
 
 
@@ -67,7 +72,7 @@ def trains(args):
 
 
 def base(method, mode):
-    needed = dict(l0_penalty=0.1) if method == "l0" else {} if method == "none" else dict(heads_to_keep=7)
+    needed = {"l0_penalty": 0.1} if method == "l0" else {} if method == "none" else {"heads_to_keep": 7}
     return dict(pruning_method=method, pruning_mode=mode, **needed)
 
 
@@ -94,7 +99,9 @@ def test_an_empty_value_is_refused_by_name(option):
     assert f"--{option.replace('_', '-')} ''" in works_or_is_refused(**options)[0]
 
 
-@pytest.mark.parametrize("option, value", [("pruning_method", 0), ("pruning_method", ["dsp"]), ("pruning_mode", "Joint")])
+@pytest.mark.parametrize(
+    "option, value", [("pruning_method", 0), ("pruning_method", ["dsp"]), ("pruning_mode", "Joint")]
+)
 def test_what_is_no_method_or_mode(option, value):
     [line] = works_or_is_refused(**{**base("dsp", "joint"), option: value})
     assert str(value) in line
@@ -106,7 +113,7 @@ def test_both_a_number_of_heads_and_a_range_are_looked_at():
 
 
 def test_a_warm_up_may_take_most_of_a_pipelined_training():
-    options = dict(pruning_method="dsp", heads_to_keep=5, search_warmup_updates=UPDATES - 1)
+    options = {"pruning_method": "dsp", "heads_to_keep": 5, "search_warmup_updates": UPDATES - 1}
     assert works_or_is_refused(pruning_mode="pipelined", **options) == []
     [line] = works_or_is_refused(**options)
     assert "must be below --search-updates (6)" in line

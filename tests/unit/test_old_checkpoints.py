@@ -26,11 +26,11 @@ from dsp_fairseq.prune import prune
 from dsp_fairseq_startup import BadCheckpoint
 
 GENUINE = os.environ.get("STOCK_CHECKPOINT_DIR")
-OPTIONS = dict(
-    arch="transformer", task="translation", criterion="cross_entropy", optimizer="adam", lr_scheduler="inverse_sqrt",
-    lr=[0.05], min_lr=-1.0, update_freq=[1], adam_betas="(0.9, 0.98)", data="data-bin/", source_lang="de", target_lang="en",
-    save_dir="checkpoints", max_update=0, distributed_world_size=1, user_dir=None,
-)  # fmt: skip
+OPTIONS = {
+    "arch": "transformer", "task": "translation", "criterion": "cross_entropy", "optimizer": "adam", "lr_scheduler": "inverse_sqrt",
+    "lr": [0.05], "min_lr": -1.0, "update_freq": [1], "adam_betas": "(0.9, 0.98)", "data": "data-bin/", "source_lang": "de", "target_lang": "en",
+    "save_dir": "checkpoints", "max_update": 0, "distributed_world_size": 1, "user_dir": None,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,12 @@ def made(tmp_path_factory):
         "args": Namespace(**SHAPE, **OPTIONS),
         "model": build(TransformerModel, "post-norm").state_dict(),
         "optimizer_history": [
-            {"criterion_name": "CrossEntropyCriterion", "optimizer_name": "FairseqAdam", "lr_scheduler_state": {"best": 1.3}, "num_updates": 9}
+            {
+                "criterion_name": "CrossEntropyCriterion",
+                "optimizer_name": "FairseqAdam",
+                "lr_scheduler_state": {"best": 1.3},
+                "num_updates": 9,
+            }
         ],
         "extra_state": {"train_iterator": {"epoch": 3, "iterations_in_epoch": 0}, "val_loss": 1.2},
         "last_optimizer_state": {},
@@ -91,13 +96,18 @@ def as_fairseq_loads_it(path):
 
 def test_importance_then_prune_then_fairseq(folder, path, tmp_path):
     stored, ranked = load(path)["args"], str(tmp_path / "ranked.pt")
-    total = stored.encoder_layers * stored.encoder_attention_heads + 2 * stored.decoder_layers * stored.decoder_attention_heads
+    total = (
+        stored.encoder_layers * stored.encoder_attention_heads
+        + 2 * stored.decoder_layers * stored.decoder_attention_heads
+    )
     rank(path, ranked, Settings(str(total), "magnitude"))  # all heads: the same function
     assert torch.allclose(as_fairseq_loads_it(ranked), as_fairseq_loads_it(path), atol=1e-4)
     rank(path, str(tmp_path / "six.pt"), Settings("6", data=str(folder), sentences=3))
     done = prune(str(tmp_path / "six.pt"), str(tmp_path / "dense.pt"), dense=True)
     assert done.after.heads == 6
-    assert torch.allclose(as_fairseq_loads_it(str(tmp_path / "dense.pt")), as_fairseq_loads_it(str(tmp_path / "six.pt")), atol=1e-4)
+    assert torch.allclose(
+        as_fairseq_loads_it(str(tmp_path / "dense.pt")), as_fairseq_loads_it(str(tmp_path / "six.pt")), atol=1e-4
+    )
 
 
 def test_export(folder, path, tmp_path):
@@ -112,14 +122,16 @@ def test_training_starts_from_it(path, folder):
     state = load(path)
     stored = state["args"]
     shape = {name: value for name, value in vars(stored).items() if name.startswith(("encoder_", "decoder_"))}
-    new = dict(
-        save_dir="nowhere", restore_file="checkpoint_last.pt", finetune_from_model=path, pruning_method="none", heads_to_keep=None,
-        task="translation", criterion="cross_entropy", data=str(folder), source_lang=stored.source_lang,
-        target_lang=stored.target_lang, arch="gated_transformer",
-    )  # fmt: skip
+    new = {
+        "save_dir": "nowhere", "restore_file": "checkpoint_last.pt", "finetune_from_model": path, "pruning_method": "none", "heads_to_keep": None,
+        "task": "translation", "criterion": "cross_entropy", "data": str(folder), "source_lang": stored.source_lang,
+        "target_lang": stored.target_lang, "arch": "gated_transformer",
+    }  # fmt: skip
     args = Namespace(**{**vars(stored), **shape, **new})
     check_training(args)
-    trained = build_model({"model": dict(state["model"]), "args": Namespace(**{**vars(stored), "pruning_method": "none"})})
+    trained = build_model(
+        {"model": dict(state["model"]), "args": Namespace(**{**vars(stored), "pruning_method": "none"})}
+    )
     words = len(state["model"]["encoder.embed_tokens.weight"])
     assert torch.allclose(logits(trained, words), logits(build_stock_model(state), words), atol=1e-5)
 
@@ -142,7 +154,10 @@ def test_a_multilingual_model_is_refused_where_its_sentences_would_be_misread(ma
     torch.save(state, path)
     for command, words in (
         (lambda: rank(path, out, Settings("6", data=str(made))), "--score magnitude"),
-        (lambda: pytest.importorskip("dsp_fairseq.export.convert").export(path, out, data=str(made)), "exported to CTranslate2"),
+        (
+            lambda: pytest.importorskip("dsp_fairseq.export.convert").export(path, out, data=str(made)),
+            "exported to CTranslate2",
+        ),
     ):
         with pytest.raises(BadInput, match=words) as told:
             command()

@@ -16,9 +16,9 @@ from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.prune import prune
 
 LIMITED = {
-    "at least": dict(min_heads_per_block=1),
-    "both": dict(min_heads_per_block=1, max_heads_per_block=2),
-    "some kinds": dict(prunable="encoder.self,decoder.cross"),
+    "at least": {"min_heads_per_block": 1},
+    "both": {"min_heads_per_block": 1, "max_heads_per_block": 2},
+    "some kinds": {"prunable": "encoder.self,decoder.cross"},
 }
 
 
@@ -82,17 +82,23 @@ def test_a_floor_that_closed_heads_cannot_keep_is_left_out(tmp_path):
     rank(str(tmp_path / "masked.pt"), str(tmp_path / "ranked.pt"), Settings("12", "magnitude", min_heads_per_block=2))
     after = kept(str(tmp_path / "ranked.pt"))
     assert sum(map(len, after.values())) == 12
-    assert all(set(after[block]) <= set(heads) and len(after[block]) >= min(2, len(heads)) for block, heads in before.items())
+    assert all(
+        set(after[block]) <= set(heads) and len(after[block]) >= min(2, len(heads)) for block, heads in before.items()
+    )
 
 
 def test_training_with_all_heads_hands_the_limits_on(tmp_path, monkeypatch):
     """--pruning-method none on a pruned checkpoint: limits cannot be given, and are those of the checkpoint."""
     from dsp_fairseq import preflight
 
-    stored = Namespace(kept_heads={"encoder.self.0": [0]}, encoder_attention_heads=1, prunable="encoder.self", max_heads_per_block=3)
+    stored = Namespace(
+        kept_heads={"encoder.self.0": [0]}, encoder_attention_heads=1, prunable="encoder.self", max_heads_per_block=3
+    )
     monkeypatch.setattr(preflight, "load", lambda path: {"args": stored})
     for method, expected in (("none", ["encoder.self", None, 3]), ("dsp", [None, None, None])):
-        args = Namespace(restore_file="small.pt", encoder_attention_heads=1, pruning_method=method, **dict.fromkeys(LIMITS))
+        args = Namespace(
+            restore_file="small.pt", encoder_attention_heads=1, pruning_method=method, **dict.fromkeys(LIMITS)
+        )
         assert preflight._adopt_structure(args) == []
         assert [getattr(args, name) for name in LIMITS] == expected
     told = list(preflight._limits_of_nothing(Namespace(pruning_method="none", min_heads_per_block=2)))

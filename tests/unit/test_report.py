@@ -44,7 +44,7 @@ def test_json_has_original_indices_of_a_masked_model(capsys, masked):
 def test_json_has_original_indices_where_heads_are_removed(capsys, masked, removed):
     before, after = (json.loads(said(capsys, path, "--json")) for path in (masked, removed))
     assert after["heads"] == {"kept": 17, "pruned": 0, "removed": 13, "original": 30}
-    for old, new in zip(before["blocks"], after["blocks"]):
+    for old, new in zip(before["blocks"], after["blocks"], strict=True):
         assert (new["kept"], new["pruned"], new["original_heads"]) == (old["kept"], [], old["original_heads"])
         kept_logits = [logit if head in old["kept"] else None for head, logit in enumerate(old["logits"])]
         assert new["logits"] == kept_logits

@@ -14,14 +14,14 @@ from dsp_fairseq.errors import BadInput
 from dsp_fairseq.preflight import SAME_PRUNING, _checkpoint_problems
 from dsp_fairseq.same_structure import structure_problems
 
-STORED = dict(
-    arch="transformer", encoder_layers=2, encoder_attention_heads=8, encoder_embed_dim=16, encoder_ffn_embed_dim=32,
-    encoder_normalize_before=False, encoder_learned_pos=True, decoder_layers=2, decoder_attention_heads=4,
-    decoder_embed_dim=16, decoder_ffn_embed_dim=32, decoder_normalize_before=False, decoder_learned_pos=False,
-    decoder_input_dim=16, decoder_output_dim=16, share_all_embeddings=True, share_decoder_input_output_embed=False,
-    no_token_positional_embeddings=False, layernorm_embedding=False, activation_fn="relu", no_scale_embedding=False,
-    max_source_positions=64, max_target_positions=64,
-)  # fmt: skip
+STORED = {
+    "arch": "transformer", "encoder_layers": 2, "encoder_attention_heads": 8, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 32,
+    "encoder_normalize_before": False, "encoder_learned_pos": True, "decoder_layers": 2, "decoder_attention_heads": 4,
+    "decoder_embed_dim": 16, "decoder_ffn_embed_dim": 32, "decoder_normalize_before": False, "decoder_learned_pos": False,
+    "decoder_input_dim": 16, "decoder_output_dim": 16, "share_all_embeddings": True, "share_decoder_input_output_embed": False,
+    "no_token_positional_embeddings": False, "layernorm_embedding": False, "activation_fn": "relu", "no_scale_embedding": False,
+    "max_source_positions": 64, "max_target_positions": 64,
+}  # fmt: skip
 
 
 def problems(stored=STORED, **changed):
@@ -79,9 +79,16 @@ def test_a_command_line_is_refused_before_anything_is_built(how, tmp_path):
 
 def test_another_pruning_than_that_of_a_training_under_way_is_one_line(tmp_path):
     path = str(tmp_path / "last.pt")
-    then = {**vars(masked_checkpoint()["cfg"]["model"]), "pruning_method": "dsp", "heads_to_keep": 6, "search_updates": None}
+    then = {
+        **vars(masked_checkpoint()["cfg"]["model"]),
+        "pruning_method": "dsp",
+        "heads_to_keep": 6,
+        "search_updates": None,
+    }
     torch.save({**masked_checkpoint(), "cfg": {"model": Namespace(**then)}}, path)
     now = {"pruning_method": "none", "heads_to_keep": None, "search_updates": 9, "restore_file": path}
     [line] = _checkpoint_problems(Namespace(**{**dict.fromkeys(SAME_PRUNING), **now}))
-    differences = "--pruning-method none (there dsp), --heads-to-keep not given (there 6), --search-updates 9 (there not given)"
+    differences = (
+        "--pruning-method none (there dsp), --heads-to-keep not given (there 6), --search-updates 9 (there not given)"
+    )
     assert line.startswith(f"{differences}: {path} was made with another choice of heads")

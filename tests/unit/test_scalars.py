@@ -101,11 +101,15 @@ class TestInclusion:
         logits = random_logits(12, seed)
         for noise in (0.1, 1.0, 10.0):
             chances = inclusion(logits, k, noise, limits)
-            assert ((0 <= chances) & (chances <= 1)).all() and chances.sum() == pytest.approx(k, abs=1e-6)
-            for piece, own, least, most in zip(np.split(chances, 3), np.split(logits, 3), *limits.bounds(k)):
+            assert ((chances >= 0) & (chances <= 1)).all() and chances.sum() == pytest.approx(k, abs=1e-6)
+            for piece, own, least, most in zip(
+                np.split(chances, 3), np.split(logits, 3), *limits.bounds(k), strict=True
+            ):
                 assert least - 1e-6 <= piece.sum() <= most + 1e-6
                 assert (np.diff(piece[np.argsort(own)]) >= 0).all()
-        assert inclusion(logits, k, 1e-9, limits) == pytest.approx(limits.mask(torch.from_numpy(logits), k).double().numpy())
+        assert inclusion(logits, k, 1e-9, limits) == pytest.approx(
+            limits.mask(torch.from_numpy(logits), k).double().numpy()
+        )
 
     @pytest.mark.parametrize("limits, k", LIMITED)
     def test_with_limits_it_is_near_the_frequencies_of_the_mask(self, limits, k):

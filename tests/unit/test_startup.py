@@ -59,7 +59,9 @@ class TestStart:
         assert run_python(code, "-S").split() == ["dsp_fairseq_startup"]
 
     def test_mended_modules_exist(self):
-        for mend in {mend for name in dsp_fairseq_startup.MENDS_BY_MODULE for mend in dsp_fairseq_startup.mends_of(name)}:
+        for mend in {
+            mend for name in dsp_fairseq_startup.MENDS_BY_MODULE for mend in dsp_fairseq_startup.mends_of(name)
+        }:
             module = __import__(f"dsp_fairseq_startup.{mend}", fromlist=["mend"])
             assert callable(module.mend)
 
@@ -92,7 +94,9 @@ class TestStart:
         monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
         before = len(sys.meta_path)
         path = dsp_fairseq_startup.__file__
-        spec = importlib.util.spec_from_file_location("a_copy", path, submodule_search_locations=[str(Path(path).parent)])
+        spec = importlib.util.spec_from_file_location(
+            "a_copy", path, submodule_search_locations=[str(Path(path).parent)]
+        )
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
         assert len(sys.meta_path) == before
 
@@ -148,12 +152,11 @@ class TestDataclassDefaults:
             self.define("fairseq")
 
     def test_nested_and_failing_imports_end_well(self):
-        with pytest.raises(ImportError):
+        with pytest.raises(ImportError), dataclass_defaults.hashable_defaults():
             with dataclass_defaults.hashable_defaults():
-                with dataclass_defaults.hashable_defaults():
-                    pass
-                self.define("fairseq")
-                raise ImportError
+                pass
+            self.define("fairseq")
+            raise ImportError
         assert dataclasses._get_field is dataclass_defaults._original_get_field
 
 
@@ -229,7 +232,12 @@ class TestCheckpoints:
 
     @pytest.mark.parametrize(
         "content, missing",
-        [([1], "model"), ({"weights": torch.ones(2)}, "model"), (torch.ones(2), "model"), ({"model": {}}, "optimizer_history")],
+        [
+            ([1], "model"),
+            ({"weights": torch.ones(2)}, "model"),
+            (torch.ones(2), "model"),
+            ({"model": {}}, "optimizer_history"),
+        ],
     )
     def test_a_file_that_fairseq_did_not_write_is_refused(self, tmp_path, content, missing):
         write_with_torch(content, tmp_path / "other.pt")
@@ -292,7 +300,9 @@ class TestCheckpoints:
 
     def test_the_protection_is_never_switched_off(self):
         forbidden = re.compile(r"weights_only\W{0,3}=\W{0,3}False")
-        ours = [ROOT / name for name in ("dsp_fairseq", "dsp_fairseq_startup", "scripts", "examples", "benchmarks", "tests")]
+        ours = [
+            ROOT / name for name in ("dsp_fairseq", "dsp_fairseq_startup", "scripts", "examples", "benchmarks", "tests")
+        ]
         files = [path for folder in ours for path in folder.rglob("*") if path.suffix in (".py", ".sh", ".md")]
         assert len(files) > 20
         assert [str(path) for path in files if path != Path(__file__) and forbidden.search(path.read_text())] == []
@@ -348,7 +358,7 @@ class TestConsole:
         assert self.exits(raising(OtherStatus("failed")), capsys) == (1, ["fairseq-train: error: failed"])
 
     def test_one_line_per_problem(self, capsys):
-        status, lines = self.exits(raising(MeantForTheUser("no K\nno T")), capsys)
+        _status, lines = self.exits(raising(MeantForTheUser("no K\nno T")), capsys)
         assert lines == ["fairseq-train: error: no K", "fairseq-train: error: no T"]
 
     def test_an_error_that_fairseq_wrapped_is_still_for_the_user(self, capsys):
@@ -666,7 +676,9 @@ class TestWrongUse:
             except Exception as error:
                 assert wrong_use.explain(error).startswith("checkpoint x.pt: ") and told in wrong_use.explain(error)
 
-    @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("x"), OSError("disk"), Exception("x"), ValueError("x")])
+    @pytest.mark.parametrize(
+        "error", [KeyError("x"), RuntimeError("x"), OSError("disk"), Exception("x"), ValueError("x")]
+    )
     def test_unknown_errors_have_no_explanation(self, error):
         assert explanation(error) is None
 
@@ -696,7 +708,7 @@ class TestWrongUse:
                 assert wrong_use.explain(error).startswith(f"common.{name} is missing: say common.{name}={value}, ")
 
     def test_a_missing_checkpoint_is_named(self):
-        message = explanation(IOError("Model file not found: x.pt"))
+        message = explanation(OSError("Model file not found: x.pt"))
         assert message.startswith("checkpoint x.pt does not exist")
 
 
@@ -729,7 +741,11 @@ class TestQuiet:
             "torch.nn.functional",
         ),
         ("invalid escape sequence '\\d'", SyntaxWarning, "/venv/lib/python3.12/site-packages/fairseq/models/x"),
-        ('"\\d" is an invalid escape sequence. Such', SyntaxWarning, "/venv/lib/python3.14/site-packages/fairseq/models/x"),
+        (
+            '"\\d" is an invalid escape sequence. Such',
+            SyntaxWarning,
+            "/venv/lib/python3.14/site-packages/fairseq/models/x",
+        ),
     ]
 
     @pytest.mark.parametrize("message, category, module", KNOWN)
@@ -799,7 +815,9 @@ class TestSmallMends:
 
         words = Dictionary()
         sentences = [torch.tensor([4] * length + [2]) for length in (3, 5)]
-        data = LanguagePairDataset(sentences, numpy.array([4, 6]), words, sentences, numpy.array([4, 6]), words, num_buckets=1)
+        data = LanguagePairDataset(
+            sentences, numpy.array([4, 6]), words, sentences, numpy.array([4, 6]), words, num_buckets=1
+        )
         assert sorted(data.ordered_indices().tolist()) == [0, 1]
 
     def test_stock_encoder_layers_take_the_path_that_works(self):
@@ -822,8 +840,9 @@ class TestSmallMends:
 
     @pytest.mark.skipif(sys.version_info < (3, 13), reason="typing.io is still there")
     def test_typing_io_is_back(self):
+        from typing import TextIO  # noqa: F401
+
         import fairseq  # noqa: F401
-        from typing.io import TextIO  # noqa: F401
 
 
 def test_environment_of_these_tests_has_the_hook_from_this_checkout():

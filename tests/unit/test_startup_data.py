@@ -120,7 +120,6 @@ class TestPreprocessAgain:
         assert command("preprocess", *LANGUAGES, *added) == (0, [])
         assert len(load(tmp_path, "test.de-en.en")) == 6
 
-
     def test_a_test_set_may_be_added_to_data_of_one_side_without_a_language(self, command, letters, tmp_path):
         one = ("--only-source", "--destdir", tmp_path)
         assert command("preprocess", *one, "--trainpref", letters / "train.de") == (0, [])
@@ -138,7 +137,14 @@ class TestTexts:
         return errors
 
     def test_all_that_are_missing_are_named(self, command, letters, tmp_path):
-        options = ("--trainpref", letters / "train", "--validpref", f"{letters}/valid,{letters}/vlaid", "--srcdict", "no.txt")
+        options = (
+            "--trainpref",
+            letters / "train",
+            "--validpref",
+            f"{letters}/valid,{letters}/vlaid",
+            "--srcdict",
+            "no.txt",
+        )
         errors = self.refused(command, tmp_path, *options)
         words = ("--srcdict no.txt: no such file", "vlaid.de: no such file", "vlaid.en: no such file")
         assert all(word in error for word, error in zip(words, errors, strict=True))
@@ -274,7 +280,9 @@ class TestDamage:
         with pytest.raises(WrongUse, match="valid.de-en.de.idx holds no sentence"):
             load(tmp_path / "data", "valid.de-en.de")
 
-    @pytest.mark.parametrize("lines, words", [(b"a 1\nb", "format"), (b"a 1\na 2\n", "Duplicate"), (b"\xff 1\n", "encoding")])
+    @pytest.mark.parametrize(
+        "lines, words", [(b"a 1\nb", "format"), (b"a 1\na 2\n", "Duplicate"), (b"\xff 1\n", "encoding")]
+    )
     def test_of_a_dictionary(self, data, lines, words):
         (data / "dict.de.txt").write_bytes(lines)
         with pytest.raises(WrongUse, match=rf"dictionary .*dict.de.txt is damaged .*{words}"):

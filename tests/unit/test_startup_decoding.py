@@ -23,8 +23,7 @@ from tiny_corpus import GATED, POSITIONS, STOCK, binarise, call, train, write_co
 
 import dsp_fairseq  # noqa: F401 (registers)
 from dsp_fairseq_startup import console, plain_values, unfit_options, unread_options, vocabulary, wrong_use
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
-from dsp_fairseq_startup.bad_checkpoint import WrongUse
+from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, WrongUse
 
 ONE_OF_EACH = "encoder.self=1,decoder.self=1,decoder.cross=1"
 PARSERS = {
@@ -38,7 +37,9 @@ PARSERS = {
 def letters(tmp_path_factory):
     folder = write_corpus(tmp_path_factory.mktemp("letters"))
     data = binarise(folder, "data")
-    raw = binarise(folder, "raw", "--dataset-impl", "raw", "--srcdict", data / "dict.de.txt", "--tgtdict", data / "dict.en.txt")
+    raw = binarise(
+        folder, "raw", "--dataset-impl", "raw", "--srcdict", data / "dict.de.txt", "--tgtdict", data / "dict.en.txt"
+    )
     languages = ["-s", "de", "-t", "en"]
     models = {
         "stock": train(data, folder / "stock", *STOCK, *languages),
@@ -153,7 +154,9 @@ def test_searches_exclude_each_other_and_all_problems_are_told(decode):
     assert any("--diversity-rate" in line for line in lines)
 
 
-@pytest.mark.parametrize("changes", [{"unkpen": INFINITE}, {"max_len_a": 1e30, "max_len_b": 10**20}, {"dataset__batch_size": -1}])
+@pytest.mark.parametrize(
+    "changes", [{"unkpen": INFINITE}, {"max_len_a": 1e30, "max_len_b": 10**20}, {"dataset__batch_size": -1}]
+)
 def test_large_values_with_a_meaning_stay_allowed(decode, changes):
     status, out, lines = decode(**changes)
     assert status == 0 and lines == [] and sorted(values(out, "H")) == list(range(9))
@@ -183,10 +186,14 @@ def test_what_only_model_or_data_show_is_told_too(decode, letters, changes, told
 
 
 def test_shards_share_the_sentences(decode):
-    shards = [values(decode(dataset__num_shards=3, dataset__shard_id=i, dataset__batch_size=2)[1], "H") for i in range(3)]
+    shards = [
+        values(decode(dataset__num_shards=3, dataset__shard_id=i, dataset__batch_size=2)[1], "H") for i in range(3)
+    ]
     assert sorted(number for shard in shards for number in shard) == list(range(9))
     assert all(shards)
-    assert {number: text for shard in shards for number, text in shard.items()} == values(decode(dataset__batch_size=2)[1], "H")
+    assert {number: text for shard in shards for number, text in shard.items()} == values(
+        decode(dataset__batch_size=2)[1], "H"
+    )
 
 
 def test_sacrebleu_is_what_scores(decode):
@@ -224,14 +231,19 @@ def test_nothing_that_is_read_is_called_unread(command):
     "arguments, told",
     [
         ("--max-tokens 9 --num-shards 2 --quiet", "warning: it does not read --num-shards, --quiet"),
-        ("--max-tokens 9 --max-source-positions 1 --skip-invalid-size-inputs-valid-test", "error: there is no sentence"),
+        (
+            "--max-tokens 9 --max-source-positions 1 --skip-invalid-size-inputs-valid-test",
+            "error: there is no sentence",
+        ),
         ("--max-tokens 9 --seed -1", "error: --seed -1: 0 to 4294967295"),
     ],
 )
 def test_validation(letters, capsys, arguments, told):
     refused = "error" in told
     with pytest.raises(SystemExit) if refused else contextlib.nullcontext():
-        call("validate", letters.data, "--path", letters.models["stock"], "--cpu", "--num-workers", 0, *arguments.split())
+        call(
+            "validate", letters.data, "--path", letters.models["stock"], "--cpu", "--num-workers", 0, *arguments.split()
+        )
     assert any(line.startswith(f"fairseq-validate: {told}") for line in capsys.readouterr().err.splitlines())
 
 
@@ -255,7 +267,10 @@ def test_language_models(letters, changes, told):
 def test_pieces_that_evaluation_of_language_models_cannot_join():
     with pytest.raises(NotImplementedError) as error:
         eval_lm.eval_lm([torch.nn.Linear(1, 1)], Dictionary(), [], post_process="sentencepiece")
-    assert wrong_use.explain(error.value) == "--post-process=sentencepiece is not implemented; fairseq-eval-lm takes subword_nmt"
+    assert (
+        wrong_use.explain(error.value)
+        == "--post-process=sentencepiece is not implemented; fairseq-eval-lm takes subword_nmt"
+    )
 
 
 # --- unknown words ---
@@ -263,7 +278,7 @@ def test_pieces_that_evaluation_of_language_models_cannot_join():
 
 @pytest.mark.parametrize("model", ["stock", "gated"])
 class TestReplacedWords:
-    EVERY_WORD = dict(unkpen=-1000.0, max_len_b=4, min_len=4, beam=2)
+    EVERY_WORD = {"unkpen": -1000.0, "max_len_b": 4, "min_len": 4, "beam": 2}
     DICTIONARY = "zebra ZEBRA\na A\n"
 
     def expected(self, out, sources, dictionary=None):
@@ -309,7 +324,7 @@ class TestSession:
         assert told[0].startswith("line 3 has 51 words") and told[1].startswith("line 5 has 61 words")
         assert told[2] == "2 of 5 lines were not translated, as told above"
         assert "invalid sizes" not in caplog.text  # said once
-        allowed = dict(dataset__skip_invalid_size_inputs_valid_test=True)
+        allowed = {"dataset__skip_invalid_size_inputs_valid_test": True}
         status, out, told = decode("interactive", "\n".join(lines).encode(), **allowed)
         assert status == 0 and sorted(values(out, "D")) == [0, 1, 3] and len(told) == 2
 
@@ -320,15 +335,17 @@ class TestSession:
         assert status == 2 and list(values(out, "D")) == [0]
         assert line.startswith("standard input: line 2 is not UTF-8 (byte 0xfc)")
         (tmp_path / "text").write_bytes(text)
-        assert decode("interactive", interactive__input=str(tmp_path / "text"))[2][0].startswith(f"{tmp_path}/text: line 2")
+        assert decode("interactive", interactive__input=str(tmp_path / "text"))[2][0].startswith(
+            f"{tmp_path}/text: line 2"
+        )
 
     def test_soft_alignments_are_those_of_generate(self, letters, decode):
         text = (letters.folder / "test.de").read_bytes()
         for kind in ("soft", "hard"):
             generated = values(decode(print_alignment=kind)[1], "A")
             assert len(generated) == 9
-            options = dict(print_alignment=kind, interactive__buffer_size=20, dataset__batch_size=20)
-            assert values(decode("interactive", text, **options)[1], "A") == pytest.approx(generated)
+            options = {"print_alignment": kind, "interactive__buffer_size": 20, "dataset__batch_size": 20}
+            assert values(decode("interactive", text, **options)[1], "A") == generated
 
     def test_constraints(self, decode):
         status, out, told = decode("interactive", b"a b c\tb a\tc\na\n", constraints="ordered", beam=4, max_len_b=8)
@@ -375,7 +392,10 @@ def test_pieces_and_tokenizers_say_what_they_need(letters, capsys, arguments, to
 
 @pytest.mark.parametrize("command", ["generate", "interactive"])
 def test_files_of_pieces_must_be_there(decode, command, tmp_path):
-    for given, told in (("???", "--bpe sentencepiece needs --sentencepiece-model"), ("x.model", "--sentencepiece-model x.model: no")):
+    for given, told in (
+        ("???", "--bpe sentencepiece needs --sentencepiece-model"),
+        ("x.model", "--sentencepiece-model x.model: no"),
+    ):
         pieces = OmegaConf.create({"_name": "sentencepiece", "sentencepiece_model": given})
         status, _, [line] = decode(command, bpe=pieces)
         assert status == 2 and line.startswith(told)
@@ -386,7 +406,9 @@ def test_files_of_pieces_must_be_there(decode, command, tmp_path):
 
 
 def test_packages_that_are_not_there():
-    assert wrong_use.explain(ImportError("Please install nltk with: pip install nltk")).startswith("Please install nltk")
+    assert wrong_use.explain(ImportError("Please install nltk with: pip install nltk")).startswith(
+        "Please install nltk"
+    )
     assert wrong_use.explain(ImportError("cannot import name x")) is None
 
 
@@ -434,7 +456,9 @@ class TestAnotherDictionary:
         for given in (task, SimpleNamespace(cfg=saved.task)):
             load(["x.pt"], task=given)
         told = capsys.readouterr().err.splitlines()
-        assert told == ["warning: checkpoint x.pt translates de to en, the data are en to de (--source-lang, --target-lang)"]
+        assert told == [
+            "warning: checkpoint x.pt translates de to en, the data are en to de (--source-lang, --target-lang)"
+        ]
 
     def test_weights_of_another_width_are_another_matter(self):
         sizes = "copying a param with shape torch.Size([{}, 8]) from checkpoint, the shape in current model is torch.Size([{}, 8])."
@@ -455,10 +479,14 @@ class TestUnfitOptions:
         return line
 
     def test_the_file_of_a_string_that_is_not_evaluated_is_named(self):
-        assert self.told(plain_values.NotAPlainValue("'f()': must be plain")).startswith("checkpoint x.pt: an option of it is 'f()'")
+        assert self.told(plain_values.NotAPlainValue("'f()': must be plain")).startswith(
+            "checkpoint x.pt: an option of it is 'f()'"
+        )
 
     def test_weights_of_another_model_than_the_options_describe(self):
-        line = self.told(RuntimeError("Error(s) in loading state_dict for M:\n\tsize mismatch for fc1: [3]\n\tsize mismatch for fc2"))
+        line = self.told(
+            RuntimeError("Error(s) in loading state_dict for M:\n\tsize mismatch for fc1: [3]\n\tsize mismatch for fc2")
+        )
         assert line.startswith("checkpoint x.pt: its weights are not those") and "(size mismatch for fc1: [3])" in line
 
     def test_other_errors_are_left_alone(self):

@@ -1,9 +1,17 @@
 """fairseq-eval-lm, mended: the mean of nothing is no perplexity."""
 
-import pytest
 from fairseq_commands import run, write_texts
 
-MODEL = ("--arch", "transformer_lm", "--decoder-layers", "1", "--decoder-embed-dim", "8", "--decoder-ffn-embed-dim", "8")
+MODEL = (
+    "--arch",
+    "transformer_lm",
+    "--decoder-layers",
+    "1",
+    "--decoder-embed-dim",
+    "8",
+    "--decoder-ffn-embed-dim",
+    "8",
+)
 TRAINING = ("--optimizer", "adam", "--max-tokens", "64", "--cpu", "--num-workers", "0", "--max-update", "1")
 
 

@@ -67,8 +67,8 @@ def test_bleu_of_sentences(texts, monkeypatch, capsys):
     """Both add 1 to the counts of all n-grams but single words."""
     lines = scores(monkeypatch, capsys, "--sentence-bleu", "-s", "sys", "-r", "ref")
     assert [line.split()[0] for line in lines] == ["0", "1", "2", "3"]
-    for line, *pair in zip(lines, SYSTEM, REFERENCE):
-        options = dict(smooth_method="add-k", smooth_value=1, tokenize="none", use_effective_order=False)
+    for line, *pair in zip(lines, SYSTEM, REFERENCE, strict=True):
+        options = {"smooth_method": "add-k", "smooth_value": 1, "tokenize": "none", "use_effective_order": False}
         expected = sacrebleu.sentence_bleu(pair[0], [pair[1]], **options)
         assert bleu_of(line) == pytest.approx(expected.score, abs=0.006)
 

@@ -155,7 +155,9 @@ class TestBestMetric:
         )
         cfg = types.SimpleNamespace(best_checkpoint_metric="warmth", maximize_best_checkpoint_metric=False)
         assert best_metric.with_a_metric_that_is_logged(lambda cfg, trainer: "loaded")(cfg, trainer) == "loaded"
-        stats = best_metric.naming_what_there_is(lambda cfg, trainer, stats, first: stats)(cfg, trainer, {"loss": 1}, True)
+        stats = best_metric.naming_what_there_is(lambda cfg, trainer, stats, first: stats)(
+            cfg, trainer, {"loss": 1}, True
+        )
         with pytest.raises(WrongUse, match="--best-checkpoint-metric warmth: .* one of loss$"):
             stats["warmth"]
         assert stats["loss"] == 1
@@ -181,13 +183,15 @@ class TestDivergence:
     def test_in_half_precision_on_a_cpu(self, train):
         """Updates are skipped, at lower and lower scales of the loss, to the lowest."""
         options = (*DIVERGING, "--memory-efficient-fp16", "--fp16-scale-window", "99", "--min-loss-scale", "30")
-        status, (error,), save = train(*options)
+        status, (error,), _save = train(*options)
         assert status == 1 and "Minimum loss scale reached (30.0)" in error
 
     def test_disagreeing_processes_are_no_matter_of_the_learning_rate(self):
         from dsp_fairseq_startup.divergence import _words
 
-        trainer = types.SimpleNamespace(get_num_updates=lambda: 3, cfg=types.SimpleNamespace(checkpoint=types.SimpleNamespace(save_dir="x")))
+        trainer = types.SimpleNamespace(
+            get_num_updates=lambda: 3, cfg=types.SimpleNamespace(checkpoint=types.SimpleNamespace(save_dir="x"))
+        )
         seen = "Fatal error: gradients are inconsistent between workers. Try --ddp-backend=legacy_ddp. Or\n---\nrank 0"
         words = _words(FloatingPointError(seen), trainer)
         assert "--ddp-backend=legacy_ddp" in words and "--lr" not in words and "\n" not in words
@@ -211,7 +215,6 @@ class TestDivergence:
         assert saved == [0.5, None, None, 0.9]
         assert caplog.text.count("loss is NaN") == 1
 
-
     def test_the_best_of_another_training_is_forgotten(self, train):
         from fairseq import checkpoint_utils
         from fairseq_cli import train as module
@@ -227,19 +230,37 @@ class TestOptions:
     def without_packages(self, monkeypatch):
         find = importlib.util.find_spec
         missing = ("iopath", "torch_xla")
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in missing else find(name, *rest))
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *rest: None if name in missing else find(name, *rest)
+        )
 
     def test_asynchronous_checkpoints_without_iopath(self, train, without_packages):
-        is_refused(train("--write-checkpoints-asynchronously"), "--write-checkpoints-asynchronously", "iopath is not installed")
+        is_refused(
+            train("--write-checkpoints-asynchronously"), "--write-checkpoints-asynchronously", "iopath is not installed"
+        )
 
     def test_all_problems_at_once(self, train, without_packages):
         bleu = ("--eval-bleu", "--eval-bleu-args", '{"beem": 4, "max_len_b": 0}')
-        status, errors, save = train("--write-checkpoints-asynchronously", "--tpu", "--max-epoch", "-1", "--required-batch-size-multiple", "0", *bleu)
+        status, errors, save = train(
+            "--write-checkpoints-asynchronously",
+            "--tpu",
+            "--max-epoch",
+            "-1",
+            "--required-batch-size-multiple",
+            "0",
+            *bleu,
+        )
         assert status == 2 and not save.exists()
-        for words, error in zip(("iopath", "torch_xla", "--max-epoch -1", "multiple 0", "beem unknown", "below min_len 1"), errors, strict=True):
+        for words, error in zip(
+            ("iopath", "torch_xla", "--max-epoch -1", "multiple 0", "beem unknown", "below min_len 1"),
+            errors,
+            strict=True,
+        ):
             assert words in error
 
-    @pytest.mark.parametrize("arguments, words", [('{"beam": 4', "not JSON"), ("[4]", "not a JSON object"), ("null", "object")])
+    @pytest.mark.parametrize(
+        "arguments, words", [('{"beam": 4', "not JSON"), ("[4]", "not a JSON object"), ("null", "object")]
+    )
     def test_arguments_of_bleu(self, train, arguments, words):
         is_refused(train("--eval-bleu", "--eval-bleu-args", arguments), "--eval-bleu-args", arguments, words)
 

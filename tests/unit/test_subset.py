@@ -31,7 +31,7 @@ def choices(draw):
 
 def slow_soft_top_k(logits, k, temperature, noise):
     """Xie & Ermon (2019), algorithm 2, one head at a time."""
-    r = [float(w + e) for w, e in zip(logits, noise)]
+    r = [float(w + e) for w, e in zip(logits, noise, strict=True)]
     gates = [0.0] * len(r)
     for _ in range(k):
         largest = max(r)
@@ -121,9 +121,7 @@ def test_soft_gates_pass_gradcheck(heads, k, temperature, seed):
     logits = torch.randn(heads, dtype=torch.float64, generator=generator).requires_grad_()
     noise = gumbel_noise(heads, generator)
     k = min(k, heads)
-    assert torch.autograd.gradcheck(
-        lambda w: gumbel_soft_top_k(w, k, temperature, noise), (logits,), atol=1e-5
-    )
+    assert torch.autograd.gradcheck(lambda w: gumbel_soft_top_k(w, k, temperature, noise), (logits,), atol=1e-5)
 
 
 @given(choices(), st.floats(-8, 1).map(lambda x: 10.0**x), st.integers(0, 99))

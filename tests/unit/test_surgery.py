@@ -52,7 +52,7 @@ def test_the_small_model_has_the_parameters_of_its_heads_and_no_others(mask):
     gated = masked("different widths", mask)
     small, _ = small_model(gated, "different widths", mask)
     inventory, expected = gated.gates.inventory, 0
-    for block, piece, attention in zip(inventory.blocks, inventory.split(mask), gated.attention):
+    for block, piece, attention in zip(inventory.blocks, inventory.split(mask), gated.attention, strict=True):
         own = sum(p.numel() for p in attention.parameters()) - attention.out_proj.bias.numel()
         expected += own // block.heads * (len(piece) - sum(piece))
     count = [sum(p.numel() for p in model.parameters()) for model in (gated, small)]
@@ -77,10 +77,10 @@ def test_zeros_in_place_of_removed_heads_make_a_stock_model(variant, mask):
 @given(first=MASKS, second=MASKS)
 def test_removing_twice_equals_removing_once(first, second):
     _, gated = pair("post-norm")
-    both = [a and b for a, b in zip(first, second)]
+    both = [a and b for a, b in zip(first, second, strict=True)]
     inventory, state = gated.gates.inventory, gated.state_dict()
     once = inventory.keeping(first)
-    twice = once.keeping([b for a, b in zip(first, second) if a])
+    twice = once.keeping([b for a, b in zip(first, second, strict=True) if a])
     assert twice.indices() == inventory.keeping(both).indices()
     in_two_steps = remove_heads(remove_heads(state, inventory, once), once, twice)
     at_once = remove_heads(state, inventory, twice)
@@ -89,8 +89,11 @@ def test_removing_twice_equals_removing_once(first, second):
 
 
 def test_slices_against_a_loop():
-    weights = {f"{p}_proj.{part}": torch.randn(6, 4)[:, : 4 if part == "weight" else 1].squeeze(1) for p in "qkv"
-               for part in ("weight", "bias")}
+    weights = {
+        f"{p}_proj.{part}": torch.randn(6, 4)[:, : 4 if part == "weight" else 1].squeeze(1)
+        for p in "qkv"
+        for part in ("weight", "bias")
+    }
     weights["out_proj.weight"] = torch.randn(4, 6)
     heads = torch.tensor([0, 2])
     slices = sliced_attention(weights, heads, head_dim=2)

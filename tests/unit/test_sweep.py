@@ -193,7 +193,7 @@ class TestConfig:
     @pytest.mark.parametrize("changes", [{"out": "a\0b"}, {"out": "\ud800"}, {"train": "--arch x\0"},
                                          {"train": ["--arch", "x\0"]}, {"generate": "--beam \0"}])  # fmt: skip
     def test_a_character_that_no_name_may_have(self, tmp_path, changes):
-        with pytest.raises(BadInput, match=f"{[*changes][0]} .*holds a character that no name may have"):
+        with pytest.raises(BadInput, match=f"{next(iter(changes))} .*holds a character that no name may have"):
             read_config(write_config(tmp_path, **changes))
 
     def test_the_quick_starts_file_is_right(self, monkeypatch, tmp_path):
@@ -472,7 +472,9 @@ class TestRun:
         path = write_config(tmp_path, grid={**GRID, "seed": [1, 2]})
         assert run(path, **{f"{ONE} fairseq-train": "silent", f"{TWO} fairseq-train": "nameless"}) == 1
         told = capsys.readouterr().err
-        assert f"{ONE}: fairseq-train failed: 4,096 bytes are left on the disk of {tmp_path}/out/{ONE}, make room" in told
+        assert (
+            f"{ONE}: fairseq-train failed: 4,096 bytes are left on the disk of {tmp_path}/out/{ONE}, make room" in told
+        )
         assert f"{TWO}: fairseq-train failed: killed by signal 40, perhaps for want of memory" in told
 
     def test_a_training_that_saved_nothing_starts_with_a_new_log(self, tmp_path, pretended):
@@ -530,7 +532,7 @@ class TestRun:
         assert not os.path.exists(f"/proc/{pid}")
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
         assert run(path) == 0
-        assert [line[:2] for line in called()][0] == ["fairseq-train", ONE]
+        assert next(line[:2] for line in called()) == ["fairseq-train", ONE]
         assert (tmp_path / "out" / ONE / "checkpoint_last.pt").read_text() == "20"  # it did not start anew
         assert "dsp-12-seed1: training goes on, 20 updates were logged" in capsys.readouterr().err
 
@@ -609,15 +611,12 @@ class TestRun:
         assert run(write_config(tmp_path, grid=GRID, score={"sacrebleu": str(tmp_path / "test.en")})) == 1
         assert "has 2 translations, score.sacrebleu" in capsys.readouterr().err
 
-
     def test_a_line_separator_within_a_reference_is_no_end_of_line(self, tmp_path, pretended):
         run, _ = pretended
         (tmp_path / "test.en").write_text("this is the\u2028first one\nthe second sentence is here\n")
         assert run(write_config(tmp_path, grid=GRID, score={"sacrebleu": str(tmp_path / "test.en")})) == 0
 
-    def test_a_training_whose_checkpoint_cannot_be_read_is_tried_again(
-        self, tmp_path, pretended, monkeypatch, capsys
-    ):
+    def test_a_training_whose_checkpoint_cannot_be_read_is_tried_again(self, tmp_path, pretended, monkeypatch, capsys):
         run, called = pretended
         path = write_config(tmp_path, grid={**GRID, "seed": [1]})
         with monkeypatch.context() as broken:

@@ -11,7 +11,9 @@ ROWS = [[f"encoder.self.{layer}", *(f"({layer}.{head:02})" for head in range(16)
 def cells(text):
     """[table][line][cell], rulers left out."""
     tables = [part.splitlines() for part in text.split("\n\n")]
-    return [[[cell.strip() for cell in line.strip("|").split("|")] for line in part if "--" not in line] for part in tables]
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in part if "--" not in line] for part in tables
+    ]
 
 
 @pytest.mark.parametrize("columns", [30, 72, 100, 500])
@@ -35,7 +37,12 @@ def test_without_a_screen_it_is_a_hundred(monkeypatch):
 
 def test_several_key_columns_and_alignment(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    text = table(["checkpoint", "variant", "speed", "latency"], [["a.pt", "stock", "1", "2"]], ["left", "left", "right", "right"], 2)
+    text = table(
+        ["checkpoint", "variant", "speed", "latency"],
+        [["a.pt", "stock", "1", "2"]],
+        ["left", "left", "right", "right"],
+        2,
+    )
     assert cells(text) == [
         [["checkpoint", "variant", "speed"], ["a.pt", "stock", "1"]],
         [["checkpoint", "variant", "latency"], ["a.pt", "stock", "2"]],

@@ -161,7 +161,13 @@ def swapped(state, model, rng):
 
 
 def one_more(state, model, rng):
-    names = ["encoder.layers.7.fc1.weight", "x", "decoder.embed_positions.weight", "a\nb\x1b[2J", "encoder.in_proj_weight"]
+    names = [
+        "encoder.layers.7.fc1.weight",
+        "x",
+        "decoder.embed_positions.weight",
+        "a\nb\x1b[2J",
+        "encoder.in_proj_weight",
+    ]
     name = rng.choice(names)
     state["model"][name] = torch.zeros(rng.choice([(), (3,), (24, 8)]))
 

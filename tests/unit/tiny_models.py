@@ -15,28 +15,28 @@ from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 HEADS = 30
-SHAPE = dict(
-    encoder_embed_dim=24,
-    encoder_ffn_embed_dim=32,
-    encoder_layers=2,
-    encoder_attention_heads=3,
-    decoder_embed_dim=24,
-    decoder_ffn_embed_dim=16,
-    decoder_layers=3,
-    decoder_attention_heads=4,
-    dropout=0.0,
-    max_source_positions=64,
-    max_target_positions=64,
-)
+SHAPE = {
+    "encoder_embed_dim": 24,
+    "encoder_ffn_embed_dim": 32,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 3,
+    "decoder_embed_dim": 24,
+    "decoder_ffn_embed_dim": 16,
+    "decoder_layers": 3,
+    "decoder_attention_heads": 4,
+    "dropout": 0.0,
+    "max_source_positions": 64,
+    "max_target_positions": 64,
+}
 VARIANTS = {
     "post-norm": {},
-    "pre-norm": dict(encoder_normalize_before=True, decoder_normalize_before=True),
-    "shared embeddings": dict(share_all_embeddings=True),
-    "embedding norm": dict(layernorm_embedding=True),
-    "different widths": dict(decoder_embed_dim=16, decoder_output_dim=16, decoder_input_dim=16),
-    "projected": dict(decoder_input_dim=20, decoder_output_dim=12, share_decoder_input_output_embed=False),
-    "learned positions": dict(encoder_learned_pos=True, decoder_learned_pos=True),
-    "checkpointed": dict(checkpoint_activations=True),
+    "pre-norm": {"encoder_normalize_before": True, "decoder_normalize_before": True},
+    "shared embeddings": {"share_all_embeddings": True},
+    "embedding norm": {"layernorm_embedding": True},
+    "different widths": {"decoder_embed_dim": 16, "decoder_output_dim": 16, "decoder_input_dim": 16},
+    "projected": {"decoder_input_dim": 20, "decoder_output_dim": 12, "share_decoder_input_output_embed": False},
+    "learned positions": {"encoder_learned_pos": True, "decoder_learned_pos": True},
+    "checkpointed": {"checkpoint_activations": True},
 }
 
 
@@ -77,7 +77,7 @@ def batch(left_pad=True):
         source[row, -length:] = words
         target[row, : length - 1] = words[: length - 1]
     target[:, 0] = 2
-    return dict(src_tokens=source, src_lengths=lengths, prev_output_tokens=target)
+    return {"src_tokens": source, "src_lengths": lengths, "prev_output_tokens": target}
 
 
 def near(one, other, tolerance=1e-5):
