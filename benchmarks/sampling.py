@@ -20,12 +20,12 @@ import torch
 from measured import add_arguments, check_device, spread, write
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.gates import gumbel_noise, straight_through_gumbel_top_k
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.methods import PublishedDsp
-from dsp_fairseq.inventory import Inventory
 
 SIZES = [(36, 12), (72, 24), (72, 36), (144, 72), (288, 144)]
 WARM_UP = 10  # runs that are not counted
@@ -47,7 +47,7 @@ def alone(heads: int, keep: int, runs: int) -> "list[float]":
 
 def gates_of(heads: int, keep: int) -> HeadGates:
     """Gates that are sampled with K = ``keep`` at every update."""
-    inventory = Inventory.of_transformer(BLOCKS // 3, heads // BLOCKS, BLOCKS // 3, heads // BLOCKS)
+    inventory = transformer_inventory(BLOCKS // 3, heads // BLOCKS, BLOCKS // 3, heads // BLOCKS)
     choice = Choice((Share(keep, Limits(tuple(inventory.sizes))),))
     return HeadGates(inventory, choice, [PublishedDsp(heads, keep, 0.3, 0.3, 0)], rate=0.1, seed=1)
 

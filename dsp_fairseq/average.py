@@ -62,7 +62,7 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
         save(state, beside, out)
         _check(load(beside)["model"], mean, out)
     agreed = torch.stack([*masks, kept.mask]).all(dim=0)
-    return Averaged(len(checkpoints), int(kept.mask.sum()), kept.inventory.original_heads, int(agreed.sum()))
+    return Averaged(len(checkpoints), int(kept.mask.sum()), kept.inventory.original_units, int(agreed.sum()))
 
 
 def _as(mean: Tensor, like: Tensor) -> Tensor:

@@ -6,32 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .errors import BadInput, refuse
+from .families.transformer import KINDS
 from .gates.choice import Choice, Share
 from .gates.limits import Limits
-from .inventory import KINDS, Block, Inventory
+from .structures.inventory import Block, Inventory
 
 _NUMBER = r"-?\d{1,18}"  # of so many digits that Python turns it into a number whatever it limits
-
-
-def inventory_of(args: Namespace) -> Inventory:
-    """The blocks of the model that these options build.
-
-    ``kept_heads`` is no option of a command line: a checkpoint from which heads were removed carries
-    it (see :meth:`Inventory.indices`).
-    """
-    original = original_inventory(args)
-    kept = getattr(args, "kept_heads", None)
-    return original if kept is None else original.only(kept)
-
-
-def original_inventory(args: Namespace) -> Inventory:
-    """The blocks of the model before any head was removed."""
-    return Inventory.of_transformer(
-        args.encoder_layers,
-        args.encoder_attention_heads,
-        args.decoder_layers,
-        args.decoder_attention_heads,
-    )
 
 
 def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) -> Choice:
@@ -42,7 +22,7 @@ def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) 
     value = getattr(args, "heads_to_keep", None) if heads_to_keep is None else heads_to_keep
     if value is None and keep_range_of(args, inventory) is not None:
         value = keep_range_of(args, inventory)[1]
-    heads = inventory.kept_per_kind([True] * inventory.heads)
+    heads = inventory.kept_per_kind([True] * inventory.units)
     budget = parse_heads_to_keep(value, heads)
     if isinstance(budget, int):
         shares = [Share(budget, _limits(args, inventory.blocks))]
@@ -59,7 +39,7 @@ def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) 
 def _limits(args: Namespace, blocks: Sequence[Block]) -> Limits:
     kinds = prunable_kinds(args)
     return Limits(
-        tuple(block.heads for block in blocks),
+        tuple(block.units for block in blocks),
         getattr(args, "max_heads_per_block", None),
         getattr(args, "min_heads_per_block", None) or 0,
         tuple(block.kind not in kinds for block in blocks),
@@ -84,10 +64,10 @@ def keep_range_of(args: Namespace, inventory: Inventory) -> tuple[int, int] | No
         return None
     parts = re.fullmatch(r"(\d{1,9}):(\d{1,9})", said)
     low, high = map(int, parts.groups()) if parts else (1, 0)
-    if not low <= high <= inventory.heads:
+    if not low <= high <= inventory.units:
         raise BadInput(
             f"--heads-to-keep-range {said[:100]}: must be LO:HI with LO not above HI and HI at most "
-            f"{inventory.heads}, the heads of this model"
+            f"{inventory.units}, the heads of this model"
         )
     limits = _limits(args, inventory.blocks)
     refuse([*limits.problems(low), *limits.problems(high)])

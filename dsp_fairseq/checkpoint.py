@@ -12,11 +12,12 @@ from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 
 from . import checkpoint_schema
 from .atomic import telling_of
-from .budgets import choice_of, inventory_of
+from .budgets import choice_of
 from .checkpoint_schema import NO_FILES, model_options, task_of
 from .errors import BadInput
-from .inventory import Inventory
+from .families import inventory_of
 from .old_checkpoints import with_cfg
+from .structures.inventory import Inventory
 
 CHECKS.append(checkpoint_schema.check)  # fairseq's own commands load through load_checkpoint as well
 

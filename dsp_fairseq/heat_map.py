@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from . import pictures
-from .inventory import KINDS
+from .families.transformer import KINDS
 from .report import BlockHeads, Report
 
 COLOURS = "viridis"  # the same order of lightness for every eye, and in grey
@@ -64,7 +64,7 @@ def _boxes(panels: list[list[BlockHeads]]) -> list[Box]:
 
 
 def _columns(blocks: list[BlockHeads]) -> int:
-    return max(found.block.original_heads for found in blocks)
+    return max(found.block.original_units for found in blocks)
 
 
 def _axes(figure, box: Box):
@@ -94,7 +94,7 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
     panel.set_yticks(range(len(blocks)))
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
-    kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_heads) for b in blocks), strict=True))
+    kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_units) for b in blocks), strict=True))
     panel.set_title(f"{kind}: {kept} of {heads}", fontsize="medium", loc="left")
     _count_rows(panel, blocks)
 
@@ -102,7 +102,7 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
 def _count_rows(panel, blocks: list[BlockHeads]) -> None:
     """At the right of every row, how many heads its block keeps."""
     counts = panel.secondary_yaxis("right")
-    labels = [f"{len(found.kept)}/{found.block.original_heads}" for found in blocks]
+    labels = [f"{len(found.kept)}/{found.block.original_units}" for found in blocks]
     counts.set_yticks(range(len(blocks)), labels, color=QUIET)
     counts.tick_params(length=0)
     counts.spines[:].set_visible(False)

@@ -8,7 +8,7 @@ from torch import Tensor
 from .checkpoint import KeptHeads
 from .config import PruningConfig
 from .gates.methods import UNIFORM_PRIOR, uniform_logits
-from .inventory import Inventory
+from .structures.inventory import Inventory
 
 
 class Origin(NamedTuple):
@@ -45,8 +45,8 @@ def origin_of(kept: KeptHeads) -> Origin:
 
 def _priors(inventory: Inventory, step: float) -> list[Tensor]:
     """Of the heads that are there [H]: as they were in the original model, and are in a training without the others."""
-    original = inventory.only({block.name: range(block.original_heads) for block in inventory.blocks})
-    there = [head in block.indices for block in inventory.blocks for head in range(block.original_heads)]
+    original = inventory.only({block.name: range(block.original_units) for block in inventory.blocks})
+    there = [head in block.indices for block in inventory.blocks for head in range(block.original_units)]
     return [uniform_logits(original, step)[torch.tensor(there, dtype=torch.bool)], uniform_logits(inventory, step)]
 
 

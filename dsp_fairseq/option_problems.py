@@ -2,9 +2,10 @@
 
 from argparse import Namespace
 
-from .budgets import choice_of, inventory_of, keep_range_of
+from .budgets import choice_of, keep_range_of
 from .config import RECIPES, SEARCH_SHARE, PruningConfig
 from .errors import MOST, BadInput, flag
+from .families import inventory_of
 from .option_types import type_problems
 from .shape_problems import shape_problems
 
@@ -93,7 +94,7 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
     counted = any(getattr(args, name, None) is not None for name in counts)
     if not counted and method not in ("none", "l0"):
         return [
-            f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.heads}, the heads of "
+            f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.units}, the heads of "
             "this model; to train with all heads, say --pruning-method none"
         ]
     if said and method == "l0" and not counted:

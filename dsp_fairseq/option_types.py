@@ -18,9 +18,9 @@ from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecB
 
 from dsp_fairseq_startup.bad_checkpoint import shown
 
-from .budgets import original_inventory
 from .config import PruningConfig
 from .errors import flag
+from .families import original_inventory
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
 _PRUNING = tuple(field.name for field in fields(PruningConfig))

@@ -8,8 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
 from torch import Tensor
 
-from .inventory import KINDS, Block, Inventory
-from .surgery import UNUSED
+from .families.transformer import KINDS
+from .structures.inventory import Block, Inventory
+from .structures.surgery import UNUSED
 
 EMBEDDINGS, FEED_FORWARD, REST = "embeddings", "feed-forward", "norms and rest"
 PARTS = (EMBEDDINGS, *KINDS, FEED_FORWARD, REST)
@@ -55,7 +56,7 @@ def of_pruned_heads(weights: Mapping[str, Tensor], inventory: Inventory, per_blo
             for name, tensor in weights.items()
             if name.startswith(f"{block.module}.") and name != f"{block.module}.out_proj.bias"
         )
-        pruned += owned * (block.heads - kept) // max(block.heads, 1)
+        pruned += owned * (block.units - kept) // max(block.units, 1)
     return pruned
 
 

@@ -9,10 +9,10 @@ import torch
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
-from .budgets import inventory_of
 from .checkpoint import load, model_options
 from .config import LIMITS, RECIPES
 from .errors import BadInput, flag, refuse
+from .families import inventory_of
 from .option_problems import model_problems
 from .same_structure import structure_problems
 from .starting_point import heads_not_taken_over, unable_to_go_on
@@ -72,7 +72,7 @@ def _limits_of_nothing(args: Namespace) -> list[str]:
 def _driver_problems(args: Namespace) -> list[str]:
     """A learned choice needs the task that steps the logits and the criterion that counts for it."""
     method = args.pruning_method
-    if method == "none" and str(args.heads_to_keep) not in ("None", str(inventory_of(args).heads)):
+    if method == "none" and str(args.heads_to_keep) not in ("None", str(inventory_of(args).units)):
         return [
             f"--heads-to-keep {args.heads_to_keep}: --pruning-method none trains with all heads; "
             "leave it out, or choose another method"

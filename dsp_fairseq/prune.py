@@ -15,9 +15,9 @@ from .checkpoint_schema import options_of
 from .collisions import collisions
 from .config import LIMITS, NO_PRUNING
 from .errors import Failed, refuse
-from .inventory import Inventory
 from .parameters import once_per_tensor, total
-from .surgery import fill_with_zeros, remove_heads
+from .structures.inventory import Inventory
+from .structures.surgery import fill_with_zeros, remove_heads
 
 TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
 
@@ -34,7 +34,7 @@ class Pruned(NamedTuple):
 
     def __str__(self) -> str:
         rows = [
-            [old.name, f"{old.heads} => {new.heads}", " ".join(map(str, new.indices)) or "none"]
+            [old.name, f"{old.units} => {new.units}", " ".join(map(str, new.indices)) or "none"]
             for old, new in zip(self.before.blocks, self.after.blocks, strict=True)
         ]
         table = tabulate(rows, ["block", "heads", "kept (original index)"], tablefmt="github", disable_numparse=True)
@@ -42,7 +42,7 @@ class Pruned(NamedTuple):
         return "\n".join(
             [
                 table,
-                f"heads: {self.before.heads} => {self.after.heads} of {self.after.original_heads}",
+                f"heads: {self.before.units} => {self.after.units} of {self.after.original_units}",
                 f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
                 "checked: reloaded, the same logits as with the heads masked (largest difference "

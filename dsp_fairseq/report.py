@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from . import parameters
 from .checkpoint import KeptHeads, kept_heads_of, load_gated
-from .inventory import KINDS, Block
+from .families.transformer import KINDS
 from .logit_origin import RANKS, Origin, origin_of
+from .structures.inventory import Block
 from .tables import table
 
 
@@ -40,9 +41,9 @@ class Report(NamedTuple):
         kept, inventory = int(self.kept.mask.sum()), self.kept.inventory
         return {
             "kept": kept,
-            "pruned": inventory.heads - kept,
-            "removed": inventory.original_heads - inventory.heads,
-            "original": inventory.original_heads,
+            "pruned": inventory.units - kept,
+            "removed": inventory.original_units - inventory.units,
+            "original": inventory.original_units,
         }
 
     @property
@@ -80,7 +81,7 @@ def block_heads(kept: KeptHeads) -> list[BlockHeads]:
                 block,
                 tuple(head for head in block.indices if is_kept[head]),
                 tuple(head for head in block.indices if not is_kept[head]),
-                tuple(logit.get(head) for head in range(block.original_heads)),
+                tuple(logit.get(head) for head in range(block.original_units)),
             )
         )
     return found
@@ -93,7 +94,7 @@ def as_json(report: Report) -> str:
             "block": block.name,
             "kind": block.kind,
             "layer": block.layer,
-            "original_heads": block.original_heads,
+            "original_heads": block.original_units,
             "kept": kept,
             "pruned": pruned,
             "logits": logits,
@@ -129,7 +130,7 @@ def _kept_table(report: Report) -> str:
     """A row per kind, a column per layer; a number is the heads kept of those that the architecture has."""
     counts = {kind: [] for kind in KINDS}
     for block, kept, _, _ in report.blocks:
-        counts[block.kind].append(f"{len(kept)}/{block.original_heads}")
+        counts[block.kind].append(f"{len(kept)}/{block.original_units}")
     layers = max(map(len, counts.values()))
     header = ["kind", "all layers", *(f"layer {layer}" for layer in range(layers))]
     rows = [[kind, str(report.kept.per_kind[kind]), *cells] for kind, cells in counts.items()]

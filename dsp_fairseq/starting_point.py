@@ -3,9 +3,10 @@
 from argparse import Namespace
 from typing import Any
 
-from .budgets import choice_of, inventory_of
+from .budgets import choice_of
 from .checkpoint import kept_heads_of
 from .config import RECIPES
+from .families import inventory_of
 from .gates.methods import uniform_logits
 
 
@@ -15,7 +16,7 @@ def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> l
     if "gates.logits" not in state["model"]:  # a stock transformer
         return []
     kept = kept_heads_of(state)
-    heads, masked = kept.inventory.heads, kept.inventory.heads - int(kept.mask.sum())
+    heads, masked = kept.inventory.units, kept.inventory.units - int(kept.mask.sum())
     if not masked or (method == "uniform" and _spread_evenly(args) == kept.mask.tolist()):
         return []
     does = "trains all of them again" if method == "none" else "chooses anew"

@@ -37,7 +37,7 @@ def recipes_of(
     wanted = settings.variants or WITHOUT_BEING_ASKED
     subjects = _subjects(checkpoints, states, settings.heads_to_keep)
     for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects, strict=True)):
-        heads = subject.after.heads, subject.after.original_heads
+        heads = subject.after.units, subject.after.original_units
         for name in (name for name in VARIANTS if name in wanted):
             if name not in EXPORTS:
                 arguments = name, checkpoint, settings.heads_to_keep, settings.decoding

@@ -11,9 +11,9 @@ from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
 
 from ..checkpoint import build_model, build_stock_model, kept_heads_of, model_options, showing
-from ..inventory import Inventory
 from ..parameters import total
-from ..surgery import fill_with_zeros, remove_heads
+from ..structures.inventory import Inventory
+from ..structures.surgery import fill_with_zeros, remove_heads
 from .sentences import Sentence
 from .settings import MASKED, REMOVED, STOCK, Decoding
 
@@ -63,7 +63,7 @@ def stock_state(subject: Subject) -> dict[str, Any]:
 
 def masked_state(subject: Subject) -> dict[str, Any]:
     """Of a gated model of the original size: heads that the file lacks are there, as zeros, and not kept."""
-    blocks = (replace(block, indices=tuple(range(block.original_heads))) for block in subject.before.blocks)
+    blocks = (replace(block, indices=tuple(range(block.original_units))) for block in subject.before.blocks)
     return subject.gated(fill_with_zeros(subject.state["model"], subject.before), Inventory(blocks))
 
 

@@ -8,13 +8,13 @@ from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from tabulate import tabulate
 
 from ..another_choice import is_of_a_training, warnings_of
-from ..budgets import inventory_of
 from ..checkpoint import build_model, build_stock_model, kept_heads_of, load, model_options, showing
 from ..collisions import collisions
 from ..errors import BadInput, refuse
-from ..inventory import Inventory
+from ..families import inventory_of
 from ..multilingual import multilingual_problems
-from ..surgery import remove_heads
+from ..structures.inventory import Inventory
+from ..structures.surgery import remove_heads
 from .check import check_quantised, check_scores, fairseq_scores, random_pairs
 from .dictionaries import Dictionaries, load_dictionaries
 from .folder import folder_problems, writing_folder
@@ -40,10 +40,10 @@ class Export(NamedTuple):
 
     def __str__(self) -> str:
         size, exported_size = self.bytes
-        before, after = self.before.heads, self.after.heads
+        before, after = self.before.units, self.after.units
         lines = [
             self._table(),
-            f"heads: {before} => {after} of {self.after.original_heads}, written: {self._padded()}",
+            f"heads: {before} => {after} of {self.after.original_units}, written: {self._padded()}",
             f"size: {size:,} => {exported_size:,} bytes ({self._kind()})",
             f"checked: scores as fairseq's in float32 (largest difference of a word {self.difference:.1e})",
         ]
@@ -57,8 +57,8 @@ class Export(NamedTuple):
         padded = padded_heads(self.after)
         rows = []
         for old, new in zip(self.before.blocks, self.after.blocks, strict=True):
-            written = padded[new.kind.split(".")[0]] if new.heads else "output bias only"
-            rows.append([new.name, f"{old.heads} => {new.heads}", written])
+            written = padded[new.kind.split(".")[0]] if new.units else "output bias only"
+            rows.append([new.name, f"{old.units} => {new.units}", written])
         return tabulate(rows, ["block", "heads", "written"], tablefmt="github", disable_numparse=True)
 
     def _padded(self) -> str:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..inventory import Block, Inventory
-from ..surgery import head_dim_of
+from ..structures.inventory import Block, Inventory
+from ..structures.surgery import head_dim_of
 
 STACKS = ("encoder", "decoder")
 
@@ -30,7 +30,7 @@ class PaddedBlock(NamedTuple):
 
 def padded_heads(inventory: Inventory) -> dict[str, int]:
     """Heads that every block of a stack is padded to: those of its largest block, at least 1."""
-    return {stack: max([1, *(block.heads for block in blocks_of(inventory, stack))]) for stack in STACKS}
+    return {stack: max([1, *(block.units for block in blocks_of(inventory, stack))]) for stack in STACKS}
 
 
 def blocks_of(inventory: Inventory, stack: str) -> list[Block]:
@@ -40,14 +40,14 @@ def blocks_of(inventory: Inventory, stack: str) -> list[Block]:
 def padded_block(weights: Mapping[str, Tensor], block: Block, heads: int) -> PaddedBlock:
     """The block's weights in a state dict, padded with zeros to ``heads`` heads."""
     size = head_dim_of(weights, block)
-    width = size if block.heads else 1
-    missing = heads * width - block.heads * size
+    width = size if block.units else 1
+    missing = heads * width - block.units * size
     query, key, value = (
         {part: _more_rows(weights[f"{block.module}.{name}.{part}"], missing) for part in ("weight", "bias")}
         for name in ("q_proj", "k_proj", "v_proj")
     )
     output = {
-        # [D, block.heads*d] -> [D, heads*width]
+        # [D, block.units*d] -> [D, heads*width]
         "weight": F.pad(weights[f"{block.module}.out_proj.weight"], (0, missing)),
         "bias": weights[f"{block.module}.out_proj.bias"],
     }

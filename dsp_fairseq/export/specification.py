@@ -9,7 +9,7 @@ from ctranslate2.specs.common_spec import Activation
 from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
 from torch import Tensor
 
-from ..inventory import Inventory
+from ..structures.inventory import Inventory
 from .dictionaries import BLANK, Dictionaries
 from .padding import PaddedBlock, blocks_of, padded_block, padded_heads
 from .refusals import ACTIVATIONS

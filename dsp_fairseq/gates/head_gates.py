@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import refuse
-from ..inventory import Inventory
+from ..structures.inventory import Inventory
 from .choice import Choice
 from .hard_concrete import open_probability
 from .logit_adam import LogitAdam
@@ -50,7 +50,7 @@ class HeadGates(nn.Module):
         self.register_buffer("logits", self.method.initial_logits(inventory))
         self._start = self.logits.clone()  # some methods start at random
         self.logits.requires_grad_(self.method.learns)
-        self.adam = LogitAdam(inventory.heads, rate, self.method.pooled, choosable=choice.choosable)
+        self.adam = LogitAdam(inventory.units, rate, self.method.pooled, choosable=choice.choosable)
         # update at which the choice is final, and the length of the training that this was planned for; 0: unknown
         for name in ("search", "length"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
@@ -187,7 +187,7 @@ class HeadGates(nn.Module):
         methods = self._methods_now
         if all(method.open_heads(self.update) == method.heads for method in methods):
             return None
-        noise = self.method.noise(self.inventory.heads, self._generator())
+        noise = self.method.noise(self.inventory.units, self._generator())
         pieces = zip(methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise), strict=True)
         return torch.cat(
             [method.gates(logits, self.update, own, share.limits) for method, share, logits, own in pieces]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..inventory import Inventory, uniform_order
+from ..structures.inventory import Inventory, uniform_order
 from .hard_concrete import hard_concrete, logistic_noise, open_probability
 from .inclusion import inclusion
 from .limits import Limits
@@ -207,7 +207,7 @@ class L0(Method):
     learns = True
 
     def initial_logits(self, inventory: Inventory) -> Tensor:
-        return torch.full((inventory.heads,), self.initial, dtype=torch.float64)
+        return torch.full((inventory.units,), self.initial, dtype=torch.float64)
 
     def settled(self, update: int) -> bool:
         return False
@@ -237,8 +237,8 @@ def uniform_logits(inventory: Inventory, step: float) -> Tensor:
     a round the order of ``uniform_order`` decides, by a thousandth of the step.
     """
     order = uniform_order(inventory)
-    logits = torch.empty(inventory.heads, dtype=torch.float64)
-    within = torch.tensor([head for block in inventory.blocks for head in range(block.heads)])
+    logits = torch.empty(inventory.units, dtype=torch.float64)
+    within = torch.tensor([head for block in inventory.blocks for head in range(block.units)])
     for place, head in enumerate(order):
         logits[head] = -step * (float(within[head]) + 1e-3 * place / len(order))
     return logits
@@ -246,5 +246,5 @@ def uniform_logits(inventory: Inventory, step: float) -> Tensor:
 
 def published_logits(inventory: Inventory) -> Tensor:
     """Random logits [H] as the published code draws them: Xavier uniform over [blocks, heads]."""
-    bound = math.sqrt(6.0 / (len(inventory.blocks) + inventory.heads / len(inventory.blocks)))
-    return torch.empty(inventory.heads, dtype=torch.float64).uniform_(-bound, bound)
+    bound = math.sqrt(6.0 / (len(inventory.blocks) + inventory.units / len(inventory.blocks)))
+    return torch.empty(inventory.units, dtype=torch.float64).uniform_(-bound, bound)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..inventory import KINDS
+from ..families.transformer import KINDS
 from .inclusion import entropy
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from ..checkpoint import KeptHeads, kept_heads_of, load_gated
 from ..errors import BadInput, flag, refuse
-from ..inventory import Inventory
 from ..preflight import SAME_PRUNING
+from ..structures.inventory import Inventory
 
 _SLOW = 3.0  # seconds after which progress is shown
 
@@ -109,4 +109,4 @@ def _contradictions(own: Snapshot, other: Snapshot) -> Iterable[str]:
 
 
 def _in_words(inventory: Inventory) -> str:
-    return f"{inventory.heads} heads in {len(inventory.blocks)} blocks"
+    return f"{inventory.units} heads in {len(inventory.blocks)} blocks"

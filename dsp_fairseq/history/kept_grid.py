@@ -5,7 +5,8 @@ import itertools
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from ..inventory import KINDS, Block
+from ..families.transformer import KINDS
+from ..structures.inventory import Block
 from .checkpoints import Snapshot, changes
 from .looks import DARK, LOOKS, QUIET, Box, axes
 
@@ -56,12 +57,12 @@ def _height(history: list[Snapshot]) -> float:
 
 def _places(blocks: tuple[Block, ...]) -> tuple[list[float], float]:
     """Where each block begins, and where the last one ends, in rows."""
-    places, row, largest = [], 0.0, max(1, *(block.heads for block in blocks))
+    places, row, largest = [], 0.0, max(1, *(block.units for block in blocks))
     for number, block in enumerate(blocks):
         if number:
             row += largest * (BETWEEN_BLOCKS if block.kind == blocks[number - 1].kind else BETWEEN_KINDS)
         places.append(row)
-        row += block.heads
+        row += block.units
     return places, row
 
 
@@ -87,7 +88,7 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
         if cells:
             panel.pcolormesh(
                 range(len(history) + 1),
-                [row + head for head in range(block.heads + 1)],
+                [row + head for head in range(block.units + 1)],
                 cells,
                 cmap=ListedColormap([CLOSED, LOOKS[block.kind][0]]),
                 vmin=0,
@@ -96,11 +97,11 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
                 linewidth=line,
             )
     panel.set_ylim(rows, 0)
-    middles = [row + block.heads / 2 for row, block in zip(places, blocks, strict=True)]
+    middles = [row + block.units / 2 for row, block in zip(places, blocks, strict=True)]
     panel.set_yticks(middles, [block.name for block in blocks], fontsize="small")
     counts = panel.secondary_yaxis("right")
     last = history[-1].inventory.split(history[-1].mask)
-    labels = [f"{sum(piece)}/{block.original_heads}" for piece, block in zip(last, blocks, strict=True)]
+    labels = [f"{sum(piece)}/{block.original_units}" for piece, block in zip(last, blocks, strict=True)]
     counts.set_yticks(middles, labels, color=QUIET, fontsize="small")
     counts.tick_params(length=0)
     counts.spines[:].set_visible(False)
@@ -116,7 +117,7 @@ def _ticks(history: list[Snapshot], width: float) -> list[int]:
 def _explain(figure, left: float, history: list[Snapshot]) -> None:
     """Under the grid, what the colours are."""
     width = figure.get_size_inches()[0]
-    there = {block.kind for block in history[0].inventory.blocks if block.heads}
+    there = {block.kind for block in history[0].inventory.blocks if block.units}
     handles = [Patch(color=LOOKS[kind][0], label=f"{kind}, kept") for kind in KINDS if kind in there]
     handles.append(Patch(color=CLOSED, label="not kept"))
     figure.legend(

@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 
 from ..errors import BadInput, refuse
-from ..inventory import KINDS
+from ..families.transformer import KINDS
 from ..tables import table
 from .checkpoints import Snapshot, changes, settled_from, snapshots
 from .events import Curve, curves
@@ -73,7 +73,7 @@ def as_json(history: History) -> str:
 def verdict(history: list[Snapshot]) -> str:
     """Whether the kept set has settled, in one line."""
     last = history[-1]
-    kept = f"{last.kept} of {last.inventory.original_heads} heads"
+    kept = f"{last.kept} of {last.inventory.original_units} heads"
     if len(history) == 1:
         return f"{kept} kept at update {last.update}, the only checkpoint"
     update = settled_from(history)

@@ -10,10 +10,10 @@ from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from torch import Tensor
 
 from ..atomic import writing
-from ..budgets import inventory_of
 from ..checkpoint import build_model, load, model_options, save, showing
 from ..config import NO_PRUNING
 from ..errors import BadInput, Failed
+from ..families import inventory_of
 
 GATED = "gated_transformer"
 
@@ -39,7 +39,7 @@ def with_gates(state: dict[str, Any]) -> dict[str, Any]:
     options = Namespace(**{**vars(model_options(state)), **NO_PRUNING})
     name = f"gated_{options.arch}"  # all options are in the checkpoint: the name is a name only
     options.arch = options._name = name if name in ARCH_MODEL_NAME_REGISTRY else GATED
-    logits = torch.zeros(inventory_of(options).heads, dtype=torch.float64)
+    logits = torch.zeros(inventory_of(options).units, dtype=torch.float64)
     weights = {**state["model"], "gates.logits": logits}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 

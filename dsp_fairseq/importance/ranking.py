@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import Failed
 from ..gates.choice import Choice
-from ..inventory import Inventory
+from ..structures.inventory import Inventory
 
 
 class Ranking(NamedTuple):

@@ -8,7 +8,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from ..checkpoint import KeptHeads
-from ..inventory import Inventory
+from ..structures.inventory import Inventory
 from .ranking import Ranking
 from .sentences import Sentences
 from .settings import Settings
@@ -34,16 +34,16 @@ class Result(NamedTuple):
     def __str__(self) -> str:
         start, after = self.before.inventory.keeping(self.before.mask.tolist()), self.after
         rows = [
-            [old.name, f"{old.heads} => {new.heads}", " ".join(map(str, new.indices)) or "none"]
+            [old.name, f"{old.units} => {new.units}", " ".join(map(str, new.indices)) or "none"]
             for old, new in zip(start.blocks, after.blocks, strict=True)
         ]
         table = tabulate(rows, ["block", "heads", "kept (original index)"], tablefmt="github", disable_numparse=True)
         return "\n".join(
             [
                 table,
-                f"heads: {start.heads} => {after.heads} of {after.original_heads}",
+                f"heads: {start.units} => {after.units} of {after.original_units}",
                 f"importance: {self._basis()}; {_plural(self.steps, 'step')}",
-                f"checked: reloaded, decodes with {after.heads} of {after.original_heads} heads",
+                f"checked: reloaded, decodes with {after.units} of {after.original_units} heads",
             ]
         )
 
@@ -68,8 +68,8 @@ class Result(NamedTuple):
                 "score": self.settings.score,
                 **self.settings.read,
                 "sentences": None if self.sentences is None else len(self.sentences),
-                "heads_to_keep": self.after.heads,
-                "heads": self.after.original_heads,
+                "heads_to_keep": self.after.units,
+                "heads": self.after.original_units,
                 "kept": self.after.indices(),
                 "importance": self._by_block(_finite(self.ranking.importance)),
                 "removed_in_step": self._by_block(steps),
@@ -82,7 +82,7 @@ class Result(NamedTuple):
         lists = {}
         for block, piece in zip(inventory.blocks, inventory.split(flat), strict=True):
             there = dict(zip(block.indices, piece, strict=True))
-            lists[block.name] = [there.get(head) for head in range(block.original_heads)]
+            lists[block.name] = [there.get(head) for head in range(block.original_units)]
         return lists
 
 

@@ -19,7 +19,7 @@ from ..collisions import collisions
 from ..config import LIMITS
 from ..errors import BadInput, refuse
 from ..gates.choice import Choice
-from ..inventory import Inventory
+from ..structures.inventory import Inventory
 from . import GRADIENT, NONE, RANDOM
 from .checkpoints import decoding, load_with_gates, model_of, writing_checkpoint
 from .gradient import GradientImportance
@@ -112,9 +112,9 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
     try:
         choose(open_now)
     except BadInput as problem:
-        if open_now.heads == open_now.original_heads:
+        if open_now.units == open_now.original_units:
             raise
-        note = f" (the checkpoint decodes with {open_now.heads} of {open_now.original_heads})"
+        note = f" (the checkpoint decodes with {open_now.units} of {open_now.original_units})"
         raise BadInput("\n".join(line + note for line in str(problem).splitlines())) from problem
     return choose
 
@@ -155,7 +155,7 @@ def _remove(job: Job, settings: Settings) -> Ranking:
 def _importance(job: Job, settings: Settings, tell: Callable[[int], Any]) -> Callable[[Tensor], Tensor]:
     """From the open heads, bool [H], to importances [H], 0 for the others."""
     if settings.score == RANDOM:
-        numbers = random_importance(job.kept.inventory.heads, settings.read["seed"])
+        numbers = random_importance(job.kept.inventory.units, settings.read["seed"])
         return lambda mask: numbers * mask
     if settings.score == GRADIENT:
         found: Callable[[Tensor], Tensor] = GradientImportance(job.model, job.sentences, tell)

@@ -17,20 +17,21 @@ from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 from torch import nn
 
 from ..another_choice import is_of_a_training, options_of_training, warnings_of
-from ..budgets import choice_of, inventory_of, keep_range_of
+from ..budgets import choice_of, keep_range_of
 from ..checkpoint import KeptHeads
 from ..config import PruningConfig
 from ..errors import BadInput, refuse
+from ..families import inventory_of
+from ..families.transformer import KINDS
 from ..gates.choice import Choice, Share
 from ..gates.head_gates import HeadGates
 from ..gates.limits import Limits
 from ..gates.methods import Method
-from ..inventory import KINDS
 from ..modules import GatedDecoderLayer, GatedEncoderLayer, GatedMultiheadAttention
 from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
 from ..modules.retained_dropout import retained
 from ..option_problems import model_problems
-from ..surgery import UNUSED
+from ..structures.surgery import UNUSED
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class GatedTransformerModel(TransformerModel):
             keep_range_of(args, inventory),
         )
         for attention, block in zip(model.attention, inventory.blocks, strict=True):
-            if block.heads < block.original_heads:
+            if block.units < block.original_units:
                 attention.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
         model._freeze(options)
         model._options = options_of_training(args)
@@ -148,7 +149,7 @@ class GatedTransformerModel(TransformerModel):
                 attention.open_all()
             return
         if gates is None:
-            gates = torch.ones(self.gates.inventory.heads)
+            gates = torch.ones(self.gates.inventory.units)
         gates = gates.to(self._device, torch.float32)
         if self.unused is not None:  # fairseq calls backward at every update, whether anything learns or not
             gates = gates + 0.0 * self.unused.float()
@@ -171,8 +172,8 @@ class GatedTransformerModel(TransformerModel):
             for attention, piece in zip(self.attention, self.gates.per_block(self.gates.mask()), strict=True):
                 attention.remove_all_but(torch.nonzero(piece).flatten().to(self._device))
             self._announce()
-            everything = Choice((Share(kept.heads, Limits(tuple(kept.sizes))),))
-            self.gates = HeadGates(kept, everything, [Method(kept.heads, kept.heads)], 0.0, 0)
+            everything = Choice((Share(kept.units, Limits(tuple(kept.sizes))),))
+            self.gates = HeadGates(kept, everything, [Method(kept.units, kept.units)], 0.0, 0)
             self._mask_in_place = None
             if need_attn:
                 self.show_attention()
@@ -221,7 +222,7 @@ class GatedTransformerModel(TransformerModel):
         logger.info(
             "decoding with %d of %d heads (%s)",
             sum(kept.values()),
-            self.gates.inventory.original_heads,
+            self.gates.inventory.original_units,
             ", ".join(f"{kind} {kept[kind]}" for kind in KINDS),
         )
         trained = KeptHeads(inventory, choice_of(self._options, inventory).mask(logits), logits, self._options)

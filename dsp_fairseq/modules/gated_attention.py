@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from fairseq.modules import MultiheadAttention
 from torch import Tensor
 
-from ..surgery import rows_of_heads, sliced_attention
+from ..structures.surgery import rows_of_heads, sliced_attention
 
 
 class HeadWeights(NamedTuple):

@@ -13,7 +13,7 @@ from dsp_fairseq_startup.score import lines_of, what_is_wrong
 
 from ..config import RECIPES
 from ..errors import MOST_SEED, BadInput, refuse
-from ..inventory import KINDS
+from ..families.transformer import KINDS
 
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
 METHODS = tuple(name for name in RECIPES if name != UNPRUNED)

@@ -5,7 +5,7 @@ import io
 from typing import NamedTuple
 
 from ..errors import Failed
-from ..inventory import KINDS
+from ..families.transformer import KINDS
 from . import logs, records
 from .config import UNPRUNED, Config
 from .plan import Cell

@@ -25,7 +25,7 @@ def read(checkpoint: str) -> Trained:
     if seconds is None:
         raise Failed(f"checkpoint {checkpoint}: does not say how long its training took; train it anew")
     found = kept_heads_of(state)
-    heads = {block.name: block.original_heads for block in found.inventory.blocks}
+    heads = {block.name: block.original_units for block in found.inventory.blocks}
     kept = found.inventory.keeping(found.mask.tolist()).indices()
     # fairseq's log counts from the last restart, its checkpoint from the beginning
     return Trained(round(float(seconds), 1), kept, heads)

@@ -21,7 +21,7 @@ from dsp_fairseq.cli import _parser, main
 from dsp_fairseq.commands import bench as bench_command
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.importance.checkpoints import load_with_gates
-from dsp_fairseq.surgery import fill_with_zeros
+from dsp_fairseq.structures.surgery import fill_with_zeros
 
 # --- statistics ---
 

@@ -32,7 +32,7 @@ def test_honest_ones_pass(variant):
     check("masked.pt", masked)
     check("removed.pt", without_removed_heads(masked))
     stock = build(TransformerModel, variant).state_dict()
-    options = Namespace(**{**SHAPE, **VARIANTS[variant]}, arch="transformer")
+    options = Namespace(**{**SHAPE, **VARIANTS[variant], "arch": "transformer"})
     check("stock.pt", {"cfg": {"model": options}, "model": stock, **REST})
     check("args.pt", {"args": options, "model": stock, **REST})
 

@@ -4,13 +4,14 @@ from argparse import Namespace
 
 import pytest
 
-from dsp_fairseq.budgets import choice_of, inventory_of, parse_heads_to_keep
+from dsp_fairseq.budgets import choice_of, parse_heads_to_keep
 from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput, refuse
+from dsp_fairseq.families import inventory_of
 from dsp_fairseq.option_problems import model_problems
 
 SHAPE = {
-    "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_embed_dim": 16,
+    "arch": "gated_transformer", "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_embed_dim": 16,
     "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_embed_dim": 16,
 }  # fmt: skip
 
@@ -20,7 +21,7 @@ def problems(**options):
 
 
 def test_h_counts_all_three_kinds():
-    assert inventory_of(Namespace(**SHAPE)).heads == 2 * 4 + 2 * 1 * 2
+    assert inventory_of(Namespace(**SHAPE)).units == 2 * 4 + 2 * 1 * 2
 
 
 @pytest.mark.parametrize("method", RECIPES)

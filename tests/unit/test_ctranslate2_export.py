@@ -17,9 +17,9 @@ from tiny_models import HEADS, SHAPE, stock_attention
 from dsp_fairseq import cli
 from dsp_fairseq.checkpoint import load
 from dsp_fairseq.errors import BadInput, Failed
-from dsp_fairseq.inventory import Inventory
+from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.surgery import remove_heads
+from dsp_fairseq.structures.surgery import remove_heads
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 
@@ -27,7 +27,7 @@ from dsp_fairseq.export import check, convert, requirement, specification  # noq
 from dsp_fairseq.export.convert import export  # noqa: E402
 from dsp_fairseq.export.dictionaries import Dictionaries  # noqa: E402
 
-INVENTORY = Inventory.of_transformer(2, 3, 3, 4)  # the shape of tiny_models
+INVENTORY = transformer_inventory(2, 3, 3, 4)  # the shape of tiny_models
 MASKS = {  # flat over 2 blocks of 3 heads, then 6 of 4
     "uneven": [0, 1, 0] + [1, 1, 1] + [1, 0, 0, 0] * 3 + [0, 1, 1, 0] + [0, 1, 1, 1] * 2,
     "empty blocks": [0, 0, 0] + [1, 0, 1] + [0, 0, 0, 0] + [1, 1, 0, 1] * 2 + [0, 0, 0, 0] + [0, 0, 1, 0] * 2,
@@ -115,7 +115,7 @@ class Case:
         return self._save("dense.pt", self.stock.state_dict(), "transformer", {})
 
     def _save(self, name, weights, arch, options):
-        model = Namespace(**{"arch": arch, "_name": arch, **self.variant, **options})
+        model = Namespace(**{**self.variant, "arch": arch, "_name": arch, **options})
         task = {"data": str(self.folder), "source_lang": "de", "target_lang": "en"}
         state = {"args": None, "cfg": {"model": model, "task": task}, "model": weights, **REST}
         torch.save(state, self.folder / name)
@@ -209,7 +209,7 @@ def test_a_stock_checkpoint_is_exported(tmp_path, variant):
     case = Case(tmp_path / "data", variant, MASKS["everything"])
     done = export(case.dense(), str(tmp_path / "out"))
     assert case.difference(tmp_path / "out") < 1e-4
-    assert done.before.heads == done.after.heads == HEADS
+    assert done.before.units == done.after.units == HEADS
 
 
 def test_k_chooses_the_most_important_of_the_heads_that_are_left(tmp_path):

@@ -23,7 +23,7 @@ from dsp_fairseq.errors import BadInput
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.modules import GatedMultiheadAttention
 from dsp_fairseq.modules.decoder_steps import FIRST_POSITIONS, StepState, reorder_rows
-from dsp_fairseq.surgery import fill_with_zeros, remove_heads
+from dsp_fairseq.structures.surgery import fill_with_zeros, remove_heads
 
 UNEVEN = [0, 1, 0] + [1, 1, 1] + [1, 0, 0, 0] * 2 + [0] * 4 + [0, 0, 0, 0] + [0, 1, 1, 1] + [1, 1, 0, 0]
 LAST_CROSS_EMPTY = [1] * 18 + [1, 0, 0, 1] + [0, 1, 1, 0] + [0] * 4
@@ -273,7 +273,7 @@ def test_a_prepared_model_stays_as_it_is():
     before = translations([gated])
     gated.eval()
     same(before, translations([gated]))
-    assert (gated.gates.inventory.heads, gated.gates.inventory.original_heads) == (sum(UNEVEN), HEADS)
+    assert (gated.gates.inventory.units, gated.gates.inventory.original_units) == (sum(UNEVEN), HEADS)
     assert int(gated.gates.mask().sum()) == sum(UNEVEN)
 
 

@@ -22,8 +22,8 @@ import measured  # noqa: E402
 import random_corpus  # noqa: E402
 import training_speed  # noqa: E402
 
-from dsp_fairseq.budgets import inventory_of  # noqa: E402
 from dsp_fairseq.errors import BadInput  # noqa: E402
+from dsp_fairseq.families import inventory_of  # noqa: E402
 from dsp_fairseq.sweep.records import Record, write  # noqa: E402
 
 MACHINE = {"device": "some GPU", "driver": "1.2", "cuda": "13.0", "torch": "2.11.0", "python": "3.12.3"}

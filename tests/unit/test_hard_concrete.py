@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsp_fairseq.budgets import choice_of
+from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.gates.hard_concrete import hard_concrete, is_open, logistic_noise, open_probability
-from dsp_fairseq.inventory import Inventory
 
 log_odds = st.lists(st.floats(-12, 12), min_size=1, max_size=12)
 
@@ -51,7 +51,7 @@ def test_gradients():
 
 
 def test_without_a_budget_the_log_odds_count_and_other_kinds_stay():
-    inventory = Inventory.of_transformer(1, 2, 1, 3)  # 2 + 3 + 3
+    inventory = transformer_inventory(1, 2, 1, 3)  # 2 + 3 + 3
     logits = torch.tensor([1.0, -1, -1, -1, -1, 2, -2, 3])
     options = Namespace(pruning_method="l0", prunable="encoder.self,decoder.cross")
     mask = choice_of(options, inventory).mask(logits)

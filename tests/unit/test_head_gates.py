@@ -9,13 +9,13 @@ import torch
 from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.config import RECIPES, PruningConfig
 from dsp_fairseq.errors import BadInput
+from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.gates.hard_concrete import open_probability
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.logit_adam import LogitAdam
-from dsp_fairseq.inventory import Inventory
 
-INVENTORY = Inventory.of_transformer(2, 3, 2, 4)
-HEADS = INVENTORY.heads
+INVENTORY = transformer_inventory(2, 3, 2, 4)
+HEADS = INVENTORY.units
 LEARNED = [name for name, recipe in RECIPES.items() if recipe.learns]
 COUNTED = [name for name in LEARNED if name != "l0"]  # a sample has exactly so many heads
 

@@ -258,15 +258,15 @@ class TestPicture:
     @pytest.mark.parametrize("logged", [False, True])
     @pytest.mark.parametrize("shape, checkpoints", [((2, 3, 3, 4), 1), ((3, 4, 3, 4), 11), ((6, 16, 6, 16), 90)])
     def test_no_text_lies_on_another_or_outside(self, shape, checkpoints, logged):
+        from dsp_fairseq.families.transformer import transformer_inventory
         from dsp_fairseq.history import picture
         from dsp_fairseq.history.checkpoints import Snapshot
         from dsp_fairseq.history.events import Curve
         from dsp_fairseq.history.text import History
-        from dsp_fairseq.inventory import Inventory
 
-        inventory, generator = Inventory.of_transformer(*shape), np.random.default_rng(1)
+        inventory, generator = transformer_inventory(*shape), np.random.default_rng(1)
         updates = [5000 * (1 + i) for i in range(checkpoints)]
-        own = [Snapshot("", u, inventory, tuple((generator.random(inventory.heads) < 0.3).tolist())) for u in updates]
+        own = [Snapshot("", u, inventory, tuple((generator.random(inventory.units) < 0.3).tolist())) for u in updates]
         curves = {tag: Curve(updates, [value(i) for i in range(checkpoints)]) for tag, value in VALUES.items()}
         figure = picture.draw(History("", own, curves if logged else {}))
         assert overlaps(figure) == []

@@ -18,6 +18,7 @@ from tiny_models import HEADS, VARIANTS, Task, batch, build, near, pair, stock_a
 from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.checkpoint import KeptHeads, build_model, kept_heads_of
 from dsp_fairseq.errors import BadInput, Failed
+from dsp_fairseq.families.transformer import KINDS, transformer_inventory
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.importance.checkpoints import decoding, model_of, with_gates, writing_checkpoint
@@ -27,7 +28,6 @@ from dsp_fairseq.importance.run import chooser
 from dsp_fairseq.importance.sentences import Sentences
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.importance.weights import magnitude_importance, random_importance
-from dsp_fairseq.inventory import KINDS, Inventory
 
 END = 2
 LENGTHS = [(7, 3), (2, 6), (4, 4), (1, 1)]  # words of source and target
@@ -119,7 +119,7 @@ class TestGradient:
 
 
 def slow_importance(stock, mask, by=1e-6):
-    for attention, piece in zip(stock_attention(stock), Inventory.of_transformer(2, 3, 3, 4).split(mask), strict=True):
+    for attention, piece in zip(stock_attention(stock), transformer_inventory(2, 3, 3, 4).split(mask), strict=True):
         attention.out_proj.weight.data *= torch.tensor(piece).repeat_interleave(attention.head_dim)
     pairs = some_sentences(ALONE).dataset
     return torch.tensor(
@@ -247,7 +247,7 @@ def test_survivors_are_the_best_that_leave_the_final_choice_possible(drawn):
         assert [head for head in rest if stays[head]] == sorted(rest[: count - share.keep], key=rest.index)
 
 
-MODEL = Inventory.of_transformer(2, 3, 2, 2)  # 6 + 4 + 4 heads
+MODEL = transformer_inventory(2, 3, 2, 2)  # 6 + 4 + 4 heads
 
 
 @st.composite
@@ -300,8 +300,8 @@ def test_removal_is_exact_and_never_goes_back(drawn):
     assert counts == [share.keep for share in choice.shares]
     kept = MODEL.keeping(ranking.mask.tolist())
     for block, before in zip(kept.blocks, MODEL.keeping(open_heads).blocks, strict=True):
-        assert limits.max_heads_per_block is None or block.heads <= limits.max_heads_per_block
-        assert block.heads >= min(limits.min_heads_per_block or 0, before.heads)
+        assert limits.max_heads_per_block is None or block.units <= limits.max_heads_per_block
+        assert block.units >= min(limits.min_heads_per_block or 0, before.units)
     assert asked[0] == open_heads
     for mask, later in zip(asked, [*asked[1:], ranking.mask.tolist()], strict=True):
         assert all(before or not after for before, after in zip(mask, later, strict=True))

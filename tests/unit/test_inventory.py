@@ -1,15 +1,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.gates import hard_top_k
 from dsp_fairseq.gates.methods import uniform_logits
-from dsp_fairseq.inventory import Inventory, uniform_order
+from dsp_fairseq.structures.inventory import uniform_order
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 4), st.integers(1, 5))
 
 
 def test_order_is_kinds_then_layers():
-    inventory = Inventory.of_transformer(2, 3, 1, 4)
+    inventory = transformer_inventory(2, 3, 1, 4)
     assert [block.name for block in inventory.blocks] == [
         "encoder.self.0",
         "encoder.self.1",
@@ -17,16 +18,16 @@ def test_order_is_kinds_then_layers():
         "decoder.cross.0",
     ]
     assert inventory.sizes == [3, 3, 4, 4]
-    assert inventory.heads == 14
+    assert inventory.units == 14
     assert [list(piece) for piece in inventory.split(range(14))][2] == [6, 7, 8, 9]
 
 
 def test_iwslt_has_72_heads():
-    assert Inventory.of_transformer(6, 4, 6, 4).heads == 72
+    assert transformer_inventory(6, 4, 6, 4).units == 72
 
 
 def test_remainder_goes_to_cross_then_decoder_then_encoder():
-    inventory = Inventory.of_transformer(3, 4, 3, 4)
+    inventory = transformer_inventory(3, 4, 3, 4)
     kept = lambda k: inventory.kept_per_kind(hard_top_k(uniform_logits(inventory, 1.0), k))  # noqa: E731
     assert kept(12) == {"encoder.self": 3, "decoder.self": 3, "decoder.cross": 6}
     assert kept(4) == {"encoder.self": 0, "decoder.self": 1, "decoder.cross": 3}
@@ -35,8 +36,8 @@ def test_remainder_goes_to_cross_then_decoder_then_encoder():
 
 @given(shapes, st.data())
 def test_uniform_choice_is_even(shape, data):
-    inventory = Inventory.of_transformer(*shape)
-    k = data.draw(st.integers(0, inventory.heads))
+    inventory = transformer_inventory(*shape)
+    k = data.draw(st.integers(0, inventory.units))
     mask = hard_top_k(uniform_logits(inventory, 1.0), k)
     assert set(mask.nonzero().flatten().tolist()) == set(uniform_order(inventory)[:k])
     kept = [sum(piece) for piece in inventory.split(mask.tolist())]

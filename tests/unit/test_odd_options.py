@@ -8,13 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsp_fairseq.budgets import choice_of, inventory_of, keep_range_of
+from dsp_fairseq.budgets import choice_of, keep_range_of
 from dsp_fairseq.config import RECIPES, SEARCH_SHARE, PruningConfig
+from dsp_fairseq.families import inventory_of
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.scalars import scalars
 from dsp_fairseq.option_problems import model_problems
 
 SHAPE = {
+    "arch": "gated_transformer",
     "encoder_layers": 2,
     "encoder_attention_heads": 3,
     "encoder_embed_dim": 12,

@@ -38,7 +38,7 @@ def made(tmp_path_factory):
     """A folder of the same form as the genuine one."""
     folder = tmp_path_factory.mktemp("old")
     state = {
-        "args": Namespace(**SHAPE, **OPTIONS),
+        "args": Namespace(**{**SHAPE, **OPTIONS}),
         "model": build(TransformerModel, "post-norm").state_dict(),
         "optimizer_history": [
             {
@@ -104,7 +104,7 @@ def test_importance_then_prune_then_fairseq(folder, path, tmp_path):
     assert torch.allclose(as_fairseq_loads_it(ranked), as_fairseq_loads_it(path), atol=1e-4)
     rank(path, str(tmp_path / "six.pt"), Settings("6", data=str(folder), sentences=3))
     done = prune(str(tmp_path / "six.pt"), str(tmp_path / "dense.pt"), dense=True)
-    assert done.after.heads == 6
+    assert done.after.units == 6
     assert torch.allclose(
         as_fairseq_loads_it(str(tmp_path / "dense.pt")), as_fairseq_loads_it(str(tmp_path / "six.pt")), atol=1e-4
     )
@@ -147,7 +147,7 @@ def test_options_that_are_none_are_told_in_one_line(made, tmp_path):
 
 @pytest.mark.parametrize("option, value", [("lang_pairs", "de-en,fr-en"), ("langs", ["de", "en"])])
 def test_a_multilingual_model_is_refused_where_its_sentences_would_be_misread(made, tmp_path, option, value):
-    options = Namespace(**SHAPE, arch="transformer", _name="transformer")
+    options = Namespace(**{**SHAPE, "arch": "transformer", "_name": "transformer"})
     state = checkpoint_of(build(TransformerModel, "post-norm"))
     state["cfg"] = {"model": options, "task": {"_name": "many", "data": str(made), option: value}}
     path, out = str(tmp_path / "many.pt"), str(tmp_path / "out")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_models import HEADS, SHAPE, VARIANTS, batch, build, near, pair, show_mask
 
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.surgery import fill_with_zeros, remove_heads, rows_of_heads, sliced_attention
+from dsp_fairseq.structures.surgery import fill_with_zeros, remove_heads, rows_of_heads, sliced_attention
 
 MASKS = st.lists(st.booleans(), min_size=HEADS, max_size=HEADS)
 SHAPES = ["post-norm", "pre-norm", "shared embeddings", "different widths"]
@@ -40,7 +40,7 @@ def masked(variant, mask):
 def test_removed_equals_masked(variant, mask):
     gated = masked(variant, mask)
     small, after = small_model(gated, variant, mask)
-    assert [a.num_heads for a in small.attention] == [block.heads for block in after.blocks]
+    assert [a.num_heads for a in small.attention] == [block.units for block in after.blocks]
     assert torch.equal(small.gates.logits, gated.gates.logits[torch.tensor(mask)])
     with torch.no_grad():
         assert near(small(**batch())[0], gated(**batch())[0])
@@ -54,7 +54,7 @@ def test_the_small_model_has_the_parameters_of_its_heads_and_no_others(mask):
     inventory, expected = gated.gates.inventory, 0
     for block, piece, attention in zip(inventory.blocks, inventory.split(mask), gated.attention, strict=True):
         own = sum(p.numel() for p in attention.parameters()) - attention.out_proj.bias.numel()
-        expected += own // block.heads * (len(piece) - sum(piece))
+        expected += own // block.units * (len(piece) - sum(piece))
     count = [sum(p.numel() for p in model.parameters()) for model in (gated, small)]
     assert count[0] - count[1] == expected
 
@@ -131,7 +131,7 @@ def test_a_small_model_trains_and_every_parameter_gets_a_gradient():
 
 
 def test_inventory_of_a_small_model_remembers_the_original_heads():
-    from dsp_fairseq.budgets import inventory_of
+    from dsp_fairseq.families import inventory_of
 
     mask = [False, True, False] + [False] * 3 + [True] * 24
     _, gated = pair("post-norm")
@@ -139,5 +139,5 @@ def test_inventory_of_a_small_model_remembers_the_original_heads():
     options = Namespace(**SHAPE, **VARIANTS["post-norm"], kept_heads=after.indices())
     again = inventory_of(options)
     assert again.blocks == after.blocks
-    assert (again.heads, again.original_heads) == (25, HEADS)
+    assert (again.units, again.original_units) == (25, HEADS)
     assert again.blocks[0].indices == (1,) and again.blocks[1].indices == ()

@@ -20,7 +20,8 @@ import yaml
 
 from dsp_fairseq.cli import main
 from dsp_fairseq.errors import BadInput, Failed
-from dsp_fairseq.inventory import Inventory, uniform_order
+from dsp_fairseq.families.transformer import transformer_inventory
+from dsp_fairseq.structures.inventory import uniform_order
 from dsp_fairseq.sweep import check, children, estimate, job, logs, plan, records, trained
 from dsp_fairseq.sweep import run as run_module
 from dsp_fairseq.sweep.config import read_config
@@ -654,10 +655,10 @@ def alive(pid):
 
 
 def with_heads(record, heads, layers=3, of=4, chosen=None):
-    inventory = Inventory.of_transformer(layers, of, layers, of)
+    inventory = transformer_inventory(layers, of, layers, of)
     chosen = uniform_order(inventory)[:heads] if chosen is None else chosen
-    kept = inventory.keeping([head in chosen for head in range(inventory.heads)]).indices()
-    return record._replace(kept=kept, heads={block.name: block.original_heads for block in inventory.blocks})
+    kept = inventory.keeping([head in chosen for head in range(inventory.units)]).indices()
+    return record._replace(kept=kept, heads={block.name: block.original_units for block in inventory.blocks})
 
 
 def row(method, heads, seed, bleu, nll=2.5, **shape):

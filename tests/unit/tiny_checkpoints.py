@@ -7,7 +7,7 @@ from tiny_models import HEADS, SHAPE, VARIANTS, build
 
 from dsp_fairseq.checkpoint import kept_heads_of
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.surgery import remove_heads
+from dsp_fairseq.structures.surgery import remove_heads
 
 # flat over 2 blocks of 3 heads, then 6 of 4: 17 are kept, two blocks are empty
 MASK = [1, 0, 1] + [0, 0, 0] + [1, 1, 0, 1] * 3 + [0, 0, 0, 0] + [0, 1, 1, 1] * 2

@@ -16,6 +16,7 @@ from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 HEADS = 30
 SHAPE = {
+    "arch": "gated_transformer",
     "encoder_embed_dim": 24,
     "encoder_ffn_embed_dim": 32,
     "encoder_layers": 2,

@@ -43,7 +43,7 @@ def sliced_attention(weights: Mapping[str, Tensor], heads: Tensor, head_dim: int
 
 def head_dim_of(state: Mapping[str, Tensor], block: Block) -> int:
     """d, the size of one head: what it was before any head was removed."""
-    return state[f"{block.module}.out_proj.bias"].numel() // block.original_heads
+    return state[f"{block.module}.out_proj.bias"].numel() // block.original_units
 
 
 def remove_heads(state: Mapping[str, Tensor], before: Inventory, after: Inventory) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> dict[s
             tensor = full[f"{block.module}.{name}"]
             axis = 1 if name == _COLUMNS else 0
             shape = list(tensor.shape)
-            shape[axis] = block.original_heads * size
+            shape[axis] = block.original_units * size
             full[f"{block.module}.{name}"] = tensor.new_zeros(shape).index_copy(axis, rows, tensor)
     return full
 

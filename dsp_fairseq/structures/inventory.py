@@ -1,0 +1,126 @@
+"""Which blocks of a model hold prunable units, in the one order that every flat vector follows.
+
+A block is one module from which units can be removed, such as an attention module with its heads. Its kind says
+what it does in the model (``decoder.cross``), its structure what its units are (heads). All units of all blocks form
+one flat vector: kinds in the order of the family, layers ascending, units ascending.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One module, with the units that are in it.
+
+    ``original_units`` is the number that the architecture gives it; ``indices`` are the original indices of the units
+    that are there, ascending: all of them, until some are removed. ``module`` is the name of the module in the
+    model and the prefix of its weights in a state dict.
+    """
+
+    kind: str
+    layer: int  # from 0
+    module: str
+    original_units: int
+    indices: tuple[int, ...]
+    structure: str = "heads"
+
+    @property
+    def units(self) -> int:
+        """Number of the units that are there."""
+        return len(self.indices)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}.{self.layer}"
+
+
+class Inventory:
+    """All blocks of a model in flat order.
+
+    >>> inventory = Inventory(Block(kind, 0, f"{kind}_attn", 2, (0, 1)) for kind in ("self", "cross"))
+    >>> inventory.units
+    4
+    >>> inventory.keeping([True, False, False, False]).indices()
+    {'self.0': [0], 'cross.0': []}
+    """
+
+    def __init__(self, blocks: Iterable[Block]):
+        self.blocks: tuple[Block, ...] = tuple(blocks)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds of block, in flat order."""
+        return tuple(dict.fromkeys(block.kind for block in self.blocks))
+
+    @property
+    def units(self) -> int:
+        """Number of units in the whole model: the H or F of the papers."""
+        return sum(block.units for block in self.blocks)
+
+    @property
+    def original_units(self) -> int:
+        """Number of units before any was removed."""
+        return sum(block.original_units for block in self.blocks)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Units per block, in flat order."""
+        return [block.units for block in self.blocks]
+
+    def indices(self) -> dict[str, list[int]]:
+        """Original indices of the units that are there, by the name of their block."""
+        return {block.name: list(block.indices) for block in self.blocks}
+
+    def only(self, indices: Mapping[str, Iterable[int]]) -> "Inventory":
+        """The same blocks with only the units of these original indices (see :meth:`indices`)."""
+        return Inventory(replace(block, indices=tuple(indices[block.name])) for block in self.blocks)
+
+    def keeping(self, mask: Sequence[bool]) -> "Inventory":
+        """The same blocks with only the units that are True in a flat mask."""
+        pieces = self.split(list(mask))
+        return Inventory(
+            replace(block, indices=tuple(i for i, kept in zip(block.indices, piece, strict=True) if kept))
+            for block, piece in zip(self.blocks, pieces, strict=True)
+        )
+
+    def original(self) -> "Inventory":
+        """The same blocks with all the units that the architecture gives them."""
+        return Inventory(replace(block, indices=tuple(range(block.original_units))) for block in self.blocks)
+
+    def split(self, flat: Sequence[T]) -> list[Sequence[T]]:
+        """Cut a flat sequence with an entry per unit into one piece per block."""
+        pieces, start = [], 0
+        for size in self.sizes:
+            pieces.append(flat[start : start + size])
+            start += size
+        return pieces
+
+    def kept_per_kind(self, mask: Sequence[bool]) -> dict[str, int]:
+        """Units that are True in a flat mask, counted by kind."""
+        kept = dict.fromkeys(self.kinds, 0)
+        for block, piece in zip(self.blocks, self.split(list(mask)), strict=True):
+            kept[block.kind] += sum(map(bool, piece))
+        return kept
+
+
+def uniform_order(inventory: Inventory) -> list[int]:
+    """Flat indices of all units, in the order in which a uniform choice takes them.
+
+    The first unit of every block comes before the second of any; within one round later kinds come first (of an
+    encoder-decoder: decoder.cross, then decoder.self, then encoder.self), and earlier layers first. The first K of
+    this order are K units spread evenly over the blocks.
+
+    >>> inventory = Inventory(Block(kind, 0, f"{kind}_attn", 2, (0, 1)) for kind in ("self", "cross"))
+    >>> uniform_order(inventory)  # the first units of cross and self, then the second ones
+    [2, 0, 3, 1]
+    """
+    keyed, start = [], 0
+    for block in inventory.blocks:
+        rank = -inventory.kinds.index(block.kind)
+        keyed += [(unit, rank, block.layer, start + unit) for unit in range(block.units)]
+        start += block.units
+    return [entry[-1] for entry in sorted(keyed)]
