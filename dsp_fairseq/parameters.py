@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .families.transformer import KINDS
 from .structures.inventory import Block, Inventory
-from .structures.surgery import UNUSED
+from .structures.surgery import UNUSED, weights_of
 
 EMBEDDINGS, FEED_FORWARD, REST = "embeddings", "feed-forward", "norms and rest"
 PARTS = (EMBEDDINGS, *KINDS, FEED_FORWARD, REST)
@@ -43,19 +43,11 @@ def total(weights: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for _, tensor in _parameters(weights))
 
 
-def of_pruned_heads(weights: Mapping[str, Tensor], inventory: Inventory, per_block: Iterable[int]) -> int:
-    """Parameters that belong to heads which are in ``weights`` but not kept; kept heads ``per_block`` are given.
-
-    A head of size d owns d rows of query, key and value projection, with bias, and d columns of the output
-    projection; the output bias belongs to nobody.
-    """
+def of_pruned_units(weights: Mapping[str, Tensor], inventory: Inventory, per_block: Iterable[int]) -> int:
+    """Parameters that belong to units which are in ``weights`` but not kept; kept units ``per_block`` are given."""
     pruned = 0
     for block, kept in zip(inventory.blocks, per_block, strict=True):
-        owned = sum(
-            tensor.numel()
-            for name, tensor in weights.items()
-            if name.startswith(f"{block.module}.") and name != f"{block.module}.out_proj.bias"
-        )
+        owned = sum(tensor.numel() for tensor in weights_of(weights, block).values())
         pruned += owned * (block.units - kept) // max(block.units, 1)
     return pruned
 

@@ -17,7 +17,7 @@ from .config import LIMITS, NO_PRUNING
 from .errors import Failed, refuse
 from .parameters import once_per_tensor, total
 from .structures.inventory import Inventory
-from .structures.surgery import fill_with_zeros, remove_heads
+from .structures.surgery import fill_with_zeros, remove_units
 
 TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
 
@@ -118,7 +118,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
-        "model": remove_heads(state["model"], before, after),
+        "model": remove_units(state["model"], before, after),
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),

@@ -61,7 +61,7 @@ def report_of(path: str) -> Report:
         block_heads(kept),
         kept,
         parameters.by_part(weights, kept.inventory),
-        parameters.of_pruned_heads(weights, kept.inventory, kept.per_block),
+        parameters.of_pruned_units(weights, kept.inventory, kept.per_block),
         parameters.bytes_on_disk(weights),
         os.path.getsize(path),
     )

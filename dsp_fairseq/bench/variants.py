@@ -13,7 +13,7 @@ from torch import Tensor
 from ..checkpoint import build_model, build_stock_model, kept_heads_of, model_options, showing
 from ..parameters import total
 from ..structures.inventory import Inventory
-from ..structures.surgery import fill_with_zeros, remove_heads
+from ..structures.surgery import fill_with_zeros, remove_units
 from .sentences import Sentence
 from .settings import MASKED, REMOVED, STOCK, Decoding
 
@@ -40,7 +40,7 @@ class Subject(NamedTuple):
         return cls(state, kept.inventory, kept.inventory.keeping(mask.tolist()))
 
     def without_removed_heads(self) -> dict[str, Tensor]:
-        return remove_heads(self.state["model"], self.before, self.after)
+        return remove_units(self.state["model"], self.before, self.after)
 
     def changed(self, weights: dict[str, Tensor], **options) -> dict[str, Any]:
         """The checkpoint with other weights and with these model options changed."""

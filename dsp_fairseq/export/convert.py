@@ -14,7 +14,7 @@ from ..errors import BadInput, refuse
 from ..families import inventory_of
 from ..multilingual import multilingual_problems
 from ..structures.inventory import Inventory
-from ..structures.surgery import remove_heads
+from ..structures.surgery import remove_units
 from .check import check_quantised, check_scores, fairseq_scores, random_pairs
 from .dictionaries import Dictionaries, load_dictionaries
 from .folder import folder_problems, writing_folder
@@ -184,7 +184,7 @@ def _source_of(state: dict[str, Any], heads_to_keep: str | None) -> Source:
 def _save(source: Source, model, words: Dictionaries, quantization: str | None, folder: str) -> None:
     weights = model.state_dict()
     if source.gated:
-        weights = remove_heads(weights, source.before, source.after)
+        weights = remove_units(weights, source.before, source.after)
     spec = specification(model, weights, source.after, words)
     spec.optimize(quantization)
     spec.save(folder)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..structures.inventory import Block, Inventory
-from ..structures.surgery import head_dim_of
+from ..structures.structure import STRUCTURES
+from ..structures.surgery import weights_of
 
 STACKS = ("encoder", "decoder")
 
@@ -39,21 +40,16 @@ def blocks_of(inventory: Inventory, stack: str) -> list[Block]:
 
 def padded_block(weights: Mapping[str, Tensor], block: Block, heads: int) -> PaddedBlock:
     """The block's weights in a state dict, padded with zeros to ``heads`` heads."""
-    size = head_dim_of(weights, block)
-    width = size if block.units else 1
-    missing = heads * width - block.units * size
+    width = block.width if block.units else 1
+    missing = heads * width - block.units * block.width
+
+    def padded(tensor: Tensor, axis: int) -> Tensor:
+        """Zeros at the end of the axis: [block.units*d] -> [heads*width]"""
+        return F.pad(tensor, (0, 0) * (tensor.dim() - 1 - axis) + (0, missing))
+
+    own = STRUCTURES[block.structure].change(weights_of(weights, block), padded)
     query, key, value = (
-        {part: _more_rows(weights[f"{block.module}.{name}.{part}"], missing) for part in ("weight", "bias")}
-        for name in ("q_proj", "k_proj", "v_proj")
+        {part: own[f"{name}.{part}"] for part in ("weight", "bias")} for name in ("q_proj", "k_proj", "v_proj")
     )
-    output = {
-        # [D, block.units*d] -> [D, heads*width]
-        "weight": F.pad(weights[f"{block.module}.out_proj.weight"], (0, missing)),
-        "bias": weights[f"{block.module}.out_proj.bias"],
-    }
-    return PaddedBlock(heads, width, query, key, value, output, size**-0.5)
-
-
-def _more_rows(tensor: Tensor, count: int) -> Tensor:
-    """Zero rows at the end: [rows, ...] -> [rows + count, ...]"""
-    return F.pad(tensor, (0, 0) * (tensor.dim() - 1) + (0, count))
+    output = {"weight": own["out_proj.weight"], "bias": weights[f"{block.module}.out_proj.bias"]}
+    return PaddedBlock(heads, width, query, key, value, output, block.width**-0.5)

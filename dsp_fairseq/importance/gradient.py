@@ -51,7 +51,7 @@ def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
 
     One backward pass: every sentence has gates of its own, and nothing else joins the sentences of a batch.
     """
-    sizes = [attention.open_heads for attention in model.attention]
+    sizes = [attention.open_units for attention in model.attention]
     gates = torch.ones(len(sample["target"]), sum(sizes), requires_grad=True)
     with ExitStack() as gated:
         for attention, own in zip(model.attention, gates.split(sizes, dim=1), strict=True):

@@ -256,7 +256,7 @@ class GatedDecoder(TransformerDecoderBase):
     def aligning_layer(self) -> int | None:
         """The last layer that has a head to attend to the encoder with; None: no layer has."""
         layers = [self.layers[index] for index in range(self.num_layers)]
-        return next((i for i in reversed(range(self.num_layers)) if layers[i].encoder_attn.open_heads), None)
+        return next((i for i in reversed(range(self.num_layers)) if layers[i].encoder_attn.open_units), None)
 
     def extract_features(
         self,

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from fairseq.modules import MultiheadAttention
 from torch import Tensor
 
-from ..structures.surgery import rows_of_heads, sliced_attention
+from ..structures.heads import HEADS
+from ..structures.structure import entries_of
 
 
 class HeadWeights(NamedTuple):
@@ -52,12 +53,12 @@ class GatedMultiheadAttention(MultiheadAttention):
         """Compute only the heads with these indices (int64, ascending, on the model's device)."""
         self.open_all()
         if len(heads) < self.num_heads:
-            self._rows = rows_of_heads(heads, self.head_dim)
+            self._rows = entries_of(heads, self.head_dim)
 
     def remove_all_but(self, heads: Tensor) -> None:
         """Make the parameters those of the heads with these indices (as for :meth:`keep`), for good."""
         self.open_all()
-        slices = sliced_attention(dict(self.named_parameters()), heads, self.head_dim)
+        slices = HEADS.select(dict(self.named_parameters()), entries_of(heads, self.head_dim))
         for name, weights in slices.items():
             self.get_parameter(name).data = weights.detach()
         self.num_heads = len(heads)
@@ -102,7 +103,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         return super()._load_from_state_dict(*args, **kwargs)
 
     @property
-    def open_heads(self) -> int:
+    def open_units(self) -> int:
         """Heads that are computed."""
         return self.num_heads if self._rows is None else len(self._rows) // self.head_dim
 
@@ -130,17 +131,9 @@ class GatedMultiheadAttention(MultiheadAttention):
         )
 
     def _slice(self) -> HeadWeights:
-        rows = self._rows
-
-        def pick(projection):
-            return projection.weight.index_select(0, rows), projection.bias.index_select(0, rows)
-
-        return HeadWeights(
-            pick(self.q_proj),
-            pick(self.k_proj),
-            pick(self.v_proj),
-            self.out_proj.weight.index_select(1, rows),
-        )
+        own = HEADS.select(dict(self.named_parameters()), self._rows)
+        query, key, value = ((own[f"{name}.weight"], own[f"{name}.bias"]) for name in ("q_proj", "k_proj", "v_proj"))
+        return HeadWeights(query, key, value, own["out_proj.weight"])
 
     def forward(
         self,
@@ -163,7 +156,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         if before_softmax:
             raise ValueError("before_softmax is not supported by gated attention")
         weights = self._weights()
-        if self.open_heads == 0:
+        if self.open_units == 0:
             return self._empty(query)
         if self._fused is not None and incremental_state is None and self.self_attention:
             # [length, batch, 3*heads*d] -> 3 of [length, batch, heads*d]

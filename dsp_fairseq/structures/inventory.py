@@ -18,7 +18,8 @@ class Block:
 
     ``original_units`` is the number that the architecture gives it; ``indices`` are the original indices of the units
     that are there, ascending: all of them, until some are removed. ``module`` is the name of the module in the
-    model and the prefix of its weights in a state dict.
+    model and the prefix of its weights in a state dict; ``width`` says how many entries of its slices each unit has
+    (see structure.py), of a head its size d.
     """
 
     kind: str
@@ -26,12 +27,18 @@ class Block:
     module: str
     original_units: int
     indices: tuple[int, ...]
-    structure: str = "heads"
+    structure: str
+    width: int
 
     @property
     def units(self) -> int:
         """Number of the units that are there."""
         return len(self.indices)
+
+    @property
+    def original_length(self) -> int:
+        """Entries along the axis of a slice when all units are there."""
+        return self.original_units * self.width
 
     @property
     def name(self) -> str:
@@ -41,7 +48,7 @@ class Block:
 class Inventory:
     """All blocks of a model in flat order.
 
-    >>> inventory = Inventory(Block(kind, 0, f"{kind}_attn", 2, (0, 1)) for kind in ("self", "cross"))
+    >>> inventory = Inventory(Block(kind, 0, f"{kind}_attn", 2, (0, 1), "heads", 8) for kind in ("self", "cross"))
     >>> inventory.units
     4
     >>> inventory.keeping([True, False, False, False]).indices()
@@ -114,7 +121,7 @@ def uniform_order(inventory: Inventory) -> list[int]:
     encoder-decoder: decoder.cross, then decoder.self, then encoder.self), and earlier layers first. The first K of
     this order are K units spread evenly over the blocks.
 
-    >>> inventory = Inventory(Block(kind, 0, f"{kind}_attn", 2, (0, 1)) for kind in ("self", "cross"))
+    >>> inventory = Inventory(Block(kind, 0, f"{kind}_attn", 2, (0, 1), "heads", 8) for kind in ("self", "cross"))
     >>> uniform_order(inventory)  # the first units of cross and self, then the second ones
     [2, 0, 3, 1]
     """

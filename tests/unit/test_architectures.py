@@ -71,7 +71,7 @@ def test_every_command_does_its_job(folder):
     average(["model.pt", "model.pt"], "mean.pt")
     rank("model.pt", "ranked.pt", Ranking(str(min(3, kept)), "magnitude"))
     for name in ("small.pt", "half.pt", "mean.pt"):
-        assert sum(attention.open_heads for attention in build_model(load(name)).attention) == kept
+        assert sum(attention.open_units for attention in build_model(load(name)).attention) == kept
         assert as_text(report_of(name)) and as_json(report_of(name))
     own = sum(parameter.numel() for parameter in build_model(load("small.pt")).parameters())
     assert sum(report_of("small.pt").parameters.values()) == own

@@ -54,7 +54,7 @@ def test_shared_embeddings_stay_one_tensor_and_the_model_loads(tmp_path):
     paths = written(tmp_path, 2)
     average(paths, str(tmp_path / "mean.pt"))
     assert (tmp_path / "mean.pt").stat().st_size <= (tmp_path / "0.pt").stat().st_size
-    assert sum(a.open_heads for a in build_model(load(str(tmp_path / "mean.pt"))).attention) == sum(MASK)
+    assert sum(a.open_units for a in build_model(load(str(tmp_path / "mean.pt"))).attention) == sum(MASK)
 
 
 def other_budget(state):

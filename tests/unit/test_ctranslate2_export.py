@@ -17,9 +17,10 @@ from tiny_models import HEADS, SHAPE, stock_attention
 from dsp_fairseq import cli
 from dsp_fairseq.checkpoint import load
 from dsp_fairseq.errors import BadInput, Failed
+from dsp_fairseq.families import inventory_of
 from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.structures.surgery import remove_heads
+from dsp_fairseq.structures.surgery import remove_units
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 
@@ -27,7 +28,7 @@ from dsp_fairseq.export import check, convert, requirement, specification  # noq
 from dsp_fairseq.export.convert import export  # noqa: E402
 from dsp_fairseq.export.dictionaries import Dictionaries  # noqa: E402
 
-INVENTORY = transformer_inventory(2, 3, 3, 4)  # the shape of tiny_models
+INVENTORY = transformer_inventory(2, 3, 3, 4, (8, 6))  # the shape of tiny_models
 MASKS = {  # flat over 2 blocks of 3 heads, then 6 of 4
     "uneven": [0, 1, 0] + [1, 1, 1] + [1, 0, 0, 0] * 3 + [0, 1, 1, 0] + [0, 1, 1, 1] * 2,
     "empty blocks": [0, 0, 0] + [1, 0, 1] + [0, 0, 0, 0] + [1, 1, 0, 1] * 2 + [0, 0, 0, 0] + [0, 0, 1, 0] * 2,
@@ -89,7 +90,7 @@ class Case:
         self.gated = self._build(GatedTransformerModel, pruning_method="none")
         self.gated.load_state_dict(self.stock.state_dict())
         self.gated.gates.logits.data.copy_(torch.tensor(mask, dtype=torch.float64))
-        self.inventory = INVENTORY
+        self.inventory = inventory_of(Namespace(**self.variant))
         for attention, piece in zip(stock_attention(self.stock), self.inventory.split(mask), strict=True):
             # [heads] -> [heads*d]
             attention.out_proj.weight.data *= torch.tensor(piece).repeat_interleave(attention.head_dim)
@@ -106,7 +107,7 @@ class Case:
     def pruned(self, change=lambda tensor: tensor):
         """The checkpoint from which the masked heads are removed; ``change`` is applied to its weights."""
         after = self.inventory.keeping(self.mask)
-        weights = remove_heads(self.gated.state_dict(), self.inventory, after)
+        weights = remove_units(self.gated.state_dict(), self.inventory, after)
         weights = {name: tensor if "gates" in name else change(tensor) for name, tensor in weights.items()}
         options = {"pruning_method": "none", "heads_to_keep": None, "kept_heads": after.indices()}
         return self._save("pruned.pt", weights, "gated_transformer", options)

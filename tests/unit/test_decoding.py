@@ -23,7 +23,7 @@ from dsp_fairseq.errors import BadInput
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.modules import GatedMultiheadAttention
 from dsp_fairseq.modules.decoder_steps import FIRST_POSITIONS, StepState, reorder_rows
-from dsp_fairseq.structures.surgery import fill_with_zeros, remove_heads
+from dsp_fairseq.structures.surgery import fill_with_zeros, remove_units
 
 UNEVEN = [0, 1, 0] + [1, 1, 1] + [1, 0, 0, 0] * 2 + [0] * 4 + [0, 0, 0, 0] + [0, 1, 1, 1] + [1, 1, 0, 0]
 LAST_CROSS_EMPTY = [1] * 18 + [1, 0, 0, 1] + [0, 1, 1, 0] + [0] * 4
@@ -43,7 +43,7 @@ def prepared(mask, variant="post-norm", **generation):
     inventory = gated.gates.inventory
     after = inventory.keeping(mask)
     stock = build(TransformerModel, variant)
-    stock.load_state_dict(fill_with_zeros(remove_heads(gated.state_dict(), inventory, after), after))
+    stock.load_state_dict(fill_with_zeros(remove_units(gated.state_dict(), inventory, after), after))
     for layer in stock.encoder.layers:
         layer.can_use_fastpath = False
     config = OmegaConf.structured(FairseqConfig())

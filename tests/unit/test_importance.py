@@ -114,7 +114,7 @@ class TestGradient:
         mask = torch.tensor(MASK, dtype=torch.bool)
         importance = found(mask)
         assert (importance[~mask] == 0).all() and (importance[mask] > 0).all()
-        assert [attention.open_heads for attention in gated.attention] == [2, 0, 3, 3, 3, 0, 3, 3]
+        assert [attention.open_units for attention in gated.attention] == [2, 0, 3, 3, 3, 0, 3, 3]
         assert (found(torch.zeros(HEADS, dtype=torch.bool)) == 0).all()
 
 

@@ -133,11 +133,11 @@ def test_evaluation_keeps_exactly_k_and_gives_the_same_logits(device, keep):
     show_mask(model, mask_of(keep))
     wanted = copy.deepcopy(model).eval()(**inputs("cpu"))[0]
     moved = model.to(device).eval()
-    assert sum(attention.open_heads for attention in moved.attention) == keep
+    assert sum(attention.open_units for attention in moved.attention) == keep
     with torch.no_grad():
         assert relative(moved(**inputs(device))[0], wanted) < 1e-5
         half = moved.half()
-        assert sum(attention.open_heads for attention in half.attention) == keep
+        assert sum(attention.open_units for attention in half.attention) == keep
         assert relative(half(**inputs(device))[0], wanted) < 0.02
 
 

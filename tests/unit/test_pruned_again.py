@@ -46,7 +46,7 @@ def test_twice_is_as_once(trained, tmp_path, smaller=14):
     assert kept(again) == kept(once)
     override = load(small)
     override["cfg"]["model"].heads_to_keep = smaller  # what --model-overrides does
-    open_heads = [attention.open_heads for attention in build_model(override).attention]
+    open_heads = [attention.open_units for attention in build_model(override).attention]
     assert open_heads == [len(heads) for heads in kept(once).values()]
 
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from tiny_models import HEADS, SHAPE, VARIANTS, batch, build, near, pair, show_mask
 
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.structures.surgery import fill_with_zeros, remove_heads, rows_of_heads, sliced_attention
+from dsp_fairseq.structures.heads import HEADS as ATTENTION_HEADS
+from dsp_fairseq.structures.structure import entries_of
+from dsp_fairseq.structures.surgery import fill_with_zeros, remove_units
 
 MASKS = st.lists(st.booleans(), min_size=HEADS, max_size=HEADS)
 SHAPES = ["post-norm", "pre-norm", "shared embeddings", "different widths"]
@@ -21,7 +23,7 @@ def small_model(gated, variant, mask):
     inventory = gated.gates.inventory
     after = inventory.keeping(mask)
     model = build(GatedTransformerModel, variant, pruning_method="none", kept_heads=after.indices())
-    model.load_state_dict(remove_heads(gated.state_dict(), inventory, after))
+    model.load_state_dict(remove_units(gated.state_dict(), inventory, after))
     return model.eval(), after
 
 
@@ -82,8 +84,8 @@ def test_removing_twice_equals_removing_once(first, second):
     once = inventory.keeping(first)
     twice = once.keeping([b for a, b in zip(first, second, strict=True) if a])
     assert twice.indices() == inventory.keeping(both).indices()
-    in_two_steps = remove_heads(remove_heads(state, inventory, once), once, twice)
-    at_once = remove_heads(state, inventory, twice)
+    in_two_steps = remove_units(remove_units(state, inventory, once), once, twice)
+    at_once = remove_units(state, inventory, twice)
     assert at_once.keys() == in_two_steps.keys()
     assert all(torch.equal(at_once[name], in_two_steps[name]) for name in at_once)
 
@@ -96,14 +98,14 @@ def test_slices_against_a_loop():
     }
     weights["out_proj.weight"] = torch.randn(4, 6)
     heads = torch.tensor([0, 2])
-    slices = sliced_attention(weights, heads, head_dim=2)
+    slices = ATTENTION_HEADS.select(weights, entries_of(heads, 2))
     for number, head in enumerate(heads.tolist()):
         for within in range(2):
             old, new = head * 2 + within, number * 2 + within
             for name in ("q_proj.weight", "k_proj.bias", "v_proj.weight"):
                 assert torch.equal(slices[name][new], weights[name][old])
             assert torch.equal(slices["out_proj.weight"][:, new], weights["out_proj.weight"][:, old])
-    assert rows_of_heads(heads, 2).tolist() == [0, 1, 4, 5]
+    assert entries_of(heads, 2).tolist() == [0, 1, 4, 5]
     assert slices["q_proj.weight"].shape == (4, 4) and slices["out_proj.weight"].shape == (4, 4)
 
 

@@ -7,7 +7,7 @@ from tiny_models import HEADS, SHAPE, VARIANTS, build
 
 from dsp_fairseq.checkpoint import kept_heads_of
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.structures.surgery import remove_heads
+from dsp_fairseq.structures.surgery import remove_units
 
 # flat over 2 blocks of 3 heads, then 6 of 4: 17 are kept, two blocks are empty
 MASK = [1, 0, 1] + [0, 0, 0] + [1, 1, 0, 1] * 3 + [0, 0, 0, 0] + [0, 1, 1, 1] * 2
@@ -35,4 +35,4 @@ def without_removed_heads(state):
     after = kept.inventory.keeping(kept.mask.tolist())
     options = Namespace(**{**vars(state["cfg"]["model"]), "heads_to_keep": None, "kept_heads": after.indices()})
     options.pruning_method = "none"
-    return {"cfg": {"model": options}, "model": remove_heads(state["model"], kept.inventory, after), **REST}
+    return {"cfg": {"model": options}, "model": remove_units(state["model"], kept.inventory, after), **REST}
