@@ -185,7 +185,7 @@ def main():
     results = results_of(seconds, built, sum(len(batch["id"]) for batch in batches))
     show(results, given.batch_size)
     if "18" in built:
-        print("kept of 18:", " ".join(str(a.num_heads) for a in built["18"][1].attention))
+        print("kept of 18:", " ".join(str(a.num_heads) for a in built["18"][1].gated_blocks))
     if given.json:
         settings = {"shape": "iwslt", "heads": 72, "beam": 5, "batch_size": given.batch_size, "batches": len(batches)}
         settings.update(device=given.device, fp16=given.fp16, rounds=len(seconds["stock"]))

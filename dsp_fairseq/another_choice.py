@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from .budgets import choice_of, keep_range_of
-from .checkpoint import KeptHeads
+from .checkpoints.reading import KeptHeads
 from .logit_origin import origin_of
 
 _OF_A_TRAINING = "gates.adam.steps"  # a state that prune and importance leave out

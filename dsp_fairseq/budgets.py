@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from .errors import BadInput, refuse
-from .families.transformer import KINDS
 from .gates.choice import Choice, Share
 from .gates.limits import Limits
 from .structures.inventory import Block, Inventory
@@ -25,10 +24,10 @@ def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) 
     heads = inventory.kept_per_kind([True] * inventory.units)
     budget = parse_heads_to_keep(value, heads)
     if isinstance(budget, int):
-        shares = [Share(budget, _limits(args, inventory.blocks))]
+        shares = [Share(budget, _limits(args, inventory.blocks, inventory.kinds))]
     else:
-        of_kind = {kind: [b for b in inventory.blocks if b.kind == kind] for kind in KINDS}
-        shares = [Share(budget[kind], _limits(args, of_kind[kind])) for kind in KINDS]
+        of_kind = {kind: [b for b in inventory.blocks if b.kind == kind] for kind in inventory.kinds}
+        shares = [Share(budget[kind], _limits(args, of_kind[kind], inventory.kinds)) for kind in inventory.kinds]
     refuse(problem for share in shares for problem in share.limits.problems(share.keep))
     if len(shares) > 1:  # a kind that keeps all its heads has no choice to make
         shares = [share.fixed() if share.keep == share.heads else share for share in shares]
@@ -36,8 +35,8 @@ def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) 
     return Choice(tuple(shares), free_count=free)
 
 
-def _limits(args: Namespace, blocks: Sequence[Block]) -> Limits:
-    kinds = prunable_kinds(args)
+def _limits(args: Namespace, blocks: Sequence[Block], known: Sequence[str]) -> Limits:
+    kinds = prunable_kinds(args, known)
     return Limits(
         tuple(block.units for block in blocks),
         getattr(args, "max_heads_per_block", None),
@@ -46,14 +45,14 @@ def _limits(args: Namespace, blocks: Sequence[Block]) -> Limits:
     )
 
 
-def prunable_kinds(args: Namespace) -> list[str]:
-    """Kinds of block that may lose heads; raises BadInput on a name that is none."""
+def prunable_kinds(args: Namespace, known: Sequence[str]) -> list[str]:
+    """The ``known`` kinds of block that may lose heads; raises BadInput on another name."""
     said = getattr(args, "prunable", None)
     if said is None:
-        return list(KINDS)
+        return list(known)
     kinds = said.split(",")
-    if not set(kinds) <= set(KINDS):
-        raise BadInput(f"--prunable {said}: must be one or more of {', '.join(KINDS)}, with commas and no spaces")
+    if not set(kinds) <= set(known):
+        raise BadInput(f"--prunable {said}: must be one or more of {', '.join(known)}, with commas and no spaces")
     return kinds
 
 
@@ -69,7 +68,7 @@ def keep_range_of(args: Namespace, inventory: Inventory) -> tuple[int, int] | No
             f"--heads-to-keep-range {said[:100]}: must be LO:HI with LO not above HI and HI at most "
             f"{inventory.units}, the heads of this model"
         )
-    limits = _limits(args, inventory.blocks)
+    limits = _limits(args, inventory.blocks, inventory.kinds)
     refuse([*limits.problems(low), *limits.problems(high)])
     return low, high
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .checkpoint import KeptHeads
+from .checkpoints.reading import KeptHeads
 from .config import PruningConfig
 from .gates.methods import UNIFORM_PRIOR, uniform_logits
 from .structures.inventory import Inventory

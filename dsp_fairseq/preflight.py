@@ -9,7 +9,7 @@ import torch
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
-from .checkpoint import load, model_options
+from .checkpoints.reading import load, model_options
 from .config import LIMITS, RECIPES
 from .errors import BadInput, flag, refuse
 from .families import inventory_of

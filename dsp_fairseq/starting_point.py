@@ -4,7 +4,7 @@ from argparse import Namespace
 from typing import Any
 
 from .budgets import choice_of
-from .checkpoint import kept_heads_of
+from .checkpoints.reading import kept_heads_of
 from .config import RECIPES
 from .families import inventory_of
 from .gates.methods import uniform_logits

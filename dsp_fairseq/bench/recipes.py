@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..checkpoint import kept_heads_of
+from ..checkpoints.reading import kept_heads_of
 from ..errors import BadInput, refuse
 from ..export.dictionaries import load_dictionaries
 from ..importance.checkpoints import load_with_gates

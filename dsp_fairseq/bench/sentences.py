@@ -8,7 +8,7 @@ import torch
 from fairseq.data.data_utils import infer_language_pair, load_indexed_dataset
 from fairseq.models.transformer import DEFAULT_MAX_SOURCE_POSITIONS
 
-from ..checkpoint import model_options
+from ..checkpoints.reading import model_options
 from ..errors import BadInput
 from ..export.dictionaries import load_dictionaries
 from .settings import Settings

@@ -10,9 +10,10 @@ from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
 
-from ..checkpoint import build_model, build_stock_model, kept_heads_of, model_options, showing
-from ..parameters import total
+from ..checkpoints.building import build_model, build_stock_model
+from ..checkpoints.reading import kept_heads_of, model_options, showing
 from ..structures.inventory import Inventory
+from ..structures.parameters import total
 from ..structures.surgery import fill_with_zeros, remove_units
 from .sentences import Sentence
 from .settings import MASKED, REMOVED, STOCK, Decoding

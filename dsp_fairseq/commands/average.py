@@ -16,6 +16,6 @@ def check(arguments) -> None:
 
 
 def run(arguments) -> None:
-    from ..average import average
+    from ..checkpoints.average import average
 
     print(average(arguments.checkpoints, arguments.out, force=arguments.force))

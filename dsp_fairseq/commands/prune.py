@@ -29,7 +29,7 @@ def check(arguments) -> None:
 
 
 def run(arguments) -> None:
-    from ..prune import prune
+    from ..checkpoints.prune import prune
 
     done = prune(
         arguments.checkpoint,

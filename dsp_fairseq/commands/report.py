@@ -42,8 +42,9 @@ def check(arguments) -> None:
 
 
 def run(arguments) -> None:
-    from .. import pictures, report
+    from .. import pictures
     from ..history import text as history
+    from ..report import report
 
     texts, tell = (report, report.report_of) if arguments.history is None else (history, history.history_of)
     problems = _picture_problems(arguments)
@@ -59,7 +60,7 @@ def run(arguments) -> None:
 
 def _drawn(told, arguments):
     if arguments.history is None:
-        from .. import heat_map as picture  # needs matplotlib
+        from ..report import heat_map as picture  # needs matplotlib
     else:
         from ..history import picture
     return picture.draw(told)

@@ -8,11 +8,12 @@ from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from tabulate import tabulate
 
 from ..another_choice import is_of_a_training, warnings_of
-from ..checkpoint import build_model, build_stock_model, kept_heads_of, load, model_options, showing
+from ..checkpoints.building import build_model, build_stock_model
+from ..checkpoints.multilingual import multilingual_problems
+from ..checkpoints.reading import kept_heads_of, load, model_options, showing
 from ..collisions import collisions
 from ..errors import BadInput, refuse
 from ..families import inventory_of
-from ..multilingual import multilingual_problems
 from ..structures.inventory import Inventory
 from ..structures.surgery import remove_units
 from .check import check_quantised, check_scores, fairseq_scores, random_pairs

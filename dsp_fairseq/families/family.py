@@ -1,11 +1,13 @@
-"""What the rest of the package asks about a model class, and the registry of those that can answer."""
+"""What the rest of the package asks about a model class, and the registry of the families that answer."""
 
 from abc import ABC, abstractmethod
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
-from fairseq.models import ARCH_MODEL_NAME_REGISTRY
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
+from torch import Tensor
 
 from ..structures.inventory import Inventory
 
@@ -13,13 +15,18 @@ _FAMILIES: dict[str, "Family"] = {}  # by the name of the gated model and by tha
 
 
 class Family(ABC):
-    """One model class of fairseq: where its prunable units are.
+    """One model class of fairseq: where its prunable units are, how it is built and tried out.
 
-    Options are a Namespace as fairseq's command line or a checkpoint gives them.
+    Options are a Namespace as fairseq's command line or a checkpoint gives them, weights a state dict.
     """
 
     model: ClassVar[str]  # name under which fairseq knows the gated model
     stock: ClassVar[str]  # name of the stock model with the same weights
+    stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
+    stock_criterion: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]]  # of block, in flat order
+    parts: ClassVar[tuple[str, ...]]  # attributes of the model that together hold all weights; --frozen names one
+    submodules: ClassVar[Mapping[str, str]] = MappingProxyType({})  # of no block -> its part in tables of parameters
 
     @abstractmethod
     def original_inventory(self, options: Namespace) -> Inventory:
@@ -35,12 +42,51 @@ class Family(ABC):
         kept = getattr(options, "kept_heads", None)
         return original if kept is None else original.only(kept)
 
+    @abstractmethod
+    def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
+        """All that a model asks of its task; ``dictionary(n)`` has n words."""
+
+    def without_files(self, options: Namespace) -> Namespace:
+        """The options without files that training read and a checkpoint replaces, such as pretrained embeddings."""
+        return options
+
+    @abstractmethod
+    def weight_problems(self, options: Namespace, weights: Mapping[str, Tensor]) -> list[str]:
+        """What is plainly wrong with the weights of a checkpoint, one line each, before a model is planned."""
+
+    @abstractmethod
+    def probe(self, model: Any) -> Tensor:
+        """Logits [tokens, types] for made-up inputs of several lengths that the model can read."""
+
+    def gated_architecture(self, name: str) -> str:
+        """The gated architecture with the options of a stock one."""
+        gated = f"gated_{name}"
+        return gated if gated in ARCH_MODEL_NAME_REGISTRY else self.model
+
+    def model_class(self, gated: bool) -> Any:
+        """fairseq's class."""
+        return MODEL_REGISTRY[self.model if gated else self.stock]
+
 
 def register_family(cls: type[Family]) -> type[Family]:
     """Class decorator: make a family known under the names of its models."""
-    family = cls()
-    _FAMILIES[cls.model] = _FAMILIES[cls.stock] = family
+    _FAMILIES[cls.model] = _FAMILIES[cls.stock] = cls()
     return cls
+
+
+def families() -> list[Family]:
+    """All of them, each once."""
+    return list(dict.fromkeys(_FAMILIES.values()))
+
+
+def known_models() -> str:
+    """The models of all families, in words."""
+    return " or ".join(f"a {family.model} or of the stock {family.stock}" for family in families())
+
+
+def known_kinds() -> tuple[str, ...]:
+    """The kinds of block of all families."""
+    return tuple(dict.fromkeys(kind for family in families() for kind in family.kinds))
 
 
 def family_named(name: str | None) -> Family | None:
@@ -50,23 +96,34 @@ def family_named(name: str | None) -> Family | None:
 
 def family_of(options: Any) -> Family | None:
     """The family of the architecture that options name; None when no family knows it."""
-    names = (getattr(options, attribute, None) for attribute in ("_name", "arch"))
-    name = next((name for name in names if isinstance(name, str)), "")
+    name = architecture_of(options)
     return family_named(ARCH_MODEL_NAME_REGISTRY.get(name, name))
+
+
+def architecture_of(options: Any) -> str:
+    """The name of the architecture that options are of; empty when they have none."""
+    names = (getattr(options, attribute, None) for attribute in ("_name", "arch"))
+    return next((name for name in names if isinstance(name, str)), "")
+
+
+def is_gated(options: Any) -> bool:
+    """Whether options are of a gated model."""
+    family, name = family_of(options), architecture_of(options)
+    return family is not None and ARCH_MODEL_NAME_REGISTRY.get(name, name) == family.model
 
 
 def inventory_of(options: Namespace) -> Inventory:
     """The blocks of the model that these options build; their architecture must be of a known family."""
-    return _asked(options, lambda family: family.inventory(options))
+    return _asked(options).inventory(options)
 
 
 def original_inventory(options: Namespace) -> Inventory:
     """As :func:`inventory_of`, before any unit was removed."""
-    return _asked(options, lambda family: family.original_inventory(options))
+    return _asked(options).original_inventory(options)
 
 
-def _asked(options: Namespace, question: Callable[[Family], Inventory]) -> Inventory:
+def _asked(options: Namespace) -> Family:
     family = family_of(options)
     if family is None:
-        raise ValueError(f"{getattr(options, 'arch', None)!r} is the architecture of no family")
-    return question(family)
+        raise ValueError(f"{architecture_of(options)!r} is the architecture of no family")
+    return family

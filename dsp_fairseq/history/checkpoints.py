@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
-from ..checkpoint import KeptHeads, kept_heads_of, load_gated
+from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
 from ..errors import BadInput, flag, refuse
 from ..preflight import SAME_PRUNING
 from ..structures.inventory import Inventory

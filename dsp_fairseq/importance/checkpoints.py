@@ -6,39 +6,36 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from torch import Tensor
 
 from ..atomic import writing
-from ..checkpoint import build_model, load, model_options, save, showing
+from ..checkpoints.building import build_model
+from ..checkpoints.reading import load, model_options, save, showing
 from ..config import NO_PRUNING
 from ..errors import BadInput, Failed
-from ..families import inventory_of
-
-GATED = "gated_transformer"
+from ..families import family_of, inventory_of, known_models
 
 
 def load_with_gates(path: str) -> dict[str, Any]:
-    """A checkpoint of ``gated_transformer``, or one of the stock ``transformer`` as if it were.
+    """A checkpoint of a gated model, or one of its stock model as if it were gated.
 
     Raises BadInput when it is of another model.
     """
     state = load(path)
     if "gates.logits" in state["model"]:
         return state
-    name = getattr(model_options(state), "arch", None)
-    if ARCH_MODEL_NAME_REGISTRY.get(name) != "transformer":
-        raise BadInput(
-            f"checkpoint {path}: is of {name or 'another model'}; give one of a {GATED} or of the stock transformer"
-        )
+    options = model_options(state)
+    if family_of(options) is None:
+        name = getattr(options, "arch", None) or "another model"
+        raise BadInput(f"checkpoint {path}: is of {name}; give one of {known_models()}")
     return with_gates(state)
 
 
 def with_gates(state: dict[str, Any]) -> dict[str, Any]:
     """A stock checkpoint as one of the gated architecture of that name, all heads open."""
     options = Namespace(**{**vars(model_options(state)), **NO_PRUNING})
-    name = f"gated_{options.arch}"  # all options are in the checkpoint: the name is a name only
-    options.arch = options._name = name if name in ARCH_MODEL_NAME_REGISTRY else GATED
+    # all options are in the checkpoint: the name is a name only
+    options.arch = options._name = family_of(options).gated_architecture(options.arch)
     logits = torch.zeros(inventory_of(options).units, dtype=torch.float64)
     weights = {**state["model"], "gates.logits": logits}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}

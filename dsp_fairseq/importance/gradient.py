@@ -42,7 +42,7 @@ class GradientImportance:
 
 def keep_heads(model, mask: Tensor) -> None:
     """Let the model compute the heads of ``mask`` (bool [H]) and no others."""
-    for attention, piece in zip(model.attention, mask.split(model.gates.inventory.sizes), strict=True):
+    for attention, piece in zip(model.gated_blocks, mask.split(model.gates.inventory.sizes), strict=True):
         attention.keep(torch.nonzero(piece).flatten())
 
 
@@ -51,10 +51,10 @@ def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
 
     One backward pass: every sentence has gates of its own, and nothing else joins the sentences of a batch.
     """
-    sizes = [attention.open_units for attention in model.attention]
+    sizes = [attention.open_units for attention in model.gated_blocks]
     gates = torch.ones(len(sample["target"]), sum(sizes), requires_grad=True)
     with ExitStack() as gated:
-        for attention, own in zip(model.attention, gates.split(sizes, dim=1), strict=True):
+        for attention, own in zip(model.gated_blocks, gates.split(sizes, dim=1), strict=True):
             gated.enter_context(sentence_gates(attention, own))
         loss = negative_log_likelihood(model, sample)
     [gradients] = torch.autograd.grad(loss, gates)

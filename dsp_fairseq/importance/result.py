@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tabulate import tabulate
 from torch import Tensor
 
-from ..checkpoint import KeptHeads
+from ..checkpoints.reading import KeptHeads
 from ..structures.inventory import Inventory
 from .ranking import Ranking
 from .sentences import Sentences

@@ -14,7 +14,7 @@ from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
 
 from ..atomic import check_target, writing
 from ..budgets import choice_of
-from ..checkpoint import KeptHeads, kept_heads_of, showing
+from ..checkpoints.reading import KeptHeads, kept_heads_of, showing
 from ..collisions import collisions
 from ..config import LIMITS
 from ..errors import BadInput, refuse

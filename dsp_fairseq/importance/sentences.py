@@ -13,9 +13,9 @@ from fairseq.data.data_utils import batch_by_size, infer_language_pair
 from fairseq.models.transformer import DEFAULT_MAX_SOURCE_POSITIONS, DEFAULT_MAX_TARGET_POSITIONS
 from fairseq.tasks.translation import load_langpair_dataset
 
-from ..checkpoint import model_options
+from ..checkpoints.multilingual import multilingual_problems
+from ..checkpoints.reading import model_options
 from ..errors import BadInput, refuse
-from ..multilingual import multilingual_problems
 from .settings import REMEDY
 
 

@@ -15,7 +15,7 @@ class Trained(NamedTuple):
 
 def read(checkpoint: str) -> Trained:
     """Raises Failed when the checkpoint is not there, or is none of a gated_transformer."""
-    from ..checkpoint import kept_heads_of, load_gated
+    from ..checkpoints.reading import kept_heads_of, load_gated
 
     try:
         state = load_gated(checkpoint)

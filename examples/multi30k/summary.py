@@ -88,7 +88,7 @@ def read_bleu(generated: Path) -> str:
 def read_kept(path: Path) -> str:
     """kept heads per kind"""
     sys.path.insert(0, str(PROJECT))
-    from dsp_fairseq.checkpoint import kept_heads
+    from dsp_fairseq.checkpoints.reading import kept_heads
 
     kept = kept_heads(str(path)).per_kind
     return " / ".join(str(kept[kind]) for kind in ("encoder.self", "decoder.self", "decoder.cross"))

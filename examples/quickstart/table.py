@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 def heads_per_block(checkpoint: Path) -> "dict[str, list[int]]":
     """{"encoder.self": [4, 2, 1], ...}: heads that the checkpoint decodes with, layer by layer."""
     sys.path.insert(0, str(PROJECT))
-    from dsp_fairseq.checkpoint import kept_heads
+    from dsp_fairseq.checkpoints.reading import kept_heads
 
     kept = kept_heads(str(checkpoint))
     heads: dict[str, list[int]] = {}

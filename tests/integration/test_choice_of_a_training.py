@@ -9,8 +9,8 @@ from in_process import fairseq_train
 from test_train_and_decode import TRAIN
 from test_training_guarantees import assert_same_state
 
-from dsp_fairseq.checkpoint import kept_heads, load
-from dsp_fairseq.prune import prune
+from dsp_fairseq.checkpoints.prune import prune
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 
 K = ["--heads-to-keep", 10]
 NONE = ["--pruning-method", "none"]

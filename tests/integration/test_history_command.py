@@ -5,7 +5,7 @@ import json
 import pytest
 from test_train_and_decode import logged, train
 
-from dsp_fairseq.checkpoint import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_heads
 from dsp_fairseq.cli import main
 from dsp_fairseq.gates.scalars import KEPT, SCALARS
 

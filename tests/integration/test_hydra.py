@@ -7,7 +7,7 @@ from conftest import PROJECT
 from test_methods import heads_of_generate
 from test_training_guarantees import assert_same_state
 
-from dsp_fairseq.checkpoint import load
+from dsp_fairseq.checkpoints.reading import load
 
 SMALL = {"max_update": 10, "max_tokens": 800, "warmup_updates": 20}
 

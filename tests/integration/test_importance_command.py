@@ -12,7 +12,7 @@ import torch
 from test_prune import STOCK
 from test_train_and_decode import train
 
-from dsp_fairseq.checkpoint import kept_heads, load, model_options
+from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
 from dsp_fairseq.cli import main
 from dsp_fairseq.importance.sentences import load_sentences
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_train_and_decode import HEADS, logged, train
 
-from dsp_fairseq.checkpoint import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 
 STOCK = [
     *("--arch", "transformer", "--encoder-layers", 3, "--decoder-layers", 3),

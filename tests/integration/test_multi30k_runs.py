@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import COMMANDS, PROJECT
 
-from dsp_fairseq.checkpoint import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 
 EXAMPLE = PROJECT / "examples" / "multi30k"
 

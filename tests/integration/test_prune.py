@@ -6,7 +6,7 @@ import resource
 import pytest
 from test_train_and_decode import train
 
-from dsp_fairseq.checkpoint import kept_heads, load, model_options
+from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
 
 STOCK = [
     *("--arch", "transformer_tiny", "--encoder-embed-dim", 64, "--decoder-embed-dim", 64),
@@ -129,7 +129,7 @@ def test_the_hub_interface(run, corpus, folder):
     code = (
         "import sys; from dsp_fairseq.models.gated_transformer import GatedTransformerModel as M;"
         "hub = M.from_pretrained(sys.argv[1], sys.argv[2], sys.argv[3]);"
-        "print([a.num_heads for a in hub.models[0].attention]); print(hub.translate('ein zug', beam=2))"
+        "print([a.num_heads for a in hub.models[0].gated_blocks]); print(hub.translate('ein zug', beam=2))"
     )
     printed = []
     for name in ("masked.pt", "small.pt"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dsp_fairseq.checkpoint import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_heads
 
 PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from corpus_archives import environment, lines
 from corpus_archives import prepare as prepare_script
 from test_prepare_iwslt14 import make_archive
 
-from dsp_fairseq.checkpoint import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_heads
 
 IWSLT, WMT = (PROJECT / "examples" / name / "train.sh" for name in ("iwslt14", "wmt"))
 TINY = shlex.split(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import COMMANDS, PROJECT
 
-from dsp_fairseq.checkpoint import load
+from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.cli import main
 
 pytest.importorskip("matplotlib")

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from dsp_fairseq.checkpoint import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 
 TRAIN = """--user-dir dsp_fairseq --arch gated_transformer_tiny --task translation_pruning
  --criterion dsp_label_smoothed_cross_entropy --label-smoothing 0.1 --share-all-embeddings --optimizer adam

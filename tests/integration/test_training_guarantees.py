@@ -10,7 +10,7 @@ from conftest import PROJECT
 from test_methods import heads_of_generate
 from test_train_and_decode import TRAIN, logged, train
 
-from dsp_fairseq.checkpoint import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 
 UNSET = "embed_positions._float_tensor"  # fairseq's buffer of one number that nobody sets or reads
 HERE = Path(__file__).parent

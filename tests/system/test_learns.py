@@ -6,7 +6,7 @@ import pytest
 import sacrebleu
 from conftest import build_corpus
 
-from dsp_fairseq.checkpoint import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_heads
 
 UPDATES, PAIRS, MERGES = 500, 8000, 600
 TRAIN = """--user-dir dsp_fairseq --arch gated_transformer_tiny --task translation_pruning

@@ -10,11 +10,11 @@ from tiny_checkpoints import checkpoint_of
 from tiny_models import HEADS, Task, build
 
 from dsp_fairseq.another_choice import is_of_a_training, warnings_of
-from dsp_fairseq.checkpoint import kept_heads_of, load
+from dsp_fairseq.checkpoints.prune import prune
+from dsp_fairseq.checkpoints.reading import kept_heads_of, load
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.prune import prune
 
 LEARNED = torch.linspace(-1, 1, HEADS)
 TRAININGS = {

@@ -12,16 +12,17 @@ from test_decoding import translations
 from tiny_checkpoints import checkpoint_of
 from tiny_models import build
 
-from dsp_fairseq.average import average
 from dsp_fairseq.bench.run import bench
 from dsp_fairseq.bench.settings import Decoding, Settings
-from dsp_fairseq.checkpoint import build_model, build_stock_model, kept_heads, load
+from dsp_fairseq.checkpoints.average import average
+from dsp_fairseq.checkpoints.building import build_model, build_stock_model
+from dsp_fairseq.checkpoints.prune import prune
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings as Ranking
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.option_problems import model_problems
-from dsp_fairseq.prune import prune
-from dsp_fairseq.report import as_json, as_text, report_of
+from dsp_fairseq.report.report import as_json, as_text, report_of
 
 K = 9
 SHAPES = {
@@ -71,7 +72,7 @@ def test_every_command_does_its_job(folder):
     average(["model.pt", "model.pt"], "mean.pt")
     rank("model.pt", "ranked.pt", Ranking(str(min(3, kept)), "magnitude"))
     for name in ("small.pt", "half.pt", "mean.pt"):
-        assert sum(attention.open_units for attention in build_model(load(name)).attention) == kept
+        assert sum(attention.open_units for attention in build_model(load(name)).gated_blocks) == kept
         assert as_text(report_of(name)) and as_json(report_of(name))
     own = sum(parameter.numel() for parameter in build_model(load("small.pt")).parameters())
     assert sum(report_of("small.pt").parameters.values()) == own

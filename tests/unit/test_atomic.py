@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from tiny_checkpoints import masked_checkpoint
 
-from dsp_fairseq import atomic, checkpoint, cli
+from dsp_fairseq import atomic, cli
 from dsp_fairseq.atomic import writing
+from dsp_fairseq.checkpoints import reading as checkpoint
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.export.folder import folder_problems, writing_folder
 from dsp_fairseq_startup import BadCheckpoint

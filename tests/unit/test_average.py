@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from tiny_checkpoints import MASK, masked_checkpoint
 from tiny_models import HEADS
 
-from dsp_fairseq import checkpoint
-from dsp_fairseq.average import average
-from dsp_fairseq.checkpoint import build_model, kept_heads, load
+from dsp_fairseq.checkpoints import reading as checkpoint
+from dsp_fairseq.checkpoints.average import average
+from dsp_fairseq.checkpoints.building import build_model
+from dsp_fairseq.checkpoints.prune import prune
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 from dsp_fairseq.errors import BadInput, Failed
-from dsp_fairseq.prune import prune
 
 
 def written(folder, count, variant="shared embeddings", seed=0, change=lambda state: None):
@@ -54,7 +55,7 @@ def test_shared_embeddings_stay_one_tensor_and_the_model_loads(tmp_path):
     paths = written(tmp_path, 2)
     average(paths, str(tmp_path / "mean.pt"))
     assert (tmp_path / "mean.pt").stat().st_size <= (tmp_path / "0.pt").stat().st_size
-    assert sum(a.open_units for a in build_model(load(str(tmp_path / "mean.pt"))).attention) == sum(MASK)
+    assert sum(a.open_units for a in build_model(load(str(tmp_path / "mean.pt"))).gated_blocks) == sum(MASK)
 
 
 def other_budget(state):
@@ -147,7 +148,7 @@ def test_what_is_not_written_as_it_is_fails_and_leaves_nothing(tmp_path, monkeyp
         weights = {**state["model"], "encoder.layers.0.fc1.bias": state["model"]["encoder.layers.0.fc1.bias"] + 1e-3}
         checkpoint.save({**state, "model": weights}, beside, out)
 
-    monkeypatch.setattr("dsp_fairseq.average.save", save)
+    monkeypatch.setattr("dsp_fairseq.checkpoints.average.save", save)
     with pytest.raises(Failed, match="mean.pt: encoder.layers.0.fc1.bias"):
         average(paths, str(tmp_path / "mean.pt"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.pt", "1.pt"]

@@ -200,9 +200,9 @@ def test_variants_translate_alike(form, keep):
     expected_heads = keep if keep is not None else 9 if form == "half removed" else sum(MASK)
     found = {name: translations(name, subject) for name in (STOCK, MASKED, REMOVED)}
     compare_all({name: hypotheses for name, (_, hypotheses) in found.items()})
-    heads = {name: sum(a.num_heads for a in found[name][0]._model.attention) for name in (MASKED, REMOVED)}
+    heads = {name: sum(a.num_heads for a in found[name][0]._model.gated_blocks) for name in (MASKED, REMOVED)}
     assert heads == {MASKED: HEADS, REMOVED: expected_heads}
-    gates = torch.cat([attention._gates for attention in found[MASKED][0]._model.attention])
+    gates = torch.cat([attention._gates for attention in found[MASKED][0]._model.gated_blocks])
     assert gates.sum() == expected_heads
 
 

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from tiny_checkpoints import REST, checkpoint_of, masked_checkpoint, without_removed_heads
 from tiny_models import SHAPE, VARIANTS, Task, build
 
-from dsp_fairseq.checkpoint import build_stock_model, load, model_options
-from dsp_fairseq.checkpoint_schema import check
+from dsp_fairseq.checkpoints.building import build_stock_model
+from dsp_fairseq.checkpoints.reading import load, model_options
+from dsp_fairseq.checkpoints.schema import check
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq_startup import training_state

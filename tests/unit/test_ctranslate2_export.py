@@ -15,7 +15,7 @@ from tiny_checkpoints import REST
 from tiny_models import HEADS, SHAPE, stock_attention
 
 from dsp_fairseq import cli
-from dsp_fairseq.checkpoint import load
+from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.families import inventory_of
 from dsp_fairseq.families.transformer import transformer_inventory

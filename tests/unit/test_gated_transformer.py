@@ -35,9 +35,9 @@ def test_heads_left_out_equal_gates_of_zero(variant, mask):
     stock, gated = pair(variant)
     show_mask(gated, mask)
     gated.eval()
-    assert sum(a.open_units for a in gated.attention) == sum(mask)
+    assert sum(a.open_units for a in gated.gated_blocks) == sum(mask)
     left_out = gated(**batch())[0]
-    for attention, piece in zip(gated.attention, gated.gates.per_block(torch.tensor(mask).float()), strict=True):
+    for attention, piece in zip(gated.gated_blocks, gated.gates.per_block(torch.tensor(mask).float()), strict=True):
         attention.gate(piece)
     gated_out = gated(**batch())[0]
     # a closed head in stock code: its columns of the output projection are zero
@@ -100,7 +100,7 @@ def test_evaluation_runs_under_exactly_k_heads_whatever_training_does(method):
     gated.set_num_updates(60)
     gated(**batch())
     gated.eval()
-    assert sum(attention.open_units for attention in gated.attention) == 11
+    assert sum(attention.open_units for attention in gated.gated_blocks) == 11
     first = gated(**batch())[0]
     assert near(gated(**batch())[0], first)
 
@@ -137,7 +137,7 @@ def test_weights_of_removed_heads_do_not_matter_not_even_their_biases():
     show_mask(gated, MASKS["uneven"])
     gated.eval()
     before = gated(**batch())[0]
-    attention = gated.attention[0]
+    attention = gated.gated_blocks[0]
     d = attention.head_dim
     for projection in (attention.q_proj, attention.k_proj, attention.v_proj):
         projection.weight.data[:d] = 7.0
@@ -231,7 +231,7 @@ def test_a_second_backward_at_evaluation_works():
     gated.eval()
     for _ in range(2):
         gated(**batch())[0].sum().backward()
-    assert gated.attention[0].q_proj.weight.grad is not None
+    assert gated.gated_blocks[0].q_proj.weight.grad is not None
 
 
 def test_a_model_that_kept_its_heads_can_be_cast():
@@ -249,7 +249,7 @@ def test_changed_logits_show_at_the_next_evaluation_and_in_settled_training():
     for mode in (False, True):
         gated.train(mode)
         gated(**batch())
-        assert [attention.open_units for attention in gated.attention] == [0] * 7 + [3]
+        assert [attention.open_units for attention in gated.gated_blocks] == [0] * 7 + [3]
 
 
 @pytest.mark.parametrize("method", ["dsp", "dsp-published", "ste", "uniform"])
@@ -258,12 +258,12 @@ def test_no_block_keeps_more_than_its_cap(method):
     _, gated = pair("post-norm", pruning_method=method, heads_to_keep=15, max_heads_per_block=2, **options)
     gated.gates.logits.data.copy_(torch.linspace(1, -1, 30))  # asks for the first blocks only
     gated.eval()
-    assert [attention.open_units for attention in gated.attention] == [2] * 7 + [1]
+    assert [attention.open_units for attention in gated.gated_blocks] == [2] * 7 + [1]
     gated.train()
     gated.set_num_updates(99)  # the budget is nearly K
     gated(**batch())
     if method != "dsp-published":
-        gates = [attention._gates for attention in gated.attention if attention._gates is not None]
+        gates = [attention._gates for attention in gated.gated_blocks if attention._gates is not None]
         assert all(piece.sum() <= 2 for piece in gates)
 
 
@@ -281,7 +281,7 @@ def test_pipelined_learns_the_logits_and_nothing_else(method, update):
     learns = method != "dsp" or 0 < update < 50
     assert (gated.gates.gradient() is not None) == learns
     gated.eval()
-    assert sum(attention.open_units for attention in gated.attention) == 11
+    assert sum(attention.open_units for attention in gated.gated_blocks) == 11
 
 
 @pytest.mark.parametrize("part, other", [("encoder", "decoder"), ("decoder", "encoder")])

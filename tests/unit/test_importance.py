@@ -16,7 +16,8 @@ from tiny_checkpoints import MASK, checkpoint_of, masked_checkpoint, without_rem
 from tiny_models import HEADS, VARIANTS, Task, batch, build, near, pair, stock_attention
 
 from dsp_fairseq.budgets import choice_of
-from dsp_fairseq.checkpoint import KeptHeads, build_model, kept_heads_of
+from dsp_fairseq.checkpoints.building import build_model
+from dsp_fairseq.checkpoints.reading import KeptHeads, kept_heads_of
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.families.transformer import KINDS, transformer_inventory
 from dsp_fairseq.gates.choice import Choice, Share
@@ -80,7 +81,7 @@ class TestGradient:
         [sample] = some_sentences([[0]])
         gates = torch.ones(HEADS, requires_grad=True)
         found = sentence_gradients(gated, sample)[0]
-        for attention, piece in zip(gated.attention, gated.gates.per_block(gates), strict=True):
+        for attention, piece in zip(gated.gated_blocks, gated.gates.per_block(gates), strict=True):
             attention.gate(piece)
         scores = gated(**sample["net_input"])[0].log_softmax(-1)
         loss = -scores.gather(2, sample["target"].unsqueeze(2)).sum()
@@ -114,7 +115,7 @@ class TestGradient:
         mask = torch.tensor(MASK, dtype=torch.bool)
         importance = found(mask)
         assert (importance[~mask] == 0).all() and (importance[mask] > 0).all()
-        assert [attention.open_units for attention in gated.attention] == [2, 0, 3, 3, 3, 0, 3, 3]
+        assert [attention.open_units for attention in gated.gated_blocks] == [2, 0, 3, 3, 3, 0, 3, 3]
         assert (found(torch.zeros(HEADS, dtype=torch.bool)) == 0).all()
 
 
@@ -155,7 +156,7 @@ class TestWeights:
         state = without_removed_heads(masked_checkpoint())
         for model in (build_model(masked_checkpoint()), build_model(state)):
             expected = []
-            for attention in model.attention:
+            for attention in model.gated_blocks:
                 size = attention.head_dim
                 for head in range(attention.num_heads):
                     own = slice(head * size, (head + 1) * size)

@@ -8,8 +8,8 @@ import torch
 from fairseq import checkpoint_utils
 from tiny_checkpoints import masked_checkpoint
 
-from dsp_fairseq.average import average
-from dsp_fairseq.checkpoint import load
+from dsp_fairseq.checkpoints.average import average
+from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.cli import main
 from dsp_fairseq_startup import checkpoints, safe_load
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, CannotRead

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_checkpoints import masked_checkpoint
 
-from dsp_fairseq import checkpoint
+from dsp_fairseq.checkpoints import reading as checkpoint
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "examples" / "multi30k" / "results.py"

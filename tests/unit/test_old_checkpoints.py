@@ -16,13 +16,14 @@ from fairseq.models.transformer import TransformerModel
 from tiny_checkpoints import checkpoint_of
 from tiny_models import SHAPE, Task, build
 
-from dsp_fairseq.checkpoint import build_model, build_stock_model, load
+from dsp_fairseq.checkpoints.building import build_model, build_stock_model
+from dsp_fairseq.checkpoints.prune import prune
+from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.preflight import check_training
-from dsp_fairseq.prune import prune
 from dsp_fairseq_startup import BadCheckpoint
 
 GENUINE = os.environ.get("STOCK_CHECKPOINT_DIR")

@@ -133,11 +133,11 @@ def test_evaluation_keeps_exactly_k_and_gives_the_same_logits(device, keep):
     show_mask(model, mask_of(keep))
     wanted = copy.deepcopy(model).eval()(**inputs("cpu"))[0]
     moved = model.to(device).eval()
-    assert sum(attention.open_units for attention in moved.attention) == keep
+    assert sum(attention.open_units for attention in moved.gated_blocks) == keep
     with torch.no_grad():
         assert relative(moved(**inputs(device))[0], wanted) < 1e-5
         half = moved.half()
-        assert sum(attention.open_units for attention in half.attention) == keep
+        assert sum(attention.open_units for attention in half.gated_blocks) == keep
         assert relative(half(**inputs(device))[0], wanted) < 0.02
 
 
@@ -150,7 +150,7 @@ def test_removed_heads_equal_masked_ones(device, dtype):
     removed = copy.deepcopy(model)
     removed.make_generation_fast_()
     model.mask_only()
-    assert sum(attention.num_heads for attention in removed.attention) == K
+    assert sum(attention.num_heads for attention in removed.gated_blocks) == K
     with torch.no_grad():
         masked, small = (each(**inputs(device))[0] for each in (model, removed))
     assert relative(small, masked) < (1e-5 if dtype == torch.float32 else 0.02)

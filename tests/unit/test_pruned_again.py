@@ -7,13 +7,14 @@ import torch
 from tiny_checkpoints import checkpoint_of
 from tiny_models import HEADS, build
 
-from dsp_fairseq.checkpoint import build_model, kept_heads, load, model_options
+from dsp_fairseq.checkpoints.building import build_model
+from dsp_fairseq.checkpoints.prune import prune
+from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
 from dsp_fairseq.config import LIMITS
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.prune import prune
 
 LIMITED = {
     "at least": {"min_heads_per_block": 1},
@@ -46,7 +47,7 @@ def test_twice_is_as_once(trained, tmp_path, smaller=14):
     assert kept(again) == kept(once)
     override = load(small)
     override["cfg"]["model"].heads_to_keep = smaller  # what --model-overrides does
-    open_heads = [attention.open_units for attention in build_model(override).attention]
+    open_heads = [attention.open_units for attention in build_model(override).gated_blocks]
     assert open_heads == [len(heads) for heads in kept(once).values()]
 
 

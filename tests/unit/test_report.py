@@ -62,9 +62,9 @@ def test_parameters_are_those_of_the_model(capsys, tmp_path, variant):
         return sum(p.numel() for module in modules for p in module.parameters())
 
     layers = [*model.encoder.layers, *model.decoder.layers]
-    assert counts["encoder.self"] == numel(*model.attention[:2])
-    assert counts["decoder.self"] == numel(*model.attention[2:5])
-    assert counts["decoder.cross"] == numel(*model.attention[5:])
+    assert counts["encoder.self"] == numel(*model.gated_blocks[:2])
+    assert counts["decoder.self"] == numel(*model.gated_blocks[2:5])
+    assert counts["decoder.cross"] == numel(*model.gated_blocks[5:])
     assert counts["feed-forward"] == sum(numel(layer.fc1, layer.fc2) for layer in layers)
     norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
     projections = [p for p in (model.decoder.project_in_dim, model.decoder.project_out_dim) if p is not None]
@@ -122,8 +122,8 @@ def spread_evenly():
 )
 def test_what_the_numbers_are_is_told_in_table_json_and_picture(capsys, tmp_path, state, name, words):
     pytest.importorskip("matplotlib")
-    from dsp_fairseq import heat_map
-    from dsp_fairseq.report import report_of
+    from dsp_fairseq.report import heat_map
+    from dsp_fairseq.report.report import report_of
 
     path = tmp_path / "state.pt"
     torch.save(state(), path)
@@ -148,8 +148,8 @@ def dotted(figure):
 
 def test_heat_map_tells_kept_pruned_and_removed_apart(masked, removed):
     pytest.importorskip("matplotlib")
-    from dsp_fairseq import heat_map
-    from dsp_fairseq.report import report_of
+    from dsp_fairseq.report import heat_map
+    from dsp_fairseq.report.report import report_of
 
     encoder = {(1, 0), (0, 1), (1, 1), (2, 1)}
     drawn = heat_map.draw(report_of(str(masked)))

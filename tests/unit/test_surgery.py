@@ -42,7 +42,7 @@ def masked(variant, mask):
 def test_removed_equals_masked(variant, mask):
     gated = masked(variant, mask)
     small, after = small_model(gated, variant, mask)
-    assert [a.num_heads for a in small.attention] == [block.units for block in after.blocks]
+    assert [a.num_heads for a in small.gated_blocks] == [block.units for block in after.blocks]
     assert torch.equal(small.gates.logits, gated.gates.logits[torch.tensor(mask)])
     with torch.no_grad():
         assert near(small(**batch())[0], gated(**batch())[0])
@@ -54,7 +54,7 @@ def test_the_small_model_has_the_parameters_of_its_heads_and_no_others(mask):
     gated = masked("different widths", mask)
     small, _ = small_model(gated, "different widths", mask)
     inventory, expected = gated.gates.inventory, 0
-    for block, piece, attention in zip(inventory.blocks, inventory.split(mask), gated.attention, strict=True):
+    for block, piece, attention in zip(inventory.blocks, inventory.split(mask), gated.gated_blocks, strict=True):
         own = sum(p.numel() for p in attention.parameters()) - attention.out_proj.bias.numel()
         expected += own // block.units * (len(piece) - sum(piece))
     count = [sum(p.numel() for p in model.parameters()) for model in (gated, small)]

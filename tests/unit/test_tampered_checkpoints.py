@@ -20,7 +20,7 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
 from tiny_corpus import write_dictionaries
 
-from dsp_fairseq.checkpoint import load
+from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.cli import main
 from dsp_fairseq.option_types import SHAPE
 from dsp_fairseq_startup.console import with_one_line_errors

@@ -5,7 +5,7 @@ from argparse import Namespace
 import torch
 from tiny_models import HEADS, SHAPE, VARIANTS, build
 
-from dsp_fairseq.checkpoint import kept_heads_of
+from dsp_fairseq.checkpoints.reading import kept_heads_of
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.structures.surgery import remove_units
 

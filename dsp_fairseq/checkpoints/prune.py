@@ -8,16 +8,18 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from .another_choice import is_of_a_training, warnings_of
-from .atomic import check_target, writing
-from .checkpoint import build_model, build_stock_model, kept_heads_of, load, load_gated, model_options, save, showing
-from .checkpoint_schema import options_of
-from .collisions import collisions
-from .config import LIMITS, NO_PRUNING
-from .errors import Failed, refuse
-from .parameters import once_per_tensor, total
-from .structures.inventory import Inventory
-from .structures.surgery import fill_with_zeros, remove_units
+from ..another_choice import is_of_a_training, warnings_of
+from ..atomic import check_target, writing
+from ..families import Family, family_of
+from .building import build_model, build_stock_model
+from .reading import kept_heads_of, load, load_gated, model_options, save, showing
+from .schema import options_of
+from ..collisions import collisions
+from ..config import LIMITS, NO_PRUNING
+from ..errors import Failed, refuse
+from ..structures.parameters import once_per_tensor, total
+from ..structures.inventory import Inventory
+from ..structures.surgery import fill_with_zeros, remove_units
 
 TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
 
@@ -66,7 +68,7 @@ def prune(
         heads_to_keep: K, the most important heads by their logits (or K of each kind); None: those that
             decode now.
         half: weights in float16.
-        dense: the stock ``transformer`` of the original size, with zeros in place of removed heads.
+        dense: the stock model of the original size, with zeros in place of removed heads.
         force: overwrite ``out``.
 
     Raises:
@@ -76,7 +78,7 @@ def prune(
     refuse(collisions({"OUT": out}, [checkpoint]))
     state = load_gated(checkpoint)
     check_target(out, force)
-    kept = kept_heads_of(state)
+    kept, family = kept_heads_of(state), family_of(model_options(state))
     before, mask = kept.inventory, kept.mask
     if heads_to_keep is not None:
         mask = kept.best(heads_to_keep)
@@ -87,7 +89,7 @@ def prune(
         small["model"], masked["model"] = _halved(small["model"]), _halved(masked["model"])
     masked = build_model(masked)
     masked.mask_only()
-    expected = _logits_of(masked)
+    expected = _probe(family, masked)
     if dense:
         small = _stock_state(small, after)
     small["model"] = _own_storage(small["model"])
@@ -95,7 +97,7 @@ def prune(
         save(small, beside, out)
         written = load(beside)
         model = build_stock_model(written) if dense else build_model(written)
-        difference = _difference(expected, _logits_of(model))
+        difference = _difference(expected, _probe(family, model))
     return Pruned(
         before,
         after,
@@ -129,11 +131,12 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
 def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
     """The same model for plain fairseq: stock model, task and criterion."""
     options = Namespace(**vars(small["cfg"]["model"]))
+    family = family_of(options)
     for name in ("kept_heads", *NO_PRUNING):
         delattr(options, name)
-    options.arch = options.arch.replace("gated_transformer", "transformer")
-    options._name = options._name.replace("gated_transformer", "transformer")
-    options.task, options.criterion = "translation", "label_smoothed_cross_entropy"
+    for name in ("arch", "_name"):
+        setattr(options, name, getattr(options, name).replace(family.model, family.stock))
+    options.task, options.criterion = family.stock_task, family.stock_criterion
     options.user_dir = None
     unknown = ("max_epoch", "max_update", "update_freq")  # to the stock task
     cfg = small["cfg"]
@@ -164,23 +167,9 @@ def _own_storage(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _logits_of(model) -> Tensor:
-    """Logits [tokens, types] for made-up sentences of several lengths that the model can read, in float32."""
-    model = model.float()
-    generator = torch.Generator().manual_seed(1)
-    read, written = (torch.tensor([23, 12, 5, 1]).clamp(max=most) for most in model.max_positions())
-    source = _sentences(read, model.encoder.embed_tokens, generator)
-    target = _sentences(written, model.decoder.embed_tokens, generator)
-    logits, _ = model(source, read, target)
-    real = torch.arange(written.max())[None, :] < written[:, None]
-    return logits[real]  # [tokens, types]
-
-
-def _sentences(lengths: Tensor, embedding, generator) -> Tensor:
-    """Random words [batch, longest], padded on the right."""
-    pad = embedding.padding_idx
-    words = torch.randint(pad + 1, embedding.num_embeddings, (len(lengths), int(lengths.max())), generator=generator)
-    return words.masked_fill(torch.arange(words.size(1))[None, :] >= lengths[:, None], pad)
+def _probe(family: Family, model) -> Tensor:
+    """Logits [tokens, types] of made-up sentences, in float32."""
+    return family.probe(model.float())
 
 
 def _difference(expected: Tensor, actual: Tensor) -> float:

@@ -1,10 +1,7 @@
-"""The encoder-decoder Transformer: ``gated_transformer``, and fairseq's own ``transformer``."""
+"""Where the attention heads of an encoder-decoder Transformer are."""
 
-from argparse import Namespace
-
-from ..structures.heads import HEADS
-from ..structures.inventory import Block, Inventory
-from .family import Family, register_family
+from ...structures.heads import HEADS
+from ...structures.inventory import Block, Inventory
 
 KINDS = ("encoder.self", "decoder.self", "decoder.cross")
 
@@ -33,23 +30,3 @@ def transformer_inventory(
         for kind, (module, layers, heads, width) in zip(KINDS, stacks, strict=True)
         for layer in range(layers)
     )
-
-
-@register_family
-class TransformerFamily(Family):
-    """Encoder and decoder of ``fairseq.models.transformer``."""
-
-    model = "gated_transformer"
-    stock = "transformer"
-
-    def original_inventory(self, options: Namespace) -> Inventory:
-        return transformer_inventory(
-            options.encoder_layers,
-            options.encoder_attention_heads,
-            options.decoder_layers,
-            options.decoder_attention_heads,
-            (
-                options.encoder_embed_dim // options.encoder_attention_heads,
-                options.decoder_embed_dim // options.decoder_attention_heads,
-            ),
-        )

@@ -8,33 +8,23 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
 from torch import Tensor
 
-from .families.transformer import KINDS
-from .structures.inventory import Block, Inventory
-from .structures.surgery import UNUSED, weights_of
+from .inventory import Block, Inventory
+from .surgery import UNUSED, weights_of
 
 EMBEDDINGS, FEED_FORWARD, REST = "embeddings", "feed-forward", "norms and rest"
-PARTS = (EMBEDDINGS, *KINDS, FEED_FORWARD, REST)
 
 _NO_PARAMETER = (".version", "._float_tensor")
-# of a layer: its attention modules are found by the inventory
-_MODULES = {
-    "embed_tokens": EMBEDDINGS,
-    "embed_positions": EMBEDDINGS,
-    "output_projection": EMBEDDINGS,
-    "fc1": FEED_FORWARD,
-    "fc2": FEED_FORWARD,
-}
 
 
-def by_part(weights: Mapping[str, Tensor], inventory: Inventory) -> dict[str, int]:
-    """Parameters of every part of ``PARTS``; their sum is :func:`total`.
+def by_part(weights: Mapping[str, Tensor], inventory: Inventory, submodules: Mapping[str, str]) -> dict[str, int]:
+    """Parameters of embeddings, of each kind of block, feed-forward and the rest; their sum is :func:`total`.
 
-    ``embeddings`` are words, learned positions and an output projection of its own; attention blocks and
-    ``feed-forward`` come with all their biases.
+    ``submodules`` says to which part a module belongs that is in no block, by the last part of its name (see
+    :class:`~dsp_fairseq.families.Family`). Blocks come with all their biases.
     """
-    counts = dict.fromkeys(PARTS, 0)
+    counts = dict.fromkeys((EMBEDDINGS, *inventory.kinds, FEED_FORWARD, REST), 0)
     for name, tensor in _parameters(weights):
-        counts[_part(name, inventory.blocks)] += tensor.numel()
+        counts[_part(name, inventory.blocks, submodules)] += tensor.numel()
     return counts
 
 
@@ -84,9 +74,9 @@ def _parameters(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
-def _part(name: str, blocks: Iterable[Block]) -> str:
+def _part(name: str, blocks: Iterable[Block], submodules: Mapping[str, str]) -> str:
     for block in blocks:
         if name.startswith(f"{block.module}."):
             return block.kind
-    modules: list[str] = name.split(".")
-    return next((part for module, part in _MODULES.items() if module in modules), REST)
+    modules = name.split(".")
+    return next((part for module, part in submodules.items() if module in modules), REST)

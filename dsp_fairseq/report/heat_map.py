@@ -7,8 +7,7 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from . import pictures
-from .families.transformer import KINDS
+from .. import pictures
 from .report import BlockHeads, Report
 
 COLOURS = "viridis"  # the same order of lightness for every eye, and in grey
@@ -35,7 +34,9 @@ class Box(NamedTuple):
 
 def draw(report: Report):
     """The matplotlib figure of a report."""
-    panels = {kind: [found for found in report.blocks if found.block.kind == kind] for kind in KINDS}
+    panels = {
+        kind: [found for found in report.blocks if found.block.kind == kind] for kind in report.kept.inventory.kinds
+    }
     boxes = _boxes(list(panels.values()))
     right = max(max(box.left + max(box.width, LEAST) for box in boxes), 5.6)
     bottom = max(max(box.top + box.height for box in boxes), TOP + LEAST_SCALE)

@@ -5,21 +5,20 @@ from argparse import Namespace
 from typing import Any, NamedTuple
 
 import torch
-from fairseq.data import Dictionary
 from torch import Tensor
 
 from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 
-from . import checkpoint_schema
-from .atomic import telling_of
-from .budgets import choice_of
-from .checkpoint_schema import NO_FILES, model_options, task_of
-from .errors import BadInput
-from .families import inventory_of
-from .old_checkpoints import with_cfg
-from .structures.inventory import Inventory
+from . import schema
+from ..atomic import telling_of
+from ..budgets import choice_of
+from .schema import model_options
+from ..errors import BadInput
+from ..families import inventory_of
+from .old import with_cfg
+from ..structures.inventory import Inventory
 
-CHECKS.append(checkpoint_schema.check)  # fairseq's own commands load through load_checkpoint as well
+CHECKS.append(schema.check)  # fairseq's own commands load through load_checkpoint as well
 
 
 def load(path: str) -> dict[str, Any]:
@@ -92,43 +91,9 @@ def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
 
 def showing(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """The same checkpoint, decoding with the heads that are True in ``mask`` [H] whatever it was trained for."""
-    from .config import NO_PRUNING
+    from ..config import NO_PRUNING
 
     changed = {"pruning_method": "uniform", "heads_to_keep": int(mask.sum())}
     options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, **changed})
     weights = {**state["model"], "gates.logits": mask.double()}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
-
-
-def build_model(state: dict[str, Any]):
-    """The model of a loaded checkpoint of ``gated_transformer``, in evaluation mode, without a task.
-
-    Its dictionaries have the right size and no words.
-    """
-    from .models.gated_transformer import GatedTransformerModel
-
-    return _build(GatedTransformerModel, state)
-
-
-def build_stock_model(state: dict[str, Any]):
-    """As :func:`build_model`, for a checkpoint of the stock ``transformer``."""
-    from fairseq.models.transformer import TransformerModel
-
-    return _build(TransformerModel, state)
-
-
-def _build(model_class, state: dict[str, Any]):
-    weights, options = state["model"], model_options(state)
-    chosen = Namespace(**{**vars(options), **NO_FILES, "overridden": None})
-    model = model_class.build_model(chosen, task_of(weights, _Words)).eval()
-    model.load_state_dict(weights, model_cfg=options)
-    return model
-
-
-class _Words(Dictionary):
-    """As many symbols as an embedding has rows."""
-
-    def __init__(self, size: int):
-        super().__init__()
-        for word in range(size - len(self)):
-            self.add_symbol(f"word{word}")

@@ -1,4 +1,4 @@
-"""What a checkpoint of a Transformer must hold: looked at once it is loaded, before anything is built from it."""
+"""What a checkpoint must hold: looked at once it is loaded, before anything is built from it."""
 
 import re
 from argparse import Namespace
@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 from fairseq.dataclass.configs import FairseqConfig
-from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
 
-from .config import NO_PRUNING
-from .option_problems import model_problems, unsupported
-from .option_types import DEFAULTS, type_problems
+from ..config import NO_PRUNING
+from ..families import architecture_of, families, family_of, is_gated
+from ..option_problems import model_problems, unsupported
+from ..option_types import DEFAULTS, type_problems
 
-GATED, STOCK = "gated_transformer", "transformer"
 LOGITS = "gates.logits"
 
 # parts of a configuration that are tables in every checkpoint
@@ -33,20 +33,14 @@ def model_options(state: Mapping[str, Any]) -> Namespace:
     """The model's options stored in a checkpoint; of a stock model, those that are None as fairseq reads them."""
     options = state["cfg"]["model"] if state.get("cfg") else state["args"]
     options = Namespace(**options) if isinstance(options, Mapping) else options
-    if _model_of(options) != STOCK:
+    if family_of(options) is None or is_gated(options):
         return options
     unsaid = {name: value for name, value in DEFAULTS.items() if getattr(options, name, value) is None}
     return Namespace(**{**vars(options), **unsaid}) if unsaid else options
 
 
-def _model_of(options: Namespace) -> str | None:
-    """Name of the model that the options are of; None: unknown here."""
-    name = getattr(options, "_name", None) or getattr(options, "arch", None)
-    return ARCH_MODEL_NAME_REGISTRY.get(name) if isinstance(name, str) else None
-
-
 def check(path: str, state: dict[str, Any]) -> None:
-    """Raise BadCheckpoint with a line for each thing that keeps a Transformer from being built from a loaded state.
+    """Raise BadCheckpoint with a line for each thing that keeps a model from being built from a loaded state.
 
     Of other models no more is looked at than that there are options and weights.
     """
@@ -71,21 +65,20 @@ def _holder_problems(state: dict[str, Any]) -> list[str]:
 
 def _problems(state: dict[str, Any]) -> list[str]:
     options, weights = model_options(state), state["model"]
-    model = _model_of(options)
-    if model not in (GATED, STOCK) and LOGITS not in weights:
+    family, gated = family_of(options), is_gated(options)
+    if family is None and LOGITS not in weights:
         return []  # another model
-    if model != GATED and LOGITS in weights:
-        name = getattr(options, "_name", None) or getattr(options, "arch", None)
-        return [f"--arch {shown(name)}: {LOGITS} are in it; must be a {GATED}"]
-    gated = model == GATED
+    if LOGITS in weights and not gated:
+        wanted = " or ".join(known.model for known in families())
+        return [f"--arch {shown(architecture_of(options) or None)}: {LOGITS} are in it; must be a {wanted}"]
     problems = _part_problems(state, gated) + _number_problems(weights)
     wrong_options = model_problems(options) if gated else type_problems(options)
     if gated:
         names = {name: getattr(options, name, None) for name in ("_name", "arch")}
         wrong_options += [
-            f"{name} is {shown(value)}, no architecture of {GATED}"
+            f"{name} is {shown(value)}, no architecture of {family.model}"
             for name, value in names.items()
-            if value is None or (isinstance(value, str) and ARCH_MODEL_NAME_REGISTRY.get(value) != GATED)
+            if value is None or (isinstance(value, str) and ARCH_MODEL_NAME_REGISTRY.get(value) != family.model)
         ]
     problems += wrong_options
     if not problems and not unsupported(options):
@@ -209,17 +202,7 @@ def _is_finite(name: str, tensor: Tensor) -> bool:
 
 def _shape_problems(options: Namespace, weights: dict[str, Tensor]) -> list[str]:
     """What the model of these options would have, and the weights have not, or the other way round."""
-    problems = []
-    for side in ("encoder", "decoder"):
-        layers = {name.split(".")[2] for name in weights if re.match(rf"{side}\.layers\.\d+\.", name)}
-        if len(layers) != getattr(options, f"{side}_layers"):
-            problems.append(f"--{side}-layers {getattr(options, f'{side}_layers')}: it has weights of {len(layers)}")
-        if weights.get(f"{side}.embed_tokens.weight", torch.empty(0)).dim() != 2:
-            problems.append(f"{side}.embed_tokens.weight is missing or no matrix")
-    largest = max((size for tensor in weights.values() for size in tensor.shape), default=0)
-    for name, value in sorted(vars(options).items()):
-        if name.endswith(("_embed_dim", "put_dim")) and isinstance(value, int) and value > largest:
-            problems.append(f"--{name.replace('_', '-')} {value}: no weight in it is so large")
+    problems = family_of(options).weight_problems(options, weights)
     if problems:
         return problems
     try:
@@ -278,17 +261,6 @@ class _Size:
 
 def _planned(options: Namespace, weights: dict[str, Tensor]):
     """The model of these options, without numbers."""
+    family = family_of(options)
     with _WithoutNumbers():
-        return MODEL_REGISTRY[GATED].build_model(Namespace(**{**vars(options), **NO_FILES}), task_of(weights, _Size))
-
-
-# words that a training began with are in the checkpoint; the file they came from may be gone
-NO_FILES = {"encoder_embed_path": None, "decoder_embed_path": None}
-
-
-def task_of(weights: dict[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
-    """All that a model asks of a task: dictionaries with a word for each row of the embeddings."""
-    source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in ("encoder", "decoder"))
-    source = dictionary(source_words)
-    target = source if source_words == target_words else dictionary(target_words)
-    return Namespace(source_dictionary=source, target_dictionary=target)
+        return family.model_class(gated=True).build_model(family.without_files(options), family.task_of(weights, _Size))

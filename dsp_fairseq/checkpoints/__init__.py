@@ -1,0 +1,1 @@
+"""Checkpoints: untrusted files that are read, checked, built into models, rewritten, pruned and averaged."""

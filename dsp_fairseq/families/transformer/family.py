@@ -1,0 +1,89 @@
+"""What the rest of the package asks about an encoder-decoder Transformer."""
+
+import re
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ...structures.inventory import Inventory
+from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
+from ..family import Family, register_family
+from .inventory import KINDS, transformer_inventory
+
+STACKS = ("encoder", "decoder")
+
+
+@register_family
+class TransformerFamily(Family):
+    """Encoder and decoder of ``fairseq.models.transformer``."""
+
+    model = "gated_transformer"
+    stock = "transformer"
+    stock_task = "translation"
+    stock_criterion = "label_smoothed_cross_entropy"
+    kinds = KINDS
+    parts = STACKS
+    submodules: ClassVar = {
+        "embed_tokens": EMBEDDINGS,
+        "embed_positions": EMBEDDINGS,
+        "output_projection": EMBEDDINGS,
+        "fc1": FEED_FORWARD,
+        "fc2": FEED_FORWARD,
+    }
+
+    def original_inventory(self, options: Namespace) -> Inventory:
+        return transformer_inventory(
+            options.encoder_layers,
+            options.encoder_attention_heads,
+            options.decoder_layers,
+            options.decoder_attention_heads,
+            (
+                options.encoder_embed_dim // options.encoder_attention_heads,
+                options.decoder_embed_dim // options.decoder_attention_heads,
+            ),
+        )
+
+    def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
+        source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in STACKS)
+        source = dictionary(source_words)
+        target = source if source_words == target_words else dictionary(target_words)
+        return Namespace(source_dictionary=source, target_dictionary=target)
+
+    def without_files(self, options: Namespace) -> Namespace:
+        files = {f"{side}_embed_path": None for side in STACKS}
+        return Namespace(**{**vars(options), **files})
+
+    def weight_problems(self, options: Namespace, weights: Mapping[str, Tensor]) -> list[str]:
+        problems = []
+        for side in STACKS:
+            layers = {name.split(".")[2] for name in weights if re.match(rf"{side}\.layers\.\d+\.", name)}
+            if len(layers) != getattr(options, f"{side}_layers"):
+                problems.append(
+                    f"--{side}-layers {getattr(options, f'{side}_layers')}: it has weights of {len(layers)}"
+                )
+            if weights.get(f"{side}.embed_tokens.weight", torch.empty(0)).dim() != 2:
+                problems.append(f"{side}.embed_tokens.weight is missing or no matrix")
+        largest = max((size for tensor in weights.values() for size in tensor.shape), default=0)
+        for name, value in sorted(vars(options).items()):
+            if name.endswith(("_embed_dim", "put_dim")) and isinstance(value, int) and value > largest:
+                problems.append(f"--{name.replace('_', '-')} {value}: no weight in it is so large")
+        return problems
+
+    def probe(self, model: Any) -> Tensor:
+        generator = torch.Generator().manual_seed(1)
+        read, written = (torch.tensor([23, 12, 5, 1]).clamp(max=most) for most in model.max_positions())
+        source = _sentences(read, model.encoder.embed_tokens, generator)
+        target = _sentences(written, model.decoder.embed_tokens, generator)
+        logits, _ = model(source, read, target)
+        is_word = torch.arange(written.max())[None, :] < written[:, None]
+        return logits[is_word]  # [tokens, types]
+
+
+def _sentences(lengths: Tensor, embedding: Any, generator: torch.Generator) -> Tensor:
+    """Random words [batch, longest], padded on the right."""
+    pad = embedding.padding_idx
+    words = torch.randint(pad + 1, embedding.num_embeddings, (len(lengths), int(lengths.max())), generator=generator)
+    return words.masked_fill(torch.arange(words.size(1))[None, :] >= lengths[:, None], pad)

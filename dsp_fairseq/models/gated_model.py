@@ -1,0 +1,167 @@
+"""What any fairseq model needs to carry gates: the gates of the update in training, the mask that decodes at evaluation."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..another_choice import is_of_a_training, options_of_training, warnings_of
+from ..budgets import choice_of, keep_range_of
+from ..checkpoints.reading import KeptHeads
+from ..config import PruningConfig
+from ..families import Family
+from ..gates.choice import Choice, Share
+from ..gates.head_gates import HeadGates
+from ..gates.limits import Limits
+from ..gates.methods import Method
+from ..structures.inventory import Inventory
+from ..structures.surgery import UNUSED
+
+logger = logging.getLogger(__name__)
+
+
+class GatedModel:
+    """Mixin in front of a fairseq model whose family knows its gated blocks.
+
+    ``gates.*`` in its state dict comes on top of the names of the stock model and is filled in when a stock
+    checkpoint is loaded. A forward pass in training runs under the gates of the update; at evaluation always
+    under the hard mask.
+    """
+
+    family: Family
+    _mask_in_place: Tensor | None = None  # the mask that the blocks compute with now
+    _was_loaded = _was_trained = _announced = _is_of_a_training = False
+    _options: Namespace  # of the training, whatever was overridden for decoding
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.gates: HeadGates | None = None  # until carry_gates
+        self.unused: nn.Parameter | None = None  # where all weights are frozen
+
+    def carry_gates(self, args: Namespace, family: Family) -> None:
+        """Make the gates that options describe; ``build_model`` calls this once the model is there."""
+        self.family, inventory = family, family.inventory(args)
+        options, choice = PruningConfig.from_args(args), choice_of(args, inventory)
+        seed, keep_range = getattr(args, "seed", 1), keep_range_of(args, inventory)
+        self.gates = HeadGates(inventory, choice, options.methods(choice), options.rate, seed, keep_range)
+        for block, module in zip(inventory.blocks, self.gated_blocks, strict=True):
+            if block.units < block.original_units:
+                module.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
+        self._freeze(options)
+        self._options = options_of_training(args)
+
+    @property
+    def gated_blocks(self) -> Sequence[nn.Module]:
+        """The modules that gates act on, in the order of the inventory."""
+        return [self.get_submodule(block.module) for block in self.gates.inventory.blocks]
+
+    def _freeze(self, options: PruningConfig) -> None:
+        """Weights that do not learn have no gradient and no state in the optimiser."""
+        pipelined = options.pruning_mode == "pipelined"
+        for part in self.family.parts:
+            if pipelined or options.frozen == part:
+                getattr(self, part).requires_grad_(False)
+        if pipelined:  # fairseq's optimisers and data parallel training want a parameter
+            self.unused = nn.Parameter(torch.zeros(1))
+
+    def upgrade_state_dict_named(self, state_dict, name):
+        super().upgrade_state_dict_named(state_dict, name)
+        # of a pipelined training; another one has no use for it
+        state_dict.pop(UNUSED, None)
+        if self.unused is not None:
+            state_dict[UNUSED] = self.unused.detach().clone()
+
+    def forward(self, *args, **kwargs):
+        if self.training:
+            self._open_gates_of_update()
+        return super().forward(*args, **kwargs)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        self._was_trained |= mode
+        if not mode and self.gates is not None:
+            self._keep_mask()
+            self._announce()
+        return self
+
+    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
+        self._is_of_a_training = is_of_a_training(state_dict)
+        result = super().load_state_dict(state_dict, strict, model_cfg, args)
+        self._was_loaded, self._was_trained = True, False
+        if not self.training:
+            self._keep_mask()
+        return result
+
+    def _open_gates_of_update(self) -> None:
+        if self.gates.settled and self.unused is None:
+            self._keep_mask()
+            return
+        self._mask_in_place = None
+        gates = self.gates.mask_of_update() if self.gates.settled else self.gates.of_update(self.device_of_weights)
+        if gates is None and self.unused is None:
+            for module in self.gated_blocks:
+                module.open_all()
+            return
+        if gates is None:
+            gates = torch.ones(self.gates.inventory.units)
+        gates = gates.to(self.device_of_weights, torch.float32)
+        if self.unused is not None:  # fairseq calls backward at every update, whether anything learns or not
+            gates = gates + 0.0 * self.unused.float()
+        self._gate(gates)
+
+    def _gate(self, gates: Tensor) -> None:
+        """Multiply the output of every unit by its gate, [units] of the whole model."""
+        for module, piece in zip(self.gated_blocks, self.gates.per_block(gates), strict=True):
+            module.gate(piece)
+
+    def _keep_mask(self) -> None:
+        mask = self.gates.mask_of_update() if self.training else self.gates.mask()
+        if self._mask_in_place is not None and torch.equal(mask, self._mask_in_place):
+            return  # every update after the search comes here
+        for module, units in zip(self.gated_blocks, self._open_units(mask), strict=True):
+            module.keep(units)
+        self._mask_in_place = mask
+
+    def _open_units(self, mask: Tensor) -> list[Tensor]:
+        """For each block the places of its units that are open in a flat mask: int64, on the model's device."""
+        return [torch.nonzero(piece).flatten().to(self.device_of_weights) for piece in self.gates.per_block(mask)]
+
+    def mask_only(self) -> None:
+        """Compute every unit and multiply those that are not kept by 0: a masked model, to compare with."""
+        self._gate(self.gates.mask().to(self.device_of_weights, torch.float32))
+        self._mask_in_place = None
+
+    def remove_pruned_units(self) -> Inventory:
+        """Take the pruned units out of the model for good; the inventory of what is left."""
+        mask = self.gates.mask()
+        kept = self.gates.inventory.keeping(mask.tolist())
+        for module, units in zip(self.gated_blocks, self._open_units(mask), strict=True):
+            module.remove_all_but(units)
+        self._announce()
+        everything = Choice((Share(kept.units, Limits(tuple(kept.sizes))),))
+        self.gates = HeadGates(kept, everything, [Method(kept.units, kept.units)], 0.0, 0)
+        self._mask_in_place = None
+        return kept
+
+    @property
+    def device_of_weights(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def _announce(self) -> None:
+        """Say once what a loaded model decodes with."""
+        if self._announced or self._was_trained or not self._was_loaded:
+            return
+        self._announced = True
+        mask, inventory, logits = self.gates.mask(), self.gates.inventory, self.gates.logits.detach()
+        kept = inventory.kept_per_kind(mask)
+        logger.info(
+            "decoding with %d of %d heads (%s)",
+            sum(kept.values()),
+            inventory.original_units,
+            ", ".join(f"{kind} {count}" for kind, count in kept.items()),
+        )
+        trained = KeptHeads(inventory, choice_of(self._options, inventory).mask(logits), logits, self._options)
+        for line in warnings_of(trained, mask, self._is_of_a_training):
+            logger.warning(line)

@@ -1,0 +1,1 @@
+"""What a checkpoint keeps, as text, as JSON and as a picture."""
