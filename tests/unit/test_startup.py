@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import errno
+import importlib.util
 import os
 import pickle
 import re
@@ -21,22 +22,13 @@ import pytest
 import torch
 
 import dsp_fairseq_startup
-from dsp_fairseq_startup import (
-    BadCheckpoint,
-    checkpoints,
-    console,
-    dataclass_defaults,
-    hydra_errors,
-    hydra_plugins,
-    numpy_names,
-    one_training,
-    quiet,
-    safe_load,
-    user_dir,
-    wrong_use,
-)
-from dsp_fairseq_startup.bad_checkpoint import WrongUse
-from dsp_fairseq_startup.not_written import NotWritten
+from dsp_fairseq_startup import checkpoints, console, loading, logs, mending
+from dsp_fairseq_startup.checkpoints import safe_load
+from dsp_fairseq_startup.errors import BadCheckpoint, NotWritten, WrongUse
+from dsp_fairseq_startup.explanations import explain
+from dsp_fairseq_startup.options import user_dir
+from dsp_fairseq_startup.training import one_folder
+from dsp_fairseq_startup.versions import dataclass_defaults, hydra, libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "fairseq", "fairseq_cli", "hydra", "omegaconf", "numpy", "dsp_fairseq"}
@@ -58,12 +50,21 @@ class TestStart:
         code = "import sys; before = set(sys.modules); import dsp_fairseq_startup; print(*set(sys.modules) - before)"
         assert run_python(code, "-S").split() == ["dsp_fairseq_startup"]
 
-    def test_mended_modules_exist(self):
-        for mend in {
-            mend for name in dsp_fairseq_startup.MENDS_BY_MODULE for mend in dsp_fairseq_startup.mends_of(name)
-        }:
-            module = __import__(f"dsp_fairseq_startup.{mend}", fromlist=["mend"])
-            assert callable(module.mend)
+    def test_every_file_with_a_mend_is_read(self):
+        folder = Path(dsp_fairseq_startup.__file__).parent
+        declaring = {
+            ".".join(path.relative_to(folder).with_suffix("").parts)
+            for path in folder.rglob("*.py")
+            if re.search(r"^@(mend|around)\(", path.read_text(), re.MULTILINE)
+        }
+        assert declaring == set(loading.FILES)
+
+    def test_every_mend_fits_its_module(self, caplog):
+        for name in mending.MENDS:
+            importlib.import_module(name)
+        assert [
+            record.getMessage() for record in caplog.records if "left without the mend" in record.getMessage()
+        ] == []
 
     def test_other_packages_are_left_to_the_other_finders(self):
         finder = dsp_fairseq_startup.MendingFinder()
@@ -78,19 +79,13 @@ class TestStart:
                 found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
                 return next((spec for spec in found if spec is not None), None)
 
-        import importlib.util
-
-        import hydra
-
         ours, last = dsp_fairseq_startup.MendingFinder(), importlib.machinery.PathFinder
         for finders in ([Another(), ours, last], [ours, Another(), last], [type(ours)(), ours, last]):
             monkeypatch.setattr(sys, "meta_path", finders)
-            spec = ours.find_spec("hydra.utils", hydra.__path__)
+            spec = ours.find_spec("hydra.utils", importlib.import_module("hydra").__path__)
             assert type(spec.loader).__name__ == "MendingLoader" and spec.origin.endswith("utils.py")
 
     def test_a_second_copy_mends_nothing_twice(self, monkeypatch):
-        import importlib.util
-
         monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
         before = len(sys.meta_path)
         path = dsp_fairseq_startup.__file__
@@ -101,15 +96,15 @@ class TestStart:
         assert len(sys.meta_path) == before
 
     def test_a_module_without_the_mended_name_is_told_in_one_line_and_left(self, caplog):
-        from dsp_fairseq_startup import loading
-
-        for name in dsp_fairseq_startup.MENDS_BY_MODULE:
-            for mend in dsp_fairseq_startup.mends_of(name):
-                loading.apply(mend, types.ModuleType(name))
+        for name in mending.MENDS:
+            loading.apply_mends(types.ModuleType(name))
         lines = [record.getMessage() for record in caplog.records]
         assert len(lines) > 10 and not any("\n" in line for line in lines)
         assert any(line.startswith("fairseq.options is not as in fairseq 0.12.2 (AttributeError: ") for line in lines)
-        assert any(line.endswith("left without the mend dsp_fairseq_startup.options") for line in lines)
+        assert any(
+            line.endswith("left without the mend dsp_fairseq_startup.options.command_line.help_with_all_flags")
+            for line in lines
+        )
 
     def test_a_mended_module_keeps_its_source(self):
         import inspect
@@ -443,11 +438,8 @@ class TestConsole:
         assert console.with_one_line_errors(lambda: 7, "fairseq-train")() == 7
 
     def test_every_command_is_wrapped(self):
-        import importlib
-
-        for module in dsp_fairseq_startup.MENDS_BY_MODULE:
-            if "console" in dsp_fairseq_startup.mends_of(module):
-                assert hasattr(importlib.import_module(module).cli_main, "__wrapped__"), module
+        for module in console.COMMANDS:
+            assert hasattr(importlib.import_module(module).cli_main, "__wrapped__"), module
 
 
 class TestUserDir:
@@ -565,14 +557,14 @@ class TestSaving:
 class TestOneTraining:
     @pytest.fixture(autouse=True)
     def nothing_held(self, monkeypatch):
-        monkeypatch.setattr(one_training, "_held", {})
+        monkeypatch.setattr(one_folder, "_held", {})
 
     def load(self, folder, rank=0, no_save=False):
         """What a training calls before its first update."""
         processes = argparse.Namespace(distributed_rank=rank)
         trainer = argparse.Namespace(cfg=argparse.Namespace(distributed_training=processes))
         cfg = argparse.Namespace(save_dir=str(folder), no_save=no_save)
-        return one_training.alone_in_its_folder(lambda *_, **__: "loaded")(cfg, trainer)
+        return one_folder.lock_the_folder(lambda *_, **__: "loaded", cfg, trainer)
 
     @pytest.fixture
     def other(self, tmp_path):
@@ -605,14 +597,14 @@ class TestOneTraining:
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
         assert self.load(tmp_path) == "loaded"
-        assert sorted(os.listdir(tmp_path)) == [one_training.LOCK, "mine.pt.tmp"]
+        assert sorted(os.listdir(tmp_path)) == [one_folder.LOCK, "mine.pt.tmp"]
 
     def test_one_process_may_train_there_again(self, tmp_path):
         assert self.load(tmp_path) == self.load(tmp_path) == "loaded"
 
     def test_children_do_not_hold_it(self, tmp_path):
         """Workers of the data loader may outlive a training that was killed."""
-        holder, reader, writer = one_training, *os.pipe()
+        holder, reader, writer = one_folder, *os.pipe()
         training = os.fork()
         if training == 0:
             self.load(tmp_path)
@@ -634,7 +626,7 @@ class TestOneTraining:
         def no_locks(*_):
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(one_training.fcntl, "lockf", no_locks)
+        monkeypatch.setattr(one_folder.fcntl, "lockf", no_locks)
         (tmp_path / "checkpoint_1_5.pt.tmp").write_text("perhaps another's")
         assert self.load(tmp_path) == "loaded"
         assert (tmp_path / "checkpoint_1_5.pt.tmp").exists()
@@ -654,7 +646,7 @@ class TestWrongUse:
         try:
             main(cfg)
         except ValueError as error:
-            assert wrong_use.explain(error) == f"--seed {seed}: must be 0 to 4294967295"
+            assert explain(error) == f"--seed {seed}: must be 0 to 4294967295"
 
     @pytest.mark.parametrize("text", ["[" * 3000, "{'a'", "a.b", "1\0", "9" * 5000, "-" * 5000 + "1"])
     def test_overrides_that_are_no_dictionary(self, text):
@@ -663,7 +655,7 @@ class TestWrongUse:
 
         with pytest.raises(Exception) as raised:
             checkpoint_utils.load_checkpoint(CheckpointConfig(optimizer_overrides=text, no_save=True), None)
-        line = wrong_use.explain(raised.value)
+        line = explain(raised.value)
         assert line.startswith("--optimizer-overrides: must be a dictionary") and "\n" not in line and len(line) < 250
 
     def test_a_gated_checkpoint_for_a_stock_architecture(self):
@@ -674,7 +666,7 @@ class TestWrongUse:
                 except Exception:
                     raise Exception("Cannot load model parameters from checkpoint x.pt; please ensure that ...")
             except Exception as error:
-                assert wrong_use.explain(error).startswith("checkpoint x.pt: ") and told in wrong_use.explain(error)
+                assert explain(error).startswith("checkpoint x.pt: ") and told in explain(error)
 
     @pytest.mark.parametrize(
         "error", [KeyError("x"), RuntimeError("x"), OSError("disk"), Exception("x"), ValueError("x")]
@@ -705,7 +697,7 @@ class TestWrongUse:
             try:
                 settings.common[name]
             except Exception as error:
-                assert wrong_use.explain(error).startswith(f"common.{name} is missing: say common.{name}={value}, ")
+                assert explain(error).startswith(f"common.{name} is missing: say common.{name}={value}, ")
 
     def test_a_missing_checkpoint_is_named(self):
         message = explanation(OSError("Model file not found: x.pt"))
@@ -716,7 +708,7 @@ def explanation(error):
     try:
         raise error
     except Exception as raised:
-        return wrong_use.explain(raised)
+        return explain(raised)
 
 
 class TestQuiet:
@@ -724,7 +716,7 @@ class TestQuiet:
         with warnings.catch_warnings(record=True) as caught:
             warnings.resetwarnings()
             warnings.simplefilter("always")
-            quiet.silence_known_messages()
+            logs.silence_known_messages()
             warnings.warn_explicit(message, category, "file.py", 1, module=module)
         return len(caught) == 1
 
@@ -764,7 +756,7 @@ class TestQuiet:
     def test_log_lines(self, caplog):
         import logging
 
-        quiet.silence_known_messages()
+        logs.silence_known_messages()
         logger = logging.getLogger("fairseq.tasks.text_to_speech")
         with caplog.at_level(logging.INFO, logger=logger.name):
             logger.info("Please install tensorboardX: pip install tensorboardX")
@@ -793,19 +785,19 @@ class TestSmallMends:
 
         found = {
             name: finder.find_module(name).load_module(name)
-            for finder, name, _ in hydra_plugins._PkgutilWithFindModule.walk_packages(json.__path__, "json.")
+            for finder, name, _ in hydra.walk_packages(json.__path__, "json.")
         }
         assert found["json.decoder"] is json.decoder
 
     def test_hydra_prints_errors(self, capsys):
         utils = types.SimpleNamespace()
-        hydra_errors.mend(utils)
+        hydra.print_the_real_error(utils)
         utils.print_exception(etype=None, value=ValueError("the real error"), tb=None)
         assert "ValueError: the real error" in capsys.readouterr().err
 
     def test_old_names_of_numpy(self):
         module = types.SimpleNamespace(np=numpy)
-        numpy_names.mend(module)
+        libraries.give_numpy_its_old_names(module)
         assert (module.np.int, module.np.float, module.np.compat.long) == (int, float, int)
         assert module.np.zeros is numpy.zeros and not hasattr(numpy, "compat" if numpy.__version__ >= "2" else "no")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from fairseq_commands import LANGUAGES, TINY, run, write_texts
 
-from dsp_fairseq_startup.bad_checkpoint import WrongUse
+from dsp_fairseq_startup.errors import WrongUse
 
 TRAIN = "train.de-en.de"
 
