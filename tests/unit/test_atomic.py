@@ -14,7 +14,7 @@ from dsp_fairseq import atomic, checkpoint, cli
 from dsp_fairseq.atomic import writing
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.export.folder import folder_problems, writing_folder
-from dsp_fairseq_startup import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 
 @contextmanager
