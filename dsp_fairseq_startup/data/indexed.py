@@ -6,6 +6,7 @@ tell.
 """
 
 import os
+import struct
 
 from ..errors import WrongUse
 from ..mending import around
@@ -35,20 +36,20 @@ def refuse_damage(make_dataset, path, impl, *args, **kwargs):
 
 
 def check_sizes(path, impl):
-    from fairseq.data.indexed_dataset import _code_to_dtype as types
-
     index, data = f"{path}.idx", f"{path}.bin"
     with open(index, "rb") as file:
-        kind = LAYOUTS.get(file.read(8))
+        content = file.read()
+    kind = LAYOUTS.get(content[:8])
     if kind is None:
-        what = "is empty" if os.path.getsize(index) == 0 else "is no index of fairseq-preprocess"
+        what = "is no index of fairseq-preprocess" if content else "is empty"
         raise WrongUse(f"{index} {what}; {AGAIN}")
     if impl not in FITTING[kind]:
         made = " or ".join(FITTING[kind])
         raise WrongUse(f"--dataset-impl {impl}: {index} was made with {made}; leave the option out")
-    expected = _data_size_by_mmap(index, types) if kind == "mmap" else _data_size_by_lazy(index, types)
-    if expected is None:
-        raise WrongUse(f"{index} is damaged, its size or its offsets are wrong; {AGAIN}")
+    try:
+        expected = _data_size_by_mmap(content) if kind == "mmap" else _data_size_by_lazy(content)
+    except (struct.error, LookupError) as error:
+        raise WrongUse(f"{index} is damaged, its size or its offsets are wrong; {AGAIN}") from error
     if expected == 0:
         raise WrongUse(f"{index} holds no sentence, it was made from an empty text")
     if expected != os.path.getsize(data):
@@ -58,57 +59,50 @@ def check_sizes(path, impl):
         )
 
 
-def _data_size_by_mmap(index, types):
-    """Bytes of the data file, or None if the index is damaged.
+def _data_size_by_mmap(index):
+    """Bytes of the data file; LookupError if the index contradicts itself.
 
     The index has magic, version, type, number of sentences; lengths of the sentences; offsets of the sentences.
     """
     import numpy
 
-    header = _read(index, "uint8", 26)
-    if header is None or header[8] or header[9:17].view("<u8")[0] != VERSION or int(header[17]) not in types:
-        return None
-    width = numpy.dtype(types[int(header[17])]).itemsize
-    count = int(header[18:].view("<u8")[0])
-    if os.path.getsize(index) != 26 + 12 * count:
-        return None
-    sizes = _read(index, "<i4", count, 26)
+    magic, version, code, count = struct.unpack_from("<9sQBQ", index)
+    width = _width(code)
+    _require(magic[8] == 0 and version == VERSION and len(index) == 26 + 12 * count)
+    sizes = numpy.frombuffer(index, "<i4", count, 26)
+    starts = numpy.frombuffer(index, "<i8", count, 26 + 4 * count)
     ends = numpy.cumsum(sizes, dtype="int64") * width
-    starts = _read(index, "<i8", count, 26 + 4 * count)
-    if (sizes < 0).any() or not numpy.array_equal(starts, ends - sizes * width):
-        return None
+    _require((sizes >= 0).all() and numpy.array_equal(starts, ends - sizes * width))
     return int(ends[-1]) if count else 0
 
 
-def _data_size_by_lazy(index, types):
-    """Bytes of the data file, or None if the index is damaged.
+def _data_size_by_lazy(index):
+    """Bytes of the data file; LookupError if the index contradicts itself.
 
     The index has magic, version, type, width, numbers of sentences and of dimensions; offsets of both; the lengths.
     """
     import numpy
 
-    header = _read(index, "<u8", 6)
-    if header is None:
-        return None
-    version, code, width, count, lengths = map(int, header[1:])
-    if version != VERSION or code not in types or numpy.dtype(types[code]).itemsize != width:
-        return None
-    if os.path.getsize(index) != 48 + 8 * (2 * (count + 1) + lengths):
-        return None
-    dimensions, starts = (_read(index, "<i8", count + 1, 48 + part * 8 * (count + 1)) for part in (0, 1))
-    sizes = _read(index, "<i8", lengths, 48 + 16 * (count + 1))
+    _, version, code, width, count, lengths = struct.unpack_from("<8s5Q", index)
+    _require(version == VERSION and width == _width(code) and len(index) == 48 + 8 * (2 * (count + 1) + lengths))
+    numbers = numpy.frombuffer(index, "<i8", offset=48)
+    dimensions, starts, sizes = numpy.split(numbers, [count + 1, 2 * (count + 1)])
     if lengths == count:  # sentences, no tensors of more dimensions
-        same = numpy.array_equal
-        if not same(numpy.diff(starts), sizes) or not same(dimensions, numpy.arange(count + 1)):
-            return None
-    return None if starts[0] or (numpy.diff(starts) < 0).any() else int(starts[-1]) * width
+        _require(numpy.array_equal(numpy.diff(starts), sizes) and numpy.array_equal(dimensions, range(count + 1)))
+    _require(starts[0] == 0 and (numpy.diff(starts) >= 0).all())
+    return int(starts[-1]) * width
 
 
-def _read(name, dtype, count, offset=0):
+def _width(code):
     import numpy
+    from fairseq.data.indexed_dataset import _code_to_dtype
 
-    values = numpy.fromfile(name, dtype=dtype, count=count, offset=offset)
-    return values if len(values) == count else None
+    return numpy.dtype(_code_to_dtype[code]).itemsize
+
+
+def _require(condition):
+    if not condition:
+        raise LookupError
 
 
 @around("fairseq.data.indexed_dataset:IndexedCachedDataset.__getitem__")

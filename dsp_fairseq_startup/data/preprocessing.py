@@ -29,14 +29,7 @@ def end_lines_at_line_feeds(module):
 @around("fairseq_cli.preprocess:main")
 def check_all_input(main, args):
     args = with_a_dictionary_for_each_side(args)
-    refuse(
-        [
-            *problems_of_numbers(args),
-            *problems_of_texts(args),
-            *problems_of_dictionaries(args),
-            *(problems_of_data(args) if not args.dict_only else ()),
-        ]
-    )
+    refuse([*problems_of_texts(args), *problems_of_dictionaries(args), *problems_of_data(args)])
     return main(args)
 
 
@@ -61,12 +54,9 @@ def prefixes(args):
     return found
 
 
-def problems_of_numbers(args):
+def problems_of_texts(args):
     if args.workers < 1:
         yield f"--workers {args.workers}: must be 1 or more"
-
-
-def problems_of_texts(args):
     if not args.only_source and None in sides(args):
         yield "--source-lang and --target-lang are needed, or --only-source"
         return
@@ -117,6 +107,8 @@ def words_of(dictionary):
 
 
 def problems_of_data(args):
+    if args.dict_only:
+        return
     from fairseq_cli.preprocess import dataset_dest_prefix
 
     if args.dataset_impl == "fasta":

@@ -1,7 +1,6 @@
 """`checkpoint_best.pt` is the best of this training, by a metric that its validation logs."""
 
 import collections
-import contextlib
 import logging
 
 from ..errors import WrongUse
@@ -38,31 +37,26 @@ def logged_names(trainer):
     from fairseq.logging import metrics
 
     first_batch = trainer.get_valid_iterator(trainer.cfg.dataset.valid_subset.split(",")[0]).first_batch
-    with without_decoding(trainer.task) as decoded, metrics.aggregate(new_root=True) as logged:
-        trainer.valid_step(first_batch)
-    return {*logged.get_smoothed_values(), *decoded, "num_updates"}
-
-
-@contextlib.contextmanager
-def without_decoding(task):
-    if not _decodes(task):
-        yield ()
-        return
-    task.cfg.eval_bleu = False
+    decodes = would_decode(trainer.task)
     try:
-        yield ("bleu",)
+        if decodes:
+            trainer.task.cfg.eval_bleu = False
+        with metrics.aggregate(new_root=True) as logged:
+            trainer.valid_step(first_batch)
     finally:
-        task.cfg.eval_bleu = True
+        if decodes:
+            trainer.task.cfg.eval_bleu = True
+    return {*logged.get_smoothed_values(), "num_updates", *(["bleu"] if decodes else [])}
 
 
-def _decodes(task):
-    return getattr(getattr(task, "cfg", None), "eval_bleu", False)
+def would_decode(task):
+    """Whether validation decodes for BLEU; None if this task has no such option."""
+    return getattr(getattr(task, "cfg", None), "eval_bleu", None)
 
 
 def refuse_unless_logged(metric, names, task=None):
     if metric not in names:
-        could_decode = hasattr(getattr(task, "cfg", None), "eval_bleu") and not _decodes(task)
-        remedy = ", or bleu with --eval-bleu" if could_decode else ""
+        remedy = ", or bleu with --eval-bleu" if would_decode(task) is False else ""
         raise WrongUse(
             f"--best-checkpoint-metric {metric}: validation logs no such value; take one of "
             f"{', '.join(sorted(names))}{remedy}"
