@@ -13,7 +13,7 @@ import sys
 from _thread import get_ident
 
 MENDED_PACKAGES = ("fairseq", "fairseq_cli", "hydra")
-MENDED_MODULES = ("_pytest.assertion.rewrite",)
+MENDED_MODULES = ("_pytest.assertion.rewrite", "omegaconf.basecontainer")
 
 
 class MendingFinder:

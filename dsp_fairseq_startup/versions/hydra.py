@@ -1,5 +1,6 @@
-"""hydra 1.0.7 on Python 3.10 and later."""
+"""hydra 1.0.7 on Python 3.10 and later, and omegaconf 2.0.6 below it."""
 
+import copy
 import importlib.machinery
 import pkgutil
 import sys
@@ -45,3 +46,17 @@ class FinderWithFindModule:
 def print_the_real_error(hydra_utils):
     """`print_exception() got an unexpected keyword argument 'etype'` instead of it, with Python >= 3.10."""
     hydra_utils.print_exception = lambda etype, value, tb: traceback.print_exception(type(value), value, tb)
+
+
+@mend("omegaconf.basecontainer")
+def copy_values_without_their_parents(basecontainer):
+    """Half a second at the start of every command: assigning a value copies the whole configuration around it.
+
+    The container it is assigned to becomes the parent of the copy (omegaconf >= 2.1 copies in this way too).
+    """
+
+    def deepcopy(node):
+        parent = node._get_parent()
+        return copy.deepcopy(node, {id(parent): parent})
+
+    basecontainer.copy = View(copy, deepcopy=deepcopy)

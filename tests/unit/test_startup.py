@@ -789,6 +789,21 @@ class TestSmallMends:
         }
         assert found["json.decoder"] is json.decoder
 
+    def test_a_value_is_copied_without_the_configuration_around_it(self):
+        from omegaconf import IntegerNode, OmegaConf
+
+        class NotToBeCopied(IntegerNode):
+            def __deepcopy__(self, memo):
+                raise AssertionError
+
+        source, target = OmegaConf.create({"a": {"b": [1, "${x}"]}, "x": 2}), OmegaConf.create({"x": 3})
+        source.__dict__["_content"]["c"] = NotToBeCopied(1, key="c", parent=source)
+        target.a = source.a
+        target.d = source._get_node("x")
+        target.a.b[0] = 5
+        assert source.a.b[0] == 1 and source.a._get_parent() is source and target.a._get_parent() is target
+        assert target == {"x": 3, "a": {"b": [5, 3]}, "d": 2}
+
     def test_hydra_prints_errors(self, capsys):
         utils = types.SimpleNamespace()
         hydra.print_the_real_error(utils)
