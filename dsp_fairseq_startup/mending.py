@@ -35,19 +35,17 @@ def around(*places):
 def _surround(module, path, replacement):
     owner = functools.reduce(getattr, path[:-1], module)
     original = getattr(owner, path[-1])
-    surrounded = call_around(original, replacement)
-    is_static = isinstance(vars(owner).get(path[-1]), staticmethod)
-    setattr(owner, path[-1], staticmethod(surrounded) if is_static else surrounded)
-
-
-def call_around(original, replacement):
-    """A function with the name and signature of `original` that calls `replacement(original, ...)`."""
 
     @functools.wraps(original)
     def surrounded(*args, **kwargs):
         return replacement(original, *args, **kwargs)
 
-    return surrounded
+    setattr(owner, path[-1], surrounded)
+
+
+def main_of(*commands):
+    """Places of the functions `main` of some commands."""
+    return [f"fairseq_cli.{command}:main" for command in commands]
 
 
 def command_of(function):

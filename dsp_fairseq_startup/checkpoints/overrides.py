@@ -5,12 +5,12 @@ import difflib
 import os
 
 from ..errors import WrongUse
-from ..mending import around
+from ..mending import around, main_of
 from ..options.plain_values import NotAPlainValue, plain_value
 from . import safe_load
 
 
-@around("fairseq_cli.generate:main", "fairseq_cli.interactive:main", "fairseq_cli.validate:main", "fairseq_cli.eval_lm:main")
+@around(*main_of("generate", "interactive", "validate", "eval_lm"))
 def refuse_unknown_overrides(main, cfg, *args, **kwargs):
     """`--model-overrides "{'head_to_keep': 4}"` changes nothing, without a word."""
     common = getattr(cfg, "common_eval", cfg)  # an older caller passes a namespace

@@ -9,7 +9,7 @@ import os
 from argparse import Namespace
 
 from ..errors import refuse
-from ..mending import around, command_of
+from ..mending import around, command_of, main_of
 
 # group, option, test, what is allowed
 NUMBERS = (
@@ -52,9 +52,7 @@ NEEDS = (
 FILES = ("bpe_codes", "sentencepiece_model", "sentencepiece_model_path", "bpe_vocab_file")
 
 
-@around(
-    "fairseq_cli.generate:main", "fairseq_cli.interactive:main", "fairseq_cli.validate:main", "fairseq_cli.eval_lm:main"
-)
+@around(*main_of("generate", "interactive", "validate", "eval_lm"))
 def check_options(main, cfg, *args, **kwargs):
     command = command_of(main)
     if isinstance(cfg, Namespace):

@@ -5,7 +5,7 @@ The parsers of these commands have many options of training, and each has some o
 
 import sys
 
-from ..mending import around, command_of
+from ..mending import around, command_of, main_of
 
 # group -> options that decoding reads; None stands for the whole group
 READ = {
@@ -57,7 +57,7 @@ UNREAD = {
 TASKS = ("translation", "translation_pruning")  # other tasks may well read what these do not
 
 
-@around("fairseq_cli.generate:main", "fairseq_cli.interactive:main", "fairseq_cli.validate:main")
+@around(*main_of("generate", "interactive", "validate"))
 def warn_of_unread_options(main, cfg, *args, **kwargs):
     command = command_of(main)
     unread = list(unread_options(cfg, command)) if cfg.task._name in TASKS else []

@@ -72,7 +72,7 @@ class TestStart:
         assert finder.find_spec("json.decoder", json_path()) is None
 
     def test_another_finder_that_asks_the_others(self, monkeypatch):
-        """Each asked the other in turn, without end."""
+        """Each of the two must not ask the other in turn, without end."""
 
         class Another:
             def find_spec(self, name, path=None, target=None):
@@ -95,7 +95,7 @@ class TestStart:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
         assert len(sys.meta_path) == before
 
-    def test_a_module_without_the_mended_name_is_told_in_one_line_and_left(self, caplog):
+    def test_a_module_without_the_mended_name_is_reported_in_one_line_and_left(self, caplog):
         for name in mending.MENDS:
             loading.apply_mends(types.ModuleType(name))
         lines = [record.getMessage() for record in caplog.records]
@@ -156,7 +156,7 @@ class TestDataclassDefaults:
 
 
 class MarkerMaker:
-    """Unpickled without protection, this creates a file: harmless, but any code could stand there."""
+    """Creates a file when it is unpickled without protection, as any other code could run then."""
 
     def __init__(self, marker):
         self.marker = str(marker)
@@ -263,7 +263,7 @@ class TestCheckpoints:
         assert loaded["options"] == state["options"] and loaded["config"] == state["config"]
 
     def test_the_allow_list_is_as_short_as_it_was(self):
-        """Every new entry widens what a stranger's file can do: think twice, then change this list."""
+        """Every new entry lets a stranger's file do more: think twice before you change this list."""
         names = {name_of(entry) for entry in safe_load.allowed_globals()}
         assert names == {
             "argparse.Namespace",
@@ -361,7 +361,7 @@ class TestConsole:
             try:
                 raise MeantForTheUser("other heads")
             except Exception:
-                raise Exception("Cannot load model parameters from checkpoint x.pt")
+                raise Exception("Cannot load model parameters from checkpoint x.pt")  # noqa: B904 (as fairseq does)
 
         wrapped = console.with_one_line_errors(load, "fairseq-train")
         assert self.exits(wrapped, capsys) == (2, ["fairseq-train: error: other heads"])
@@ -395,7 +395,7 @@ class TestConsole:
         with pytest.raises(ProcessExitedException):
             raising(crashed)()
 
-    def test_a_child_that_was_killed_is_told(self, capsys):
+    def test_a_child_that_was_killed_is_reported(self, capsys):
         from torch.multiprocessing import ProcessExitedException
 
         killed = ProcessExitedException("terminated", error_index=0, error_pid=1, exit_code=-9, signal_name="SIGKILL")
@@ -408,8 +408,8 @@ class TestConsole:
                 file.write("x")
 
         status, lines = self.exits(console.with_one_line_errors(write, "fairseq-preprocess"), capsys)
-        told = "/dev/full: could not be written: no space left on device; make room and run the same again"
-        assert (status, lines) == (1, [f"fairseq-preprocess: error: {told}"])
+        reported = "/dev/full: could not be written: no space left on device; make room and run the same again"
+        assert (status, lines) == (1, [f"fairseq-preprocess: error: {reported}"])
 
     def test_a_full_disk_below_standard_output(self, monkeypatch, capsys):
         full = open("/dev/full", "w")
@@ -443,7 +443,7 @@ class TestConsole:
 
 
 class TestUserDir:
-    """--user-dir is forgotten; within these tests nothing of dsp_fairseq is registered."""
+    """`--user-dir` is forgotten: within these tests nothing of dsp_fairseq is registered."""
 
     @pytest.fixture(autouse=True)
     def nothing_registered(self, monkeypatch):
@@ -503,7 +503,7 @@ class TestUserDir:
 
 
 class TestSaving:
-    """fairseq's own saving, on a disk that takes files of 20,000 bytes."""
+    """fairseq saves where no file may have more than 20,000 bytes."""
 
     WEIGHTS = {"model": {"weight": torch.ones(20_000)}}
 
@@ -544,7 +544,7 @@ class TestSaving:
             checkpoint_utils.torch_persistent_save(self.WEIGHTS, str(tmp_path / "x.pt"))
         assert len(tries) == 1 and os.listdir(tmp_path) == []
 
-    def test_a_log_on_a_full_disk_is_told_once(self, capsys):
+    def test_a_log_on_a_full_disk_is_reported_once(self, capsys):
         import logging
 
         handler = logging.FileHandler("/dev/full")
@@ -560,7 +560,7 @@ class TestOneTraining:
         monkeypatch.setattr(one_folder, "_held", {})
 
     def load(self, folder, rank=0, no_save=False):
-        """What a training calls before its first update."""
+        """Load a checkpoint as a training does before its first update."""
         processes = argparse.Namespace(distributed_rank=rank)
         trainer = argparse.Namespace(cfg=argparse.Namespace(distributed_training=processes))
         cfg = argparse.Namespace(save_dir=str(folder), no_save=no_save)
@@ -568,7 +568,7 @@ class TestOneTraining:
 
     @pytest.fixture
     def other(self, tmp_path):
-        """Another training's process, which has saved half a checkpoint."""
+        """Process of another training, which has saved half a checkpoint."""
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
@@ -659,14 +659,18 @@ class TestWrongUse:
         assert line.startswith("--optimizer-overrides: must be a dictionary") and "\n" not in line and len(line) < 250
 
     def test_a_gated_checkpoint_for_a_stock_architecture(self):
-        for cause, told in (('"gates.logits"', "--user-dir"), ("size mismatch", "has other weights than this --arch")):
+        for cause, reported in (
+            ('"gates.logits"', "--user-dir"),
+            ("size mismatch", "has other weights than this --arch"),
+        ):
             try:
                 try:
                     raise RuntimeError(cause)
                 except Exception:
-                    raise Exception("Cannot load model parameters from checkpoint x.pt; please ensure that ...")
+                    message = "Cannot load model parameters from checkpoint x.pt; please ensure that ..."
+                    raise Exception(message)  # noqa: B904 (as fairseq does)
             except Exception as error:
-                assert explain(error).startswith("checkpoint x.pt: ") and told in explain(error)
+                assert explain(error).startswith("checkpoint x.pt: ") and reported in explain(error)
 
     @pytest.mark.parametrize(
         "error", [KeyError("x"), RuntimeError("x"), OSError("disk"), Exception("x"), ValueError("x")]
@@ -722,7 +726,7 @@ class TestQuiet:
 
     KNOWN = [
         (
-            "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.",
+            "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used",
             UserWarning,
             "torch.utils.data.dataloader",
         ),
@@ -764,12 +768,13 @@ class TestQuiet:
         assert [record.getMessage() for record in caplog.records] == ["speaking"]
 
     def test_log_lines_that_need_be_said_once_only(self):
-        """In a process of its own, where nobody has said them yet."""
+        """In a process of its own, in which they have not been shown yet."""
         code = (
             "from fairseq.logging import progress_bar as bars\n"
             "bars.SummaryWriter = bars.wandb = bars.get_aim_run = bars.Run = None\n"
             "for _ in range(3):\n"
-            "    bars.progress_bar([], 'simple', tensorboard_logdir='x', wandb_project='x', aim_repo='x', azureml_logging=True)\n"
+            "    options = dict(tensorboard_logdir='x', wandb_project='x', aim_repo='x', azureml_logging=True)\n"
+            "    bars.progress_bar([], 'simple', **options)\n"
             "    bars.logger.warning('other')"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""fairseq-train, mended: what cannot work is refused before the first update, what fails is told in one line."""
+"""fairseq-train refuses what cannot work before the first update, and reports a failure in one line."""
 
 import importlib.util
 import logging
@@ -180,7 +180,7 @@ class TestDivergence:
         assert "output of encoder" in seen[0]
 
     def test_in_half_precision_on_a_cpu(self, train):
-        """Updates are skipped, at lower and lower scales of the loss, to the lowest."""
+        """Updates are skipped while the scale of the loss is lowered to its minimum."""
         options = (*DIVERGING, "--memory-efficient-fp16", "--fp16-scale-window", "99", "--min-loss-scale", "30")
         status, (error,), _save = train(*options)
         assert status == 1 and "Minimum loss scale reached (30.0)" in error
