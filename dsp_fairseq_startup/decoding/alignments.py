@@ -1,9 +1,9 @@
-"""`--replace-unk` replaces unknown words by the right source word, with or without a dictionary of replacements.
+"""Alignments: `--replace-unk` takes the right source word, and models that leave attention out compute it if asked.
 
-fairseq looks for a file named `@@ `, needs alignments that nobody asked for, and takes pairs of positions for
-positions. Here attention is computed as for `--print-alignment`; an unknown word becomes the source word with the most
-attention, or that word's entry in the dictionary. BPE is removed afterwards, as alignments count the pieces that the
-model reads and writes.
+With `--replace-unk` fairseq looks for a file named `@@ `, needs alignments that nobody asked for, and takes pairs of
+positions for positions. Here attention is computed as for `--print-alignment`; an unknown word becomes the source word
+with the most attention, or that word's entry in the dictionary. BPE is removed afterwards, as alignments count the
+pieces that the model reads and writes.
 """
 
 import copy

@@ -69,6 +69,8 @@ def name_what_is_logged(get_valid_stats, cfg, trainer, stats, tracking_best):
 
 
 class Stats(collections.OrderedDict):
+    """Values of a validation; a missing one is a WrongUse."""
+
     def __missing__(self, metric):
         refuse_unless_logged(metric, set(self))
 
@@ -90,7 +92,7 @@ def nan_is_not_the_best(save_checkpoint, cfg, trainer, epoch_itr, val_loss):
 
 @around("fairseq_cli.train:main")
 def forget_the_last_training(main, *args, **kwargs):
-    """An earlier training in the same process, as in a hydra multirun, has the best checkpoint (and `--patience`)."""
+    """An earlier training in this process, as in a hydra multirun, decides what is the best (also for `--patience`)."""
     from fairseq import checkpoint_utils
     from fairseq_cli import train
 

@@ -1,9 +1,9 @@
 """Options of `fairseq-train` with which it does not train at all, or fails at the first validation.
 
-Without an update and with exit status 0 end `--write-checkpoints-asynchronously` without iopath, a `--max-epoch` below
-0, and a learning rate that starts at or below `--stop-min-lr`, as a warm-up from 0 does. `--tpu` without torch_xla is
-an `AttributeError`; `--required-batch-size-multiple 0` divides by zero in C and kills Python; `--eval-bleu-args` is
-read after the first epoch, and unknown names in it are ignored.
+fairseq ends with exit status 0 and without an update for `--write-checkpoints-asynchronously` without iopath, for a
+`--max-epoch` below 0, and for a learning rate that starts at or below `--stop-min-lr`, as a warm-up from 0 does.
+`--tpu` without torch_xla is an `AttributeError`; `--required-batch-size-multiple 0` divides by zero in C and kills
+Python; `--eval-bleu-args` is read after the first epoch, and unknown names in it are ignored.
 """
 
 import dataclasses
