@@ -37,11 +37,12 @@ def help_with_all_flags(parse_args_and_arch, parser, input_args=None, *args, mod
     """
     known = parser._option_string_actions
     withheld = {}
+    names = {argument.partition("=")[0] for argument in arguments_given(input_args)}
 
     def modify(parser):  # fairseq calls it before each pass
         if withheld:
             known.update(withheld)
-        elif "--arch" not in known or names_an_architecture(arguments_given(input_args)):
+        elif "--arch" not in known or names & {*ARCH_FLAGS}:  # without one, fairseq raises between the passes
             withheld.update((flag, known.pop(flag)) for flag in HELP_FLAGS if flag in known)
         if modify_parser is not None:
             modify_parser(parser)
@@ -51,8 +52,3 @@ def help_with_all_flags(parse_args_and_arch, parser, input_args=None, *args, mod
 
 def arguments_given(input_args):
     return sys.argv[1:] if input_args is None else input_args
-
-
-def names_an_architecture(arguments):
-    """Without an architecture fairseq has no flags to add, and raises between the two passes."""
-    return any(argument.partition("=")[0] in ARCH_FLAGS for argument in arguments)
