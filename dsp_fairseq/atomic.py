@@ -8,8 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from dsp_fairseq_startup.bad_checkpoint import WrongUse
-from dsp_fairseq_startup.not_written import not_written
+from dsp_fairseq_startup.errors import WrongUse, not_written
 
 from .errors import BadInput, Failed
 

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 from . import IS_COMMAND, __version__, interrupt, register
 from .commands import average, bench, export, importance, prune, report, sweep, user_dir

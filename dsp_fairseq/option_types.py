@@ -16,7 +16,7 @@ from typing import (
 from fairseq.models.transformer import TransformerConfig
 from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecBaseConfig, QuantNoiseConfig
 
-from dsp_fairseq_startup.bad_checkpoint import shown
+from dsp_fairseq_startup.errors import shown
 
 from .config import PruningConfig
 from .errors import flag

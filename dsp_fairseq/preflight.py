@@ -7,7 +7,7 @@ from argparse import Namespace
 
 import torch
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 from .checkpoints.reading import load, model_options
 from .config import LIMITS, RECIPES

@@ -1,8 +1,7 @@
-"""Errors of use in fairseq's commands: one line on stderr and exit status 2 (a full disk: 1) instead of a traceback.
+"""fairseq's commands end with a line for each problem and exit status 2 (1: it failed) instead of a traceback.
 
-Two kinds: exceptions whose class has an `exit_code` (ours: the message is meant for the user), and what
-fairseq raises for input that is not there (`wrong_use` finds the words) or a full disk. Everything else keeps its
-traceback. `DSP_DEBUG=1` in the environment brings back every traceback.
+This holds for exceptions whose class has an `exit_code`, for the errors of fairseq that `explanations` knows, and for
+full disks. Every other exception keeps its traceback. `DSP_DEBUG=1` in the environment brings back all of them.
 """
 
 import contextlib
@@ -10,18 +9,30 @@ import functools
 import os
 import sys
 
-from . import not_written, wrong_use
-from .not_written import NotWritten
+from .errors import NotWritten, WrongUse, disk_error
+from .explanations import explain
+from .mending import mend
+from .tracebacks import chain
 
+COMMANDS = tuple(
+    f"fairseq_cli.{name}"
+    for name in ("eval_lm", "generate", "hydra_train", "interactive", "preprocess", "score", "train", "validate")
+)
 INTERRUPTED = 130  # as shells have it for Ctrl-C
 
 
-def mend(command_module):
+@mend(*COMMANDS)
+def end_in_one_line(command_module):
     command = "fairseq-" + command_module.__name__.rpartition(".")[2].replace("_", "-")
-    # hydra catches exceptions itself, so the hydra command needs its inner function wrapped as well
+    # hydra catches exceptions itself, so that the function within its command has to be surrounded as well
     for name in ("cli_main", "_hydra_main"):
         if hasattr(command_module, name):
             setattr(command_module, name, with_one_line_errors(getattr(command_module, name), command))
+
+
+@mend("fairseq.distributed.utils")
+def end_spawned_processes_in_one_line(distributed_utils):
+    distributed_utils.distributed_main = with_one_line_errors(distributed_utils.distributed_main)
 
 
 def with_one_line_errors(function, command=None):
@@ -29,28 +40,21 @@ def with_one_line_errors(function, command=None):
     def wrapper(*args, **kwargs):
         try:
             result = function(*args, **kwargs)
-            sys.stdout.flush()  # here a full disk can still be told
+            sys.stdout.flush()  # while an error of a full disk can still be reported
             return result
-        except KeyboardInterrupt:
-            if os.environ.get("DSP_DEBUG"):
-                raise
-            print(f"{command or os.path.basename(sys.argv[0])}: interrupted", file=sys.stderr)
-            sys.exit(INTERRUPTED)
-        except Exception as error:
-            if isinstance(error, BrokenPipeError) and nobody_reads():
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, BrokenPipeError) and reader_has_gone():
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
                 sys.exit(0)
-            if os.environ.get("DSP_DEBUG"):
-                raise
-            exit_if_told(error)
-            exit_if_meant_for_the_user(error, command or os.path.basename(sys.argv[0]))
+            if not os.environ.get("DSP_DEBUG"):
+                exit_if_for_the_user(error, command or os.path.basename(sys.argv[0]))
             raise
 
     return wrapper
 
 
-def nobody_reads():
-    """Whether it is the standard output whose reader has seen enough, as `head` does; other pipes break too."""
+def reader_has_gone():
+    """Whether the reader of the standard output has closed it, as `head` does; other pipes break too."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -58,30 +62,33 @@ def nobody_reads():
     return False
 
 
-def exit_if_told(error):
-    """A spawned process that ended with a status of its own has said why: end alike. One that was killed has not."""
-    if type(error).__name__ != "ProcessExitedException":
-        return
+def exit_if_for_the_user(error, command):
+    if isinstance(error, KeyboardInterrupt):
+        print(f"{command}: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if type(error).__name__ == "ProcessExitedException":
+        exit_as_the_process(error)
+    for exception in (*chain(error), disk_error(error)):
+        exit_code = getattr(type(exception), "exit_code", None)
+        if isinstance(exit_code, int):
+            exit_with(str(exception), exit_code, command)
+    message = explain(error)
+    if message is not None:
+        exit_with(message, WrongUse.exit_code, command)
+
+
+def exit_as_the_process(error):
+    """End as a spawned process did that has printed its own error, or say which signal killed it."""
     if error.signal_name:
-        told = f"a process of this command was killed by {error.signal_name}, perhaps for want of memory"
-        print(told, file=sys.stderr)
+        message = f"a process of this command was killed by {error.signal_name}, perhaps for want of memory"
+        print(message, file=sys.stderr)
         sys.exit(1)
-    if error.exit_code in (wrong_use.EXIT_CODE, NotWritten.exit_code):
+    if error.exit_code in (WrongUse.exit_code, NotWritten.exit_code):
         sys.exit(error.exit_code)
 
 
-def exit_if_meant_for_the_user(error, command):
-    for exception in [*not_written.chain(error), not_written.of_the_disk(error)]:
-        exit_code = getattr(type(exception), "exit_code", None)
-        if isinstance(exit_code, int):
-            _exit(command, str(exception), exit_code)
-    message = wrong_use.explain(error)
-    if message is not None:
-        _exit(command, message, wrong_use.EXIT_CODE)
-
-
-def _exit(command, message, exit_code):
-    with contextlib.suppress(OSError):  # it may be what the disk has no room for
+def exit_with(message, exit_code, command):
+    with contextlib.suppress(OSError):  # the standard output may be what the disk has no room for
         sys.stdout.flush()
     for line in message.splitlines() or [""]:
         print(f"{command}: error: {line}", file=sys.stderr)

@@ -1,10 +1,24 @@
-"""Runs the mends around the execution of one module."""
+"""Executes one module of fairseq or hydra, then applies the mends that are declared for it."""
 
 import functools
 import importlib
 import logging
 
-from . import dataclass_defaults, full_logs, plain_values, quiet, typing_io
+from . import console, logs
+from .mending import MENDS
+from .options.plain_values import plain_value
+from .versions import dataclass_defaults, hydra
+
+# Files that declare mends. Of two mends of one function, the one in the later file is the outer one and runs first.
+FILES = (
+    *("versions.hydra", "versions.libraries"),
+    *("checkpoints.load", "checkpoints.saving", "checkpoints.unfit", "checkpoints.overrides"),
+    *("data.indexed", "data.words", "data.preprocessing"),
+    *("decoding.alignments", "decoding.interactive", "decoding.unread", "decoding.checks"),
+    *("scoring.command", "scoring.empty_sentences"),
+    *("training.best", "training.checks", "training.divergence", "training.one_folder"),
+    *("options.command_line", "options.user_dir", "console"),
+)
 
 # not for processes that `multiprocessing` spawns: they run the main module under another name
 RUN_AS_A_SCRIPT = """
@@ -15,12 +29,11 @@ if __name__ == "__main__":
 
 
 class MendingLoader:
-    """Executes a module as its own loader does, then mends it; all else (source, resources) is that loader's."""
+    """Executes a module as its own loader does, then mends it; source and resources are that loader's."""
 
-    def __init__(self, loader, mends):
-        mend_process()
+    def __init__(self, loader):
+        prepare_process()
         self._loader = loader
-        self._mends = mends  # files of this package
 
     def __getattr__(self, name):
         if name == "_loader":  # not set yet, in a copy or an unpickled instance
@@ -31,34 +44,40 @@ class MendingLoader:
         return self._loader.create_module(spec)
 
     def get_code(self, name):
-        """`python -m NAME` runs a module's code without importing it: let a command import itself, and be mended."""
-        if "console" in self._mends:
+        """`python -m NAME` runs the code of a command without importing it: make it import, and so mend, itself."""
+        if name in console.COMMANDS:
             return compile(RUN_AS_A_SCRIPT.format(name), self._loader.get_filename(name), "exec")
         return self._loader.get_code(name)
 
     def exec_module(self, module):
         if module.__name__.partition(".")[0] in ("fairseq", "fairseq_cli"):
-            module.eval = plain_values.plain_value
+            module.eval = plain_value
         with dataclass_defaults.hashable_defaults():
             self._loader.exec_module(module)
-        for mend in self._mends:
-            apply(mend, module)
-
-
-def apply(mend, module):
-    """A module in which the mended name is missing, of a changed fairseq perhaps, is left as it is."""
-    try:
-        importlib.import_module(f"{__package__}.{mend}").mend(module)
-    except Exception as error:
-        logging.getLogger(__package__).warning(
-            "%s is not as in fairseq 0.12.2 (%s: %s): left without the mend %s.%s",
-            *(module.__name__, type(error).__name__, error, __package__, mend),
-        )
+        apply_mends(module)
 
 
 @functools.cache
-def mend_process():
-    """What has to be in place before the first module of fairseq or hydra runs; done once."""
-    quiet.silence_known_messages()
-    full_logs.tell_once()
-    typing_io.restore()
+def prepare_process():
+    """Everything that has to be in place before the first module of fairseq or hydra runs; done once."""
+    logs.silence_known_messages()
+    logs.report_full_disks_once()
+    hydra.restore_typing_io()
+    for file in FILES:
+        importlib.import_module(f"{__package__}.{file}")
+
+
+def apply_mends(module):
+    """Leave a module in which a mended name is missing, perhaps one of another fairseq, as it is."""
+    for mend, apply in sorted(MENDS.get(module.__name__, ()), key=_position):
+        try:
+            apply(module)
+        except Exception as error:
+            logging.getLogger(__package__).warning(
+                "%s is not as in fairseq 0.12.2 (%s: %s): left without the mend %s",
+                *(module.__name__, type(error).__name__, error, f"{mend.__module__}.{mend.__name__}"),
+            )
+
+
+def _position(entry):
+    return FILES.index(entry[0].__module__.removeprefix(f"{__package__}."))

@@ -1,12 +1,12 @@
 # Sourced by prepare-*.sh: options, archives, and the stages from raw text to what fairseq-train reads.
-# Before sourcing, a script sets `here`; before `prepare`, what differs between the corpora.
+# A script sets `here` before it sources this file, and what differs between the corpora before `prepare_options`.
 
 source "$here/../examples/common.sh"                 # say, fail, misuse, value_of, lock, activate, stage
 
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} PREPARE_SCRIPT=$script
 [ ! -t 2 ] || { exec 3>&2; export PREPARE_TERMINAL=3; }              # progress bars; a stage's stderr is its log
 
-# what a script may change before it calls `prepare_options`
+# a script may change these before it calls `prepare_options`
 out="" force=no source_language="" target_language="" merges="" units=bpe
 jobs=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || echo 1)    # nproc would obey them
 tokenise_options=() clean_before=no clean_options=() every="" dictionary_options=()
@@ -56,7 +56,7 @@ prepare_options() {
         misuse "--source $source_language --target $target_language: one of the two must be en"
 }
 
-# known_languages XX...: those that the release pairs with English; any other would be downloaded for nothing
+# known_languages XX...: refuses a pair that the release does not have, before anything is downloaded
 known_languages() {
     local other=$source_language
     [ "$other" != en ] || other=$target_language
@@ -68,8 +68,7 @@ corpus() { python -m "corpus.$1" "${@:2}"; }
 
 results="data-bin subwords codes split tok raw"
 
-# same_settings SETTINGS: results made with other flags are not mixed with these, nor taken for them; those of
-# something else are not even replaced
+# same_settings SETTINGS: refuses a folder with results of other flags (--force replaces them), or of something else
 same_settings() {
     local before result found=no
     for result in $results; do [ ! -e "$out/$result" ] || found=yes; done
@@ -86,7 +85,7 @@ note_settings() {
         misuse "cannot write $out/settings: disk full?"
 }
 
-# get_archive NAME LOCAL-COPY: adds the path of an archive to `archives`; without a copy of the user's it is downloaded
+# get_archive NAME COPY: adds the path of an archive to `archives`; it is downloaded if the user has no COPY
 get_archive() {
     local archive=$1 copy=$2                         # not `name`: in `fetch` that would be the one of `stage`
     if [ -n "$copy" ]; then
@@ -100,11 +99,12 @@ get_archive() {
     archives+=("$out/orig/$archive")
 }
 
-# wmt_copy NAME: the user's copy of an archive in WMT_ORIG, if the variable names a folder
-wmt_copy() {
-    [ -n "${WMT_ORIG:-}" ] || return 0
-    [ -d "$WMT_ORIG" ] || misuse "WMT_ORIG=$WMT_ORIG is not a folder: name the one with the archives, or unset it"
-    printf '%s/%s' "$WMT_ORIG" "$1"
+# get_wmt NAME...: archives of WMT; the user's copies if WMT_ORIG names a folder
+get_wmt() {
+    local name
+    [ -z "${WMT_ORIG:-}" ] || [ -d "$WMT_ORIG" ] ||
+        misuse "WMT_ORIG=$WMT_ORIG is not a folder: name the one with the archives, or unset it"
+    for name in "$@"; do get_archive "$name" "${WMT_ORIG:+$WMT_ORIG/$name}"; done
 }
 
 extract_raw() { corpus raw "$corpus_name" "$source_language" "$target_language" "$1" "${archives[@]}"; }
@@ -166,17 +166,15 @@ binarise() {
         --destdir "$1" --workers "$jobs" "${dictionary_options[@]}"
 }
 
-# rate STAGE: the throughput lines of a stage that ran now
-rate() { grep -h ' lines/s ' "$out/logs/$1.log" 2>/dev/null | sed 's/^/  /' || true; }
-
-told_stage() {
+# stage_with_rate NAME FUNCTION OUTPUT: `stage`, and the lines with the throughput from its log if it ran now
+stage_with_rate() {
     local there=no
     [ ! -e "$3" ] || there=yes
     stage "$@"
-    [ "$there" = yes ] || rate "$1"
+    [ "$there" = yes ] || grep -h ' lines/s ' "$out/logs/$1.log" 2>/dev/null | sed 's/^/  /' || true
 }
 
-# begin SETTINGS: the environment and the folder, before anything is fetched
+# begin SETTINGS: prepares the environment and the folder, before anything is fetched
 begin() {
     activate python fairseq-preprocess
     lock "$out"
@@ -186,11 +184,11 @@ begin() {
     archives=()
 }
 
-# make_raw GET: `GET` fills `archives`; old results go only when there is new text
+# make_raw GET ARGUMENTS...: `GET ARGUMENTS...` fills `archives`; old results are removed when the new text is complete
 make_raw() {
     if [ "$force" = yes ]; then
         rm -rf "$out/raw.new"
-        "$1"
+        "$@"
         stage raw extract_raw "$out/raw.new"
         for result in $results; do rm -rf "${out:?}/$result"; done
         note_settings "$settings"
@@ -198,18 +196,18 @@ make_raw() {
     elif [ -e "$out/raw" ]; then
         stage raw extract_raw "$out/raw"             # says that it was done before
     else
-        "$1"
+        "$@"
         note_settings "$settings"
         stage raw extract_raw "$out/raw"
     fi
 }
 
-# make_data: the stages after raw/. `text` says which folder is binarised
+# make_data: the stages after raw/; `finish` binarises the folder `text`
 make_data() {
-    told_stage tokenise tokenise "$out/tok"
+    stage_with_rate tokenise tokenise "$out/tok"
     stage split split "$out/split"
     stage "learn-$units" learn_units "$out/codes"
-    told_stage "apply-$units" apply_units "$out/subwords"
+    stage_with_rate "apply-$units" apply_units "$out/subwords"
     text=$out/subwords
     finish
 }

@@ -36,8 +36,6 @@ known_languages ar de es fa fr he it nl pb pl ro ru sl tr zh
 other=$source_language
 [ "$other" != en ] || other=$target_language
 
-get_all() { get_archive "$other-en.tgz" "${IWSLT14_ARCHIVE:-}"; }
-
 begin "lower-case=$lower"
-make_raw get_all
+make_raw get_archive "$other-en.tgz" "${IWSLT14_ARCHIVE:-}"
 make_data

@@ -36,14 +36,6 @@ own_option() {
 prepare_options "$@"
 if [ "$news" = v9 ]; then known_languages cs de fr; else known_languages cs de; fi     # fr: --icml17
 
-get_all() {
-    local name copy
-    for name in training-parallel-{europarl-v7,commoncrawl,"nc-$news"}.tgz test-full.tgz; do
-        copy=$(wmt_copy "$name")
-        get_archive "$name" "$copy"
-    done
-}
-
 begin "news-commentary=$news"
-make_raw get_all
+make_raw get_wmt training-parallel-{europarl-v7,commoncrawl,"nc-$news"}.tgz test-full.tgz
 make_data

@@ -43,16 +43,8 @@ else
     known_languages cs de
 fi
 
-get_all() {
-    local name copy
-    for name in "${archive_names[@]}"; do
-        copy=$(wmt_copy "$name")
-        get_archive "$name" "$copy"
-    done
-}
-
 begin ""
-make_raw get_all
+make_raw get_wmt "${archive_names[@]}"
 if [ "$corpus_name" = google ]; then
     text=$out/raw
     finish

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, refuse
 from ..importance.checkpoints import load_with_gates

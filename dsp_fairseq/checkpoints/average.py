@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from ..atomic import check_target, writing
-from .reading import kept_heads_of, load, load_gated, model_options, save
 from ..collisions import collisions
 from ..errors import BadInput, Failed, flag, refuse
 from ..logit_origin import RANKS, origin_of
-from ..structures.parameters import once_per_tensor
 from ..preflight import SAME_PRUNING
 from ..same_structure import STRUCTURE
+from ..structures.parameters import once_per_tensor
+from .reading import kept_heads_of, load, load_gated, model_options, save
 
 
 class Averaged(NamedTuple):

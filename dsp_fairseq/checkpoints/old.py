@@ -5,7 +5,7 @@ from typing import Any
 from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 
 def with_cfg(path: str, state: dict[str, Any]) -> dict[str, Any]:

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from ..another_choice import is_of_a_training, warnings_of
 from ..atomic import check_target, writing
-from ..families import Family, family_of
-from .building import build_model, build_stock_model
-from .reading import kept_heads_of, load, load_gated, model_options, save, showing
-from .schema import options_of
 from ..collisions import collisions
 from ..config import LIMITS, NO_PRUNING
 from ..errors import Failed, refuse
-from ..structures.parameters import once_per_tensor, total
+from ..families import Family, family_of
 from ..structures.inventory import Inventory
+from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
+from .building import build_model, build_stock_model
+from .reading import kept_heads_of, load, load_gated, model_options, save, showing
+from .schema import options_of
 
 TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
 

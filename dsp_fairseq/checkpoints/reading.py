@@ -9,14 +9,14 @@ from torch import Tensor
 
 from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 
-from . import schema
 from ..atomic import telling_of
 from ..budgets import choice_of
-from .schema import model_options
 from ..errors import BadInput
 from ..families import inventory_of
-from .old import with_cfg
 from ..structures.inventory import Inventory
+from . import schema
+from .old import with_cfg
+from .schema import model_options
 
 CHECKS.append(schema.check)  # fairseq's own commands load through load_checkpoint as well
 

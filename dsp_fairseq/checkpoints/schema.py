@@ -1,8 +1,7 @@
 """What a checkpoint must hold: looked at once it is loaded, before anything is built from it."""
 
-import re
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, shown
+from dsp_fairseq_startup.errors import BadCheckpoint, shown
 
 from ..config import NO_PRUNING
 from ..families import architecture_of, families, family_of, is_gated

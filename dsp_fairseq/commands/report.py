@@ -1,6 +1,6 @@
 """``dsp-fairseq report CKPT`` and ``dsp-fairseq report --history LOGDIR``"""
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, refuse
 from .inputs import refuse_if_missing

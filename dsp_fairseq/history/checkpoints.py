@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
 from ..errors import BadInput, flag, refuse

@@ -6,7 +6,7 @@ import logging
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, refuse
 from .config import Words

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dsp_fairseq_startup.score import lines_of, what_is_wrong
+from dsp_fairseq_startup.scoring.command import lines_of, what_is_wrong
 
 from ..config import RECIPES
 from ..errors import MOST_SEED, BadInput, refuse

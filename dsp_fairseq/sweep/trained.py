@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, Failed
 

@@ -1,7 +1,7 @@
 """Stages of scripts/prepare-*.sh, one question per file; most run as `python -m corpus.NAME` with scripts/ on the path.
 
 sources     where is an archive, what is its checksum, who may use it?
-download    how does it get here whole, and go on after an interruption?
+download    how does it get here whole, also after an interruption?
 archive     what does a tar.gz hold, and is it undamaged?
 iwslt_xml   which lines of TED's and WMT's markup are text?
 raw         what is the raw text of a data set, with as many lines on both sides?

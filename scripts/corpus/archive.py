@@ -1,6 +1,6 @@
-"""What a tar.gz holds: the wanted members, read in one pass, and the whole of it checked.
+"""Members of a tar.gz, read in one pass in which the whole archive is checked.
 
-Members are read by name and written by our own names: no path of the archive is ever used as a path here.
+Members are found by name and written under names of our own: no path in the archive is ever used as a path here.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ BLOCK = 1 << 20
 
 
 def members(archive: Path, wanted: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """(name, lines) of each wanted file, in the order of the archive; damage anywhere in it is a Problem.
+    """Name and lines of each wanted file, in the order of the archive; damage anywhere in it is a Problem.
 
-    gzip keeps its checksum at the very end, so the rest is read even when all wanted members were found.
+    gzip has its checksum at the very end, so the rest is read even when all wanted members were found.
     """
-    with damage_told(archive), gzip.open(archive) as plain:
+    with damage_is_a_problem(archive), gzip.open(archive) as plain:
         with tarfile.open(fileobj=plain, mode="r|") as tar:
             for member in tar:
                 name = member.name.removeprefix("./")
@@ -32,13 +32,13 @@ def members(archive: Path, wanted: Collection[str]) -> Iterator[tuple[str, Itera
 
 
 def raw_lines(archive: Path, file: IO[bytes]) -> Iterator[bytes]:
-    """They are read by whoever asked for them, where the `with` of `members` sees no error."""
-    with damage_told(archive):
+    """The caller of `members` reads them, outside the `with` there, which would not see an error."""
+    with damage_is_a_problem(archive):
         yield from file
 
 
 @contextlib.contextmanager
-def damage_told(archive: Path) -> Iterator[None]:
+def damage_is_a_problem(archive: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:

@@ -16,18 +16,18 @@ from .problem import Problem
 from .text import lines_of, save_lines
 
 BATCH = 1000  # lines; less would be spent on sending, more would keep the last process waiting
-AHEAD = 4  # batches in flight per process: the file is never whole in memory
+AHEAD = 4  # batches in flight per process: the whole file is never in memory
 
 LineFunction = Callable[[str], str]
 worker_function: LineFunction | None = None  # one per process: a tokeniser is slow to make and to send
 
 
 def map_lines(source: Path, target: Path, make: Callable[[], LineFunction], jobs: int) -> None:
-    """TARGET gets `make()(line)` of every line of SOURCE. The last line printed is the throughput."""
+    """Write `make()(line)` for every line of SOURCE to TARGET, then print the throughput."""
     started = time.monotonic()
     with progress(target.name, None, 0, " lines") as bar:
         results = in_this_process(source, make) if jobs == 1 else in_processes(source, make, jobs)
-        count = save_lines(seen(results, bar), target)
+        count = save_lines(counted(results, bar), target)
     seconds = max(time.monotonic() - started, 1e-9)
     print(f"{target.name}: {count} lines, {count / seconds:.0f} lines/s in {jobs} processes", flush=True)
 
@@ -68,7 +68,7 @@ def work(lines: list[str]) -> list[str]:
     return list(map(worker_function, lines))
 
 
-def seen(lines: Iterator[str], bar: tqdm) -> Iterator[str]:
+def counted(lines: Iterator[str], bar: tqdm) -> Iterator[str]:
     for line in lines:
         bar.update()
         yield line
@@ -76,20 +76,9 @@ def seen(lines: Iterator[str], bar: tqdm) -> Iterator[str]:
 
 @contextlib.contextmanager
 def progress(title: str, total: int | None, start: int, unit: str) -> Iterator[tqdm]:
-    """A bar on the terminal, if the script has one: its descriptor is in PREPARE_TERMINAL, as stdout is a log."""
+    """A bar on the terminal of the script, whose descriptor is in PREPARE_TERMINAL: standard error is a log."""
     terminal = os.environ.get("PREPARE_TERMINAL")
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(int(terminal), "w", closefd=False)) if terminal else None
-        yield stack.enter_context(
-            tqdm(
-                desc=title,
-                total=total,
-                initial=start,
-                unit=unit,
-                unit_scale=True,
-                file=file,
-                leave=False,
-                disable=file is None,
-                mininterval=1,
-            )
-        )
+        options = {"unit_scale": True, "leave": False, "mininterval": 1, "disable": file is None}
+        yield stack.enter_context(tqdm(desc=title, total=total, initial=start, unit=unit, file=file, **options))

@@ -1,4 +1,4 @@
-"""Errors a user can mend: one line on stderr that says what, where and what to do, and exit status 2."""
+"""Errors that a user can mend: one line on stderr that says what, where and what to do, and exit status 2."""
 
 import errno
 import os
@@ -9,11 +9,11 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Problem(Exception):
-    """Something the user has to mend, told in one line."""
+    """What is wrong and what the user can do, in one line."""
 
 
-def told(error: OSError) -> Problem:
-    """An error of the operating system, as what it means for the user."""
+def as_problem(error: OSError) -> Problem:
+    """What an error of the operating system means for the user."""
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in DISK_FULL:
         return Problem(f"{where}disk full: make room, or choose another folder with --out, and run the same again")
@@ -23,7 +23,7 @@ def told(error: OSError) -> Problem:
 def run(main: Callable[[], None]) -> None:
     """Run a stage; a Problem or an error of the system ends it with one line and status 2.
 
-    A pipe that the reader closed needs no line: the reader has said what was wrong.
+    A pipe whose reader has closed it needs no line: the reader has said what was wrong.
     """
     try:
         main()
@@ -33,7 +33,7 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         os._exit(2)  # not sys.exit: that flushes stdout once more
     except OSError as error:
-        stop(told(error))
+        stop(as_problem(error))
 
 
 def stop(problem: Problem) -> None:

@@ -5,7 +5,7 @@
     python -m corpus.raw wmt16 SOURCE TARGET FOLDER EUROPARL COMMONCRAWL NEWS-COMMENTARY DEV TEST-FULL
     python -m corpus.raw google SOURCE TARGET FOLDER ARCHIVE
 
-FOLDER gets train.SOURCE, train.TARGET, test.SOURCE and so on. Every problem stops it with the counts of both sides.
+FOLDER gets train.SOURCE, train.TARGET, test.SOURCE and so on. Sides of different length are a Problem with both counts.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SLOVENIAN_TESTS = ("TED.dev2012", "TED.tst2012", "TED.tst2013")  # it joined the
 
 @dataclass(frozen=True)
 class Part:
-    """A member of an archive on each side, by language, and the split its text is appended to."""
+    """Members of an archive that translate each other, by language, and the split that they are appended to."""
 
     split: str
     names: dict[str, str]
@@ -59,7 +59,7 @@ def iwslt14_tests(pair: str) -> tuple[str, ...]:
 
 
 def newstest2014(source: str, target: str) -> Part:
-    """Both directions are there, each with the translated side called ref."""
+    """The archive has both directions, in each of which the translated side is called ref."""
     pair = english_last(source, target).replace("-", "")
     prefix = f"test-full/newstest2014-{pair}"
     return Part("test", {source: f"{prefix}-src.{source}.sgm", target: f"{prefix}-ref.{target}.sgm"}, segments)
@@ -74,7 +74,7 @@ def training(pattern: str, source: str, target: str) -> Part:
 
 
 def news_commentary(archive: Path, source: str, target: str) -> Part:
-    """v9, v11 or v12: told by the archive's name; v11 lies in a folder of its own name."""
+    """The version (v9, v11 or v12) is in the name of the archive; v11 has a folder named like that."""
     version = re.search(r"nc-(v\d+)", archive.name)
     if not version:
         raise Problem(f"{archive}: its name tells no version: keep training-parallel-nc-v9.tgz, v11 or v12")
@@ -103,7 +103,7 @@ def parts_of(corpus: str, source: str, target: str, archives: list[Path]) -> lis
 
 
 def extract(archive: Path, parts: list[Part], folder: Path, optional: bool) -> None:
-    """Members come in the archive's order but are appended in ours: each waits in a file of its own."""
+    """Members come in the order of the archive and are appended in ours, so each waits in a file of its own."""
     counts = unpack(archive, parts, folder)
     if optional:
         parts = [part for part in parts if part.split != "test" or not counts.keys().isdisjoint(part.names.values())]
@@ -116,7 +116,7 @@ def extract(archive: Path, parts: list[Part], folder: Path, optional: bool) -> N
 
 
 def unpack(archive: Path, parts: list[Part], folder: Path) -> dict[str, int]:
-    """Each wanted member as text in a file of its own; the lines of each."""
+    """Write each wanted member as text into a file of its own; return the number of lines of each."""
     filters = {name: part.text for part in parts for name in part.names.values()}
     counts = {}
     for name, file in members(archive, filters):
@@ -158,7 +158,7 @@ def main() -> None:
 
 def build(corpus: str, source: str, target: str, folder: Path, archives: list[Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    # of the five test sets only the German release is known to have all; other languages have some of them
+    # only the German release is known to have all five test sets; other languages have some of them
     optional = corpus == "iwslt14" and english_last(source, target) != "de-en"
     for archive, parts in parts_of(corpus, source, target, archives):
         extract(archive, parts, folder, optional)

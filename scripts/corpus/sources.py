@@ -69,7 +69,7 @@ SOURCES = {
 
 
 def source_of(name: str) -> Source:
-    """The archive of this file name; any XX-en.tgz that is not listed is WIT3's."""
+    """The archive with this file name; an XX-en.tgz that is not listed is one of WIT3."""
     if name in SOURCES:
         return SOURCES[name]
     pair = name.removesuffix(".tgz")

@@ -1,4 +1,4 @@
-"""Every Nth pair is for validation, the others for training, as in fairseq's scripts.
+"""Every Nth pair is for validation, the others are for training, as in fairseq's scripts.
 
     python -m corpus.split IN FOLDER SOURCE TARGET --every 23
 

@@ -12,7 +12,7 @@ from .problem import Problem
 
 
 def decoded(lines: Iterable[bytes], where: str) -> Iterator[str]:
-    """Raw lines as text without their line ends; the first one that is not UTF-8 is named."""
+    """Raw lines as text without their line ends; a line that is not UTF-8 is a Problem."""
     for number, line in enumerate(lines, 1):
         try:
             text = line.decode("utf-8")
@@ -30,7 +30,7 @@ def lines_of(path: Path) -> Iterator[str]:
 
 
 def write_lines(lines: Iterable[str], file: BinaryIO) -> int:
-    """How many were written."""
+    """Write each line with a line feed, and return how many there were."""
     count = 0
     for line in lines:
         file.write(line.encode("utf-8") + b"\n")
@@ -58,9 +58,9 @@ def pairs_of(source: Path, target: Path) -> Iterator[tuple[str, str]]:
 
 
 def refuse_unequal(counts: dict[str, int]) -> None:
-    """Line counts of both sides by their names: equal and not zero, or a Problem."""
-    told = ", ".join(f"{count} lines in {where}" for where, count in counts.items())
+    """Raise a Problem unless the line counts of both sides, given by name, are equal and not zero."""
+    listed = ", ".join(f"{count} lines in {where}" for where, count in counts.items())
     if len(set(counts.values())) > 1:
-        raise Problem(f"the two languages differ: {told}: they must be translations line by line; fetch both again")
+        raise Problem(f"the two languages differ: {listed}: they must be translations line by line; fetch both again")
     if 0 in counts.values():
-        raise Problem(f"no text: {told}: fetch the archive again")
+        raise Problem(f"no text: {listed}: fetch the archive again")

@@ -4,7 +4,7 @@
 
 A file is named SPLIT.LANGUAGE, and so in FOLDER. In this order: normalise punctuation (normalize-punctuation.perl,
 remove-non-printing-char.perl), tokenise (tokenizer.perl, with XML escapes), lower-case (lowercase.perl). Lower case
-comes last because full stops after abbreviations are told by case.
+comes last because the tokeniser recognises full stops after abbreviations by the case of the next word.
 
 Where sacremoses 0.2 differs and it matters, this follows Moses: the full stop of a line's last word, quotes and full
 stops at the end of a German line, what does not print. Five differences stay, as they touch no text of these corpora

@@ -5,11 +5,8 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
-from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from corpus_archives import (
@@ -27,6 +24,7 @@ from corpus_archives import (
     write_archive,
 )
 from corpus_archives import prepare as prepare_script
+from file_server import serving
 
 SCRIPT = "prepare-iwslt14.sh"
 TESTS = ("TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012")
@@ -112,10 +110,10 @@ def test_every_23rd_clean_pair_is_for_validation_on_both_sides(prepared):
         assert len(lines(out / "split" / f"train.{language}")) + len(clean[22::23]) == len(clean)
 
 
-def test_what_the_filter_dropped_is_told(prepared):
+def test_what_the_filter_dropped_is_reported(prepared):
     _, out, _ = prepared
-    told = f"{KEPT} of {KEPT + len(BAD_PAIRS)} pairs kept (1 empty, 1 too long, 1 too unequal)"
-    assert told in (out / "logs" / "split.log").read_text()
+    reported = f"{KEPT} of {KEPT + len(BAD_PAIRS)} pairs kept (1 empty, 1 too long, 1 too unequal)"
+    assert reported in (out / "logs" / "split.log").read_text()
 
 
 def test_test_sets_are_joined_in_the_customary_order(prepared):
@@ -333,7 +331,7 @@ def test_second_run_in_the_same_folder_waits_its_turn(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_full_disk_in_our_own_stages_is_told_in_one_line(tmp_path):
+def test_a_full_disk_in_our_own_stages_is_reported_in_one_line(tmp_path):
     for language in ("de", "en"):
         (tmp_path / f"in.{language}").write_text("a b\n" * 100_000)
     (tmp_path / "train.de").symlink_to("/dev/full")
@@ -348,7 +346,7 @@ def test_a_full_disk_in_our_own_stages_is_told_in_one_line(tmp_path):
     assert "disk full" in done.stderr and "--out" in done.stderr
 
 
-def test_a_full_disk_in_a_tool_is_told_in_one_line(prepared, tmp_path):
+def test_a_full_disk_in_a_tool_is_reported_in_one_line(prepared, tmp_path):
     """fairseq-preprocess as it ends when the disk is full; everything before it is kept."""
     path = stub(tmp_path, "echo 'OSError: [Errno 28] No space left on device'", "echo at exit", "exit 1")
     archive, whole, _ = prepared
@@ -399,53 +397,6 @@ def kill_while(out, result, archive, path):
 # --- downloads -------------------------------------------------------------------------------------------------------
 
 
-class Handler(BaseHTTPRequestHandler):
-    """One file at any address. `server.cut` bytes are sent of each answer at most, as a broken connection does."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        server, start = self.server, 0
-        server.paths.append(self.path)
-        asked = self.headers.get("Range")
-        server.asked.append(asked)
-        if asked and self.headers.get("If-Range") == server.version:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-        if start and start >= len(server.data):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(server.data)}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        body = server.data[start:]
-        self.send_response(server.status if server.status != 200 else 206 if start else 200)
-        self.send_header("Content-Length", str(server.announced or len(body)))
-        self.send_header("ETag", server.version)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.data) - 1}/{len(server.data)}")
-        self.end_headers()
-        self.wfile.write(body[: server.cut])
-        self.close_connection = server.cut is not None or server.announced is not None
-
-    def log_message(self, *_):
-        pass
-
-
-@contextmanager
-def serving(data):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.data, server.cut, server.asked, server.version = data, None, [], '"1"'
-    server.status, server.announced, server.paths = 200, None, []
-    server.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def download(server, tmp_path, name="xx-en.tgz", **extra):
     """`python -m corpus.download`, as the scripts call it"""
     no_proxy = {"no_proxy": "*", "NO_PROXY": "*"}
@@ -479,7 +430,7 @@ def test_the_whole_script_from_a_server(tmp_path):
 
 
 def test_an_archive_that_is_not_the_genuine_one_is_not_taken(prepared, tmp_path):
-    """By git's blob id. A copy of the user's own is taken, and told."""
+    """The checksum is git's blob id. A copy of the user's own is taken, and a note says so."""
     archive, _, done = prepared
     genuine = "git:aa8c3f40f8836f1d43701448f94fe7e230082b4c"
     assert f"{archive} is not the published archive ({genuine})" in done.stdout
@@ -545,7 +496,7 @@ def test_a_page_instead_of_an_archive_is_refused(tmp_path):
     assert_refused(done, tmp_path, "no gzip archive", "browser", "WMT_ORIG")
 
 
-def test_a_file_that_is_not_there_is_told_at_once(tmp_path):
+def test_a_file_that_is_not_there_is_reported_at_once(tmp_path):
     with serving(b"gone") as server:
         server.status = 404
         done = download(server, tmp_path)
@@ -561,7 +512,7 @@ def test_more_bytes_than_the_disk_has_are_refused_before_they_come(tmp_path):
     assert not (tmp_path / "orig" / "part").exists()
 
 
-def test_a_refused_connection_is_told_with_the_way_out(tmp_path):
+def test_a_refused_connection_is_reported_with_the_way_out(tmp_path):
     with serving(b"") as server:
         pass  # its port is free again
     done = prepare(tmp_path / "out", CORPUS_MIRROR=server.address, no_proxy="*", NO_PROXY="*")

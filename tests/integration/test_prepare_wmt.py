@@ -12,7 +12,7 @@ from corpus_archives import (
     stub,
     write_archive,
 )
-from test_prepare_iwslt14 import serving
+from file_server import serving
 
 WMT14, WMT16 = "prepare-wmt14en2de.sh", "prepare-wmt16ende.sh"
 EUROPARL, CRAWL, NEWS, TEST_PAIRS = 150, 60, 40, 5

@@ -15,7 +15,7 @@ from dsp_fairseq.atomic import writing
 from dsp_fairseq.checkpoints import reading as checkpoint
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.export.folder import folder_problems, writing_folder
-from dsp_fairseq_startup import BadCheckpoint
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 
 @contextmanager

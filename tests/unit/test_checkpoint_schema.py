@@ -1,5 +1,6 @@
 """What is wrong with a checkpoint is told at once, a line each, and honest ones of every kind pass."""
 
+import inspect
 from argparse import Namespace
 
 import pytest
@@ -15,8 +16,8 @@ from dsp_fairseq.checkpoints.reading import load, model_options
 from dsp_fairseq.checkpoints.schema import check
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq_startup import training_state
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint
+from dsp_fairseq_startup.checkpoints import unfit
+from dsp_fairseq_startup.errors import BadCheckpoint
 
 
 def lines(state):
@@ -190,22 +191,22 @@ class Trainer:
 
 @pytest.mark.parametrize("error", [KeyError("param_groups"), ValueError("of groups"), AssertionError("Optimizer")])
 def test_a_state_that_a_training_cannot_take_over_is_told(error):
-    read = training_state.with_bad_checkpoint(Trainer.load_checkpoint)
     with pytest.raises(BadCheckpoint, match=f"checkpoint x.pt: .*{type(error).__name__}.*--finetune-from-model x.pt"):
-        read(Trainer(error), "x.pt", reset_optimizer=True)
+        unfit.name_the_training(Trainer.load_checkpoint, Trainer(error), "x.pt", reset_optimizer=True)
 
 
 @pytest.mark.parametrize("error", [BadInput("--heads-to-keep 9: too many"), FileNotFoundError(2, "No such file")])
 def test_what_is_told_in_its_own_words_stays(error):
     with pytest.raises(type(error)) as raised:
-        training_state.with_bad_checkpoint(Trainer.load_checkpoint)(Trainer(error), "x.pt")
+        unfit.name_the_training(Trainer.load_checkpoint, Trainer(error), "x.pt")
     assert raised.value is error
 
 
 def test_fairseq_s_trainer_is_mended():
     from fairseq.trainer import Trainer as real
 
-    assert real.load_checkpoint.__globals__ is training_state.__dict__
+    around = inspect.getclosurevars(real.load_checkpoint).nonlocals
+    assert around["replacement"] is unfit.name_the_training
 
 
 def test_a_configuration_within_itself_is_told():

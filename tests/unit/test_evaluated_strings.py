@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 from tiny_corpus import write_dictionaries
 
 import dsp_fairseq  # noqa: F401 (registers)
-from dsp_fairseq_startup import BadCheckpoint, model_overrides
-from dsp_fairseq_startup.bad_checkpoint import WrongUse
-from dsp_fairseq_startup.plain_values import NotAPlainValue, plain_value
+from dsp_fairseq_startup.checkpoints import overrides as checked
+from dsp_fairseq_startup.errors import BadCheckpoint, WrongUse
+from dsp_fairseq_startup.options.plain_values import NotAPlainValue, plain_value
 
 TINY = "--encoder-embed-dim 8 --decoder-embed-dim 8 --encoder-ffn-embed-dim 8 --decoder-ffn-embed-dim 8".split()
 ARCHITECTURES = {
@@ -172,7 +172,7 @@ class TestModelOverrides:
 
     def decode(self, overrides, file, main=lambda config: "decoded"):
         config = Namespace(common_eval=Namespace(model_overrides=overrides, path=file))
-        return model_overrides.with_checked_overrides(main)(config)
+        return checked.refuse_unknown_overrides(main, config)
 
     @pytest.mark.parametrize(
         "overrides", ["{}", "", "{'heads_to_keep': 2}", "{'dropout': 0.1, 'data': 'x', 'beam': 3}"]

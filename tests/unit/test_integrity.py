@@ -11,8 +11,9 @@ from tiny_checkpoints import masked_checkpoint
 from dsp_fairseq.checkpoints.average import average
 from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.cli import main
-from dsp_fairseq_startup import checkpoints, safe_load
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, CannotRead
+from dsp_fairseq_startup import checkpoints
+from dsp_fairseq_startup.checkpoints import safe_load
+from dsp_fairseq_startup.errors import BadCheckpoint, CannotRead
 
 
 def packed_again(path, method=zipfile.ZIP_DEFLATED, **changed):
@@ -136,7 +137,7 @@ def test_what_is_not_the_fault_of_the_file_is_told_as_what_it_is(path, monkeypat
     def fail(*arguments, **options):
         raise reason
 
-    monkeypatch.setattr(checkpoints.safe_load, "load", fail)
+    monkeypatch.setattr(safe_load, "load", fail)
     assert main(["report", str(path)]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert f"checkpoint {path}: " in line and words in line
@@ -160,5 +161,5 @@ def test_a_file_that_fairseq_may_not_open_is_told_as_ours_is():
         raise PermissionError(13, "Permission denied", path)
 
     with pytest.raises(CannotRead, match="^checkpoint x.pt: Permission denied$") as refusal:
-        checkpoints.with_bad_checkpoint(load_checkpoint_to_cpu)("x.pt")
+        checkpoints.load.load_options_too(load_checkpoint_to_cpu, "x.pt")
     assert refusal.value.exit_code == 1

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import errno
+import importlib.util
 import os
 import pickle
 import re
@@ -21,22 +22,13 @@ import pytest
 import torch
 
 import dsp_fairseq_startup
-from dsp_fairseq_startup import (
-    BadCheckpoint,
-    checkpoints,
-    console,
-    dataclass_defaults,
-    hydra_errors,
-    hydra_plugins,
-    numpy_names,
-    one_training,
-    quiet,
-    safe_load,
-    user_dir,
-    wrong_use,
-)
-from dsp_fairseq_startup.bad_checkpoint import WrongUse
-from dsp_fairseq_startup.not_written import NotWritten
+from dsp_fairseq_startup import checkpoints, console, loading, logs, mending
+from dsp_fairseq_startup.checkpoints import safe_load
+from dsp_fairseq_startup.errors import BadCheckpoint, NotWritten, WrongUse
+from dsp_fairseq_startup.explanations import explain
+from dsp_fairseq_startup.options import user_dir
+from dsp_fairseq_startup.training import one_folder
+from dsp_fairseq_startup.versions import dataclass_defaults, hydra, libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "fairseq", "fairseq_cli", "hydra", "omegaconf", "numpy", "dsp_fairseq"}
@@ -58,12 +50,21 @@ class TestStart:
         code = "import sys; before = set(sys.modules); import dsp_fairseq_startup; print(*set(sys.modules) - before)"
         assert run_python(code, "-S").split() == ["dsp_fairseq_startup"]
 
-    def test_mended_modules_exist(self):
-        for mend in {
-            mend for name in dsp_fairseq_startup.MENDS_BY_MODULE for mend in dsp_fairseq_startup.mends_of(name)
-        }:
-            module = __import__(f"dsp_fairseq_startup.{mend}", fromlist=["mend"])
-            assert callable(module.mend)
+    def test_every_file_with_a_mend_is_read(self):
+        folder = Path(dsp_fairseq_startup.__file__).parent
+        declaring = {
+            ".".join(path.relative_to(folder).with_suffix("").parts)
+            for path in folder.rglob("*.py")
+            if re.search(r"^@(mend|around)\(", path.read_text(), re.MULTILINE)
+        }
+        assert declaring == set(loading.FILES)
+
+    def test_every_mend_fits_its_module(self, caplog):
+        for name in mending.MENDS:
+            importlib.import_module(name)
+        assert [
+            record.getMessage() for record in caplog.records if "left without the mend" in record.getMessage()
+        ] == []
 
     def test_other_packages_are_left_to_the_other_finders(self):
         finder = dsp_fairseq_startup.MendingFinder()
@@ -71,26 +72,20 @@ class TestStart:
         assert finder.find_spec("json.decoder", json_path()) is None
 
     def test_another_finder_that_asks_the_others(self, monkeypatch):
-        """Each asked the other in turn, without end."""
+        """Each of the two must not ask the other in turn, without end."""
 
         class Another:
             def find_spec(self, name, path=None, target=None):
                 found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
                 return next((spec for spec in found if spec is not None), None)
 
-        import importlib.util
-
-        import hydra
-
         ours, last = dsp_fairseq_startup.MendingFinder(), importlib.machinery.PathFinder
         for finders in ([Another(), ours, last], [ours, Another(), last], [type(ours)(), ours, last]):
             monkeypatch.setattr(sys, "meta_path", finders)
-            spec = ours.find_spec("hydra.utils", hydra.__path__)
+            spec = ours.find_spec("hydra.utils", importlib.import_module("hydra").__path__)
             assert type(spec.loader).__name__ == "MendingLoader" and spec.origin.endswith("utils.py")
 
     def test_a_second_copy_mends_nothing_twice(self, monkeypatch):
-        import importlib.util
-
         monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
         before = len(sys.meta_path)
         path = dsp_fairseq_startup.__file__
@@ -100,16 +95,16 @@ class TestStart:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
         assert len(sys.meta_path) == before
 
-    def test_a_module_without_the_mended_name_is_told_in_one_line_and_left(self, caplog):
-        from dsp_fairseq_startup import loading
-
-        for name in dsp_fairseq_startup.MENDS_BY_MODULE:
-            for mend in dsp_fairseq_startup.mends_of(name):
-                loading.apply(mend, types.ModuleType(name))
+    def test_a_module_without_the_mended_name_is_reported_in_one_line_and_left(self, caplog):
+        for name in mending.MENDS:
+            loading.apply_mends(types.ModuleType(name))
         lines = [record.getMessage() for record in caplog.records]
         assert len(lines) > 10 and not any("\n" in line for line in lines)
         assert any(line.startswith("fairseq.options is not as in fairseq 0.12.2 (AttributeError: ") for line in lines)
-        assert any(line.endswith("left without the mend dsp_fairseq_startup.options") for line in lines)
+        assert any(
+            line.endswith("left without the mend dsp_fairseq_startup.options.command_line.help_with_all_flags")
+            for line in lines
+        )
 
     def test_a_mended_module_keeps_its_source(self):
         import inspect
@@ -161,7 +156,7 @@ class TestDataclassDefaults:
 
 
 class MarkerMaker:
-    """Unpickled without protection, this creates a file: harmless, but any code could stand there."""
+    """Creates a file when it is unpickled without protection, as any other code could run then."""
 
     def __init__(self, marker):
         self.marker = str(marker)
@@ -268,7 +263,7 @@ class TestCheckpoints:
         assert loaded["options"] == state["options"] and loaded["config"] == state["config"]
 
     def test_the_allow_list_is_as_short_as_it_was(self):
-        """Every new entry widens what a stranger's file can do: think twice, then change this list."""
+        """Every new entry lets a stranger's file do more: think twice before you change this list."""
         names = {name_of(entry) for entry in safe_load.allowed_globals()}
         assert names == {
             "argparse.Namespace",
@@ -366,7 +361,7 @@ class TestConsole:
             try:
                 raise MeantForTheUser("other heads")
             except Exception:
-                raise Exception("Cannot load model parameters from checkpoint x.pt")
+                raise Exception("Cannot load model parameters from checkpoint x.pt")  # noqa: B904 (as fairseq does)
 
         wrapped = console.with_one_line_errors(load, "fairseq-train")
         assert self.exits(wrapped, capsys) == (2, ["fairseq-train: error: other heads"])
@@ -400,7 +395,7 @@ class TestConsole:
         with pytest.raises(ProcessExitedException):
             raising(crashed)()
 
-    def test_a_child_that_was_killed_is_told(self, capsys):
+    def test_a_child_that_was_killed_is_reported(self, capsys):
         from torch.multiprocessing import ProcessExitedException
 
         killed = ProcessExitedException("terminated", error_index=0, error_pid=1, exit_code=-9, signal_name="SIGKILL")
@@ -413,8 +408,8 @@ class TestConsole:
                 file.write("x")
 
         status, lines = self.exits(console.with_one_line_errors(write, "fairseq-preprocess"), capsys)
-        told = "/dev/full: could not be written: no space left on device; make room and run the same again"
-        assert (status, lines) == (1, [f"fairseq-preprocess: error: {told}"])
+        reported = "/dev/full: could not be written: no space left on device; make room and run the same again"
+        assert (status, lines) == (1, [f"fairseq-preprocess: error: {reported}"])
 
     def test_a_full_disk_below_standard_output(self, monkeypatch, capsys):
         full = open("/dev/full", "w")
@@ -443,15 +438,12 @@ class TestConsole:
         assert console.with_one_line_errors(lambda: 7, "fairseq-train")() == 7
 
     def test_every_command_is_wrapped(self):
-        import importlib
-
-        for module in dsp_fairseq_startup.MENDS_BY_MODULE:
-            if "console" in dsp_fairseq_startup.mends_of(module):
-                assert hasattr(importlib.import_module(module).cli_main, "__wrapped__"), module
+        for module in console.COMMANDS:
+            assert hasattr(importlib.import_module(module).cli_main, "__wrapped__"), module
 
 
 class TestUserDir:
-    """--user-dir is forgotten; within these tests nothing of dsp_fairseq is registered."""
+    """`--user-dir` is forgotten: within these tests nothing of dsp_fairseq is registered."""
 
     @pytest.fixture(autouse=True)
     def nothing_registered(self, monkeypatch):
@@ -511,7 +503,7 @@ class TestUserDir:
 
 
 class TestSaving:
-    """fairseq's own saving, on a disk that takes files of 20,000 bytes."""
+    """fairseq saves where no file may have more than 20,000 bytes."""
 
     WEIGHTS = {"model": {"weight": torch.ones(20_000)}}
 
@@ -552,7 +544,7 @@ class TestSaving:
             checkpoint_utils.torch_persistent_save(self.WEIGHTS, str(tmp_path / "x.pt"))
         assert len(tries) == 1 and os.listdir(tmp_path) == []
 
-    def test_a_log_on_a_full_disk_is_told_once(self, capsys):
+    def test_a_log_on_a_full_disk_is_reported_once(self, capsys):
         import logging
 
         handler = logging.FileHandler("/dev/full")
@@ -565,18 +557,18 @@ class TestSaving:
 class TestOneTraining:
     @pytest.fixture(autouse=True)
     def nothing_held(self, monkeypatch):
-        monkeypatch.setattr(one_training, "_held", {})
+        monkeypatch.setattr(one_folder, "_held", {})
 
     def load(self, folder, rank=0, no_save=False):
-        """What a training calls before its first update."""
+        """Load a checkpoint as a training does before its first update."""
         processes = argparse.Namespace(distributed_rank=rank)
         trainer = argparse.Namespace(cfg=argparse.Namespace(distributed_training=processes))
         cfg = argparse.Namespace(save_dir=str(folder), no_save=no_save)
-        return one_training.alone_in_its_folder(lambda *_, **__: "loaded")(cfg, trainer)
+        return one_folder.lock_the_folder(lambda *_, **__: "loaded", cfg, trainer)
 
     @pytest.fixture
     def other(self, tmp_path):
-        """Another training's process, which has saved half a checkpoint."""
+        """Process of another training, which has saved half a checkpoint."""
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
@@ -605,14 +597,14 @@ class TestOneTraining:
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
         assert self.load(tmp_path) == "loaded"
-        assert sorted(os.listdir(tmp_path)) == [one_training.LOCK, "mine.pt.tmp"]
+        assert sorted(os.listdir(tmp_path)) == [one_folder.LOCK, "mine.pt.tmp"]
 
     def test_one_process_may_train_there_again(self, tmp_path):
         assert self.load(tmp_path) == self.load(tmp_path) == "loaded"
 
     def test_children_do_not_hold_it(self, tmp_path):
         """Workers of the data loader may outlive a training that was killed."""
-        holder, reader, writer = one_training, *os.pipe()
+        holder, reader, writer = one_folder, *os.pipe()
         training = os.fork()
         if training == 0:
             self.load(tmp_path)
@@ -634,7 +626,7 @@ class TestOneTraining:
         def no_locks(*_):
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(one_training.fcntl, "lockf", no_locks)
+        monkeypatch.setattr(one_folder.fcntl, "lockf", no_locks)
         (tmp_path / "checkpoint_1_5.pt.tmp").write_text("perhaps another's")
         assert self.load(tmp_path) == "loaded"
         assert (tmp_path / "checkpoint_1_5.pt.tmp").exists()
@@ -654,7 +646,7 @@ class TestWrongUse:
         try:
             main(cfg)
         except ValueError as error:
-            assert wrong_use.explain(error) == f"--seed {seed}: must be 0 to 4294967295"
+            assert explain(error) == f"--seed {seed}: must be 0 to 4294967295"
 
     @pytest.mark.parametrize("text", ["[" * 3000, "{'a'", "a.b", "1\0", "9" * 5000, "-" * 5000 + "1"])
     def test_overrides_that_are_no_dictionary(self, text):
@@ -663,18 +655,22 @@ class TestWrongUse:
 
         with pytest.raises(Exception) as raised:
             checkpoint_utils.load_checkpoint(CheckpointConfig(optimizer_overrides=text, no_save=True), None)
-        line = wrong_use.explain(raised.value)
+        line = explain(raised.value)
         assert line.startswith("--optimizer-overrides: must be a dictionary") and "\n" not in line and len(line) < 250
 
     def test_a_gated_checkpoint_for_a_stock_architecture(self):
-        for cause, told in (('"gates.logits"', "--user-dir"), ("size mismatch", "has other weights than this --arch")):
+        for cause, reported in (
+            ('"gates.logits"', "--user-dir"),
+            ("size mismatch", "has other weights than this --arch"),
+        ):
             try:
                 try:
                     raise RuntimeError(cause)
                 except Exception:
-                    raise Exception("Cannot load model parameters from checkpoint x.pt; please ensure that ...")
+                    message = "Cannot load model parameters from checkpoint x.pt; please ensure that ..."
+                    raise Exception(message)  # noqa: B904 (as fairseq does)
             except Exception as error:
-                assert wrong_use.explain(error).startswith("checkpoint x.pt: ") and told in wrong_use.explain(error)
+                assert explain(error).startswith("checkpoint x.pt: ") and reported in explain(error)
 
     @pytest.mark.parametrize(
         "error", [KeyError("x"), RuntimeError("x"), OSError("disk"), Exception("x"), ValueError("x")]
@@ -705,7 +701,7 @@ class TestWrongUse:
             try:
                 settings.common[name]
             except Exception as error:
-                assert wrong_use.explain(error).startswith(f"common.{name} is missing: say common.{name}={value}, ")
+                assert explain(error).startswith(f"common.{name} is missing: say common.{name}={value}, ")
 
     def test_a_missing_checkpoint_is_named(self):
         message = explanation(OSError("Model file not found: x.pt"))
@@ -716,7 +712,7 @@ def explanation(error):
     try:
         raise error
     except Exception as raised:
-        return wrong_use.explain(raised)
+        return explain(raised)
 
 
 class TestQuiet:
@@ -724,13 +720,13 @@ class TestQuiet:
         with warnings.catch_warnings(record=True) as caught:
             warnings.resetwarnings()
             warnings.simplefilter("always")
-            quiet.silence_known_messages()
+            logs.silence_known_messages()
             warnings.warn_explicit(message, category, "file.py", 1, module=module)
         return len(caught) == 1
 
     KNOWN = [
         (
-            "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.",
+            "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used",
             UserWarning,
             "torch.utils.data.dataloader",
         ),
@@ -764,7 +760,7 @@ class TestQuiet:
     def test_log_lines(self, caplog):
         import logging
 
-        quiet.silence_known_messages()
+        logs.silence_known_messages()
         logger = logging.getLogger("fairseq.tasks.text_to_speech")
         with caplog.at_level(logging.INFO, logger=logger.name):
             logger.info("Please install tensorboardX: pip install tensorboardX")
@@ -772,12 +768,13 @@ class TestQuiet:
         assert [record.getMessage() for record in caplog.records] == ["speaking"]
 
     def test_log_lines_that_need_be_said_once_only(self):
-        """In a process of its own, where nobody has said them yet."""
+        """In a process of its own, in which they have not been shown yet."""
         code = (
             "from fairseq.logging import progress_bar as bars\n"
             "bars.SummaryWriter = bars.wandb = bars.get_aim_run = bars.Run = None\n"
             "for _ in range(3):\n"
-            "    bars.progress_bar([], 'simple', tensorboard_logdir='x', wandb_project='x', aim_repo='x', azureml_logging=True)\n"
+            "    options = dict(tensorboard_logdir='x', wandb_project='x', aim_repo='x', azureml_logging=True)\n"
+            "    bars.progress_bar([], 'simple', **options)\n"
             "    bars.logger.warning('other')"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -793,19 +790,34 @@ class TestSmallMends:
 
         found = {
             name: finder.find_module(name).load_module(name)
-            for finder, name, _ in hydra_plugins._PkgutilWithFindModule.walk_packages(json.__path__, "json.")
+            for finder, name, _ in hydra.walk_packages(json.__path__, "json.")
         }
         assert found["json.decoder"] is json.decoder
 
+    def test_a_value_is_copied_without_the_configuration_around_it(self):
+        from omegaconf import IntegerNode, OmegaConf
+
+        class NotToBeCopied(IntegerNode):
+            def __deepcopy__(self, memo):
+                raise AssertionError
+
+        source, target = OmegaConf.create({"a": {"b": [1, "${x}"]}, "x": 2}), OmegaConf.create({"x": 3})
+        source.__dict__["_content"]["c"] = NotToBeCopied(1, key="c", parent=source)
+        target.a = source.a
+        target.d = source._get_node("x")
+        target.a.b[0] = 5
+        assert source.a.b[0] == 1 and source.a._get_parent() is source and target.a._get_parent() is target
+        assert target == {"x": 3, "a": {"b": [5, 3]}, "d": 2}
+
     def test_hydra_prints_errors(self, capsys):
         utils = types.SimpleNamespace()
-        hydra_errors.mend(utils)
+        hydra.print_the_real_error(utils)
         utils.print_exception(etype=None, value=ValueError("the real error"), tb=None)
         assert "ValueError: the real error" in capsys.readouterr().err
 
     def test_old_names_of_numpy(self):
         module = types.SimpleNamespace(np=numpy)
-        numpy_names.mend(module)
+        libraries.give_numpy_its_old_names(module)
         assert (module.np.int, module.np.float, module.np.compat.long) == (int, float, int)
         assert module.np.zeros is numpy.zeros and not hasattr(numpy, "compat" if numpy.__version__ >= "2" else "no")
 

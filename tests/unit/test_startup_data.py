@@ -1,4 +1,4 @@
-"""fairseq-preprocess, and the data it writes, mended: nothing mixed, doubled or overwritten, damage told in one line."""
+"""fairseq-preprocess mixes, doubles and overwrites no data; damaged data are reported in one line."""
 
 import os
 import random
@@ -9,14 +9,14 @@ import pytest
 import torch
 from fairseq_commands import LANGUAGES, TINY, run, write_texts
 
-from dsp_fairseq_startup.bad_checkpoint import WrongUse
+from dsp_fairseq_startup.errors import WrongUse
 
 TRAIN = "train.de-en.de"
 
 
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory):
-    """Texts of train, valid and test, and `data`, made of the first two."""
+    """Folder with the texts of train, valid and test, and `data`, which is made from the first two."""
     folder = tmp_path_factory.mktemp("letters")
     write_texts(folder, train=24, valid=6, test=6)
     with pytest.MonkeyPatch.context() as patch:
@@ -288,7 +288,7 @@ class TestDamage:
         with pytest.raises(WrongUse, match=rf"dictionary .*dict.de.txt is damaged .*{words}"):
             dictionary(data)
 
-    def test_is_told_in_one_line(self, data):
+    def test_is_reported_in_one_line(self, data):
         (data / "dict.de.txt").write_text("a 1\nb\n")
         with pytest.raises(WrongUse) as raised:
             dictionary(data)
@@ -327,7 +327,7 @@ class TestDamage:
 
 
 def convert(path, sentences):
-    """Data of `mmap` as those of `lazy`, which count words from 1."""
+    """Turn data of `mmap` into data of `lazy`, whose word numbers begin at 1."""
     from fairseq.data.indexed_dataset import IndexedDatasetBuilder
 
     sentences = [sentence.clone() for sentence in sentences]

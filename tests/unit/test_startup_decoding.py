@@ -1,4 +1,4 @@
-"""fairseq-generate and fairseq-interactive in process: every option does what it says, or one line says what is wrong."""
+"""fairseq-generate and -interactive in process: every option does what it says, or one line says what is wrong."""
 
 import contextlib
 import copy
@@ -22,8 +22,12 @@ from omegaconf import OmegaConf
 from tiny_corpus import GATED, POSITIONS, STOCK, binarise, call, train, write_corpus
 
 import dsp_fairseq  # noqa: F401 (registers)
-from dsp_fairseq_startup import console, plain_values, unfit_options, unread_options, vocabulary, wrong_use
-from dsp_fairseq_startup.bad_checkpoint import BadCheckpoint, WrongUse
+from dsp_fairseq_startup import console
+from dsp_fairseq_startup.checkpoints import unfit
+from dsp_fairseq_startup.decoding.unread import READ, UNREAD
+from dsp_fairseq_startup.errors import BadCheckpoint, WrongUse
+from dsp_fairseq_startup.explanations import explain, vocabulary
+from dsp_fairseq_startup.options.plain_values import NotAPlainValue
 
 ONE_OF_EACH = "encoder.self=1,decoder.self=1,decoder.cross=1"
 PARSERS = {
@@ -62,7 +66,7 @@ def no_debugging(monkeypatch):
 
 @pytest.fixture
 def decode(letters, capsys, monkeypatch):
-    """Run `main` as the command does: exit status, lines of standard output and of its own on stderr."""
+    """Run `main` as the command does; return exit status, lines of standard output and its messages on stderr."""
 
     def run(command="generate", stdin=b"", model="stock", data=None, **changes):
         module = importlib.import_module(f"fairseq_cli.{command}")
@@ -84,20 +88,24 @@ def decode(letters, capsys, monkeypatch):
         except SystemExit as exit:
             status = exit.code
         said = capsys.readouterr()
-        told = [line for line in said.err.splitlines() if line.startswith(f"fairseq-{command}: ")]
-        return status, said.out.splitlines(), [line.partition(": ")[2].removeprefix("error: ") for line in told]
+        reported = [line for line in said.err.splitlines() if line.startswith(f"fairseq-{command}: ")]
+        return status, said.out.splitlines(), [line.partition(": ")[2].removeprefix("error: ") for line in reported]
 
     return run
 
 
 def values(lines, kind):
-    """The last column of the lines `KIND-number ...`, by number; the first of each."""
+    """Last column of the first line `KIND-number ...` of each number."""
     found = {}
     for line in lines:
         match = re.match(rf"{kind}-(\d+)\t", line)
         if match:
             found.setdefault(int(match.group(1)), line.split("\t")[-1])
     return found
+
+
+def numbers(alignment):
+    return [float(number) for number in re.split("[- ,]", alignment)]
 
 
 # --- numbers and combinations: refused before anything is loaded ---
@@ -140,15 +148,15 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("name, value, told", WRONG)
-def test_a_wrong_value_is_told_with_what_is_allowed(decode, name, value, told):
+@pytest.mark.parametrize("name, value, reported", WRONG)
+def test_a_wrong_value_is_reported_with_what_is_allowed(decode, name, value, reported):
     status, out, lines = decode(**{name: value})
     flag = "--" + name.partition("__")[2 if "__" in name else 0].replace("_", "-")
     assert status == 2 and out == []
-    assert any(flag in line and str(value).removesuffix("True") in line and told in line for line in lines), lines
+    assert any(flag in line and str(value).removesuffix("True") in line and reported in line for line in lines), lines
 
 
-def test_searches_exclude_each_other_and_all_problems_are_told(decode):
+def test_searches_exclude_each_other_and_all_problems_are_reported(decode):
     status, _, lines = decode(diversity_rate=0.5, match_source_len=True, beam=0, dataset__shard_id=7)
     assert status == 2 and sorted(line.split()[0] for line in lines) == ["--beam", "--match-source-len", "--shard-id"]
     assert any("--diversity-rate" in line for line in lines)
@@ -163,7 +171,7 @@ def test_large_values_with_a_meaning_stay_allowed(decode, changes):
 
 
 @pytest.mark.parametrize(
-    "changes, told",
+    "changes, reported",
     [
         ({"min_len": 40}, "--min-len 40: more than the 29 words"),
         ({"sampling": True, "nbest": 5, "sampling_topk": 100}, "--sampling-topk 100: the target dictionary has"),
@@ -176,10 +184,10 @@ def test_large_values_with_a_meaning_stay_allowed(decode, changes):
         ({"replace_unk": "nowhere", "dataset__dataset_impl": "raw"}, "--replace-unk nowhere: No such file"),
     ],
 )
-def test_what_only_model_or_data_show_is_told_too(decode, letters, changes, told):
+def test_what_only_model_or_data_show_is_reported_too(decode, letters, changes, reported):
     data = letters.raw if "replace_unk" in changes else None
     status, _, [line] = decode(data=data, **changes)
-    assert status == 2 and told in line
+    assert status == 2 and reported in line
 
 
 # --- options that were ignored ---
@@ -208,7 +216,7 @@ def test_hypotheses_without_a_word_score_nothing(decode):
     assert "BLEU4 = 0.00" in out[-1] and "syslen=0" in out[-1]
 
 
-def test_what_is_not_read_is_told(decode):
+def test_what_is_not_read_is_reported(decode):
     *_, lines = decode(common__amp=True, checkpoint__patience=3, iter_decode_max_iter=3, max_len_b=5)
     assert lines == ["warning: it does not read --amp, --patience, --iter-decode-max-iter"]
     *_, lines = decode("interactive", prefix_size=2, common_eval__quiet=True, task__truncate_source=True, beam=2)
@@ -223,12 +231,12 @@ def test_nothing_that_is_read_is_called_unread(command):
     used -= {("distributed_training", "pipeline_model_parallel")}  # of a model that fairseq 0.12.2 cannot decode with
     assert len(used) > 10
     for group, name in used:
-        read, unread = unread_options.READ.get(group), unread_options.UNREAD[command].get(group, set())
+        read, unread = READ.get(group), UNREAD[command].get(group, set())
         assert name not in unread and (read is None or name in read), (group, name)
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, reported",
     [
         ("--max-tokens 9 --num-shards 2 --quiet", "warning: it does not read --num-shards, --quiet"),
         (
@@ -238,39 +246,36 @@ def test_nothing_that_is_read_is_called_unread(command):
         ("--max-tokens 9 --seed -1", "error: --seed -1: 0 to 4294967295"),
     ],
 )
-def test_validation(letters, capsys, arguments, told):
-    refused = "error" in told
+def test_validation(letters, capsys, arguments, reported):
+    refused = "error" in reported
     with pytest.raises(SystemExit) if refused else contextlib.nullcontext():
         call(
             "validate", letters.data, "--path", letters.models["stock"], "--cpu", "--num-workers", 0, *arguments.split()
         )
-    assert any(line.startswith(f"fairseq-validate: {told}") for line in capsys.readouterr().err.splitlines())
+    assert any(line.startswith(f"fairseq-validate: {reported}") for line in capsys.readouterr().err.splitlines())
 
 
 @pytest.mark.parametrize(
-    "changes, told",
+    "changes, reported",
     [
         ({"eval_lm__context_window": 16}, "--context-window 16: 0 to 15"),
         ({"dataset__num_shards": 2, "dataset__shard_id": 2}, "--shard-id 2: 0 to 1"),
         ({"common_eval__path": None}, "--path required"),
     ],
 )
-def test_language_models(letters, changes, told):
+def test_language_models(letters, changes, reported):
     cfg = copy.deepcopy(letters.configurations["eval_lm"])
     for name, value in changes.items():
         group, _, option = name.partition("__")
         cfg[group][option] = value
-    with pytest.raises(WrongUse, match=told):
+    with pytest.raises(WrongUse, match=reported):
         eval_lm.main(cfg)
 
 
 def test_pieces_that_evaluation_of_language_models_cannot_join():
     with pytest.raises(NotImplementedError) as error:
         eval_lm.eval_lm([torch.nn.Linear(1, 1)], Dictionary(), [], post_process="sentencepiece")
-    assert (
-        wrong_use.explain(error.value)
-        == "--post-process=sentencepiece is not implemented; fairseq-eval-lm takes subword_nmt"
-    )
+    assert explain(error.value) == "--post-process=sentencepiece is not implemented; fairseq-eval-lm takes subword_nmt"
 
 
 # --- unknown words ---
@@ -282,7 +287,7 @@ class TestReplacedWords:
     DICTIONARY = "zebra ZEBRA\na A\n"
 
     def expected(self, out, sources, dictionary=None):
-        """By the printed alignments."""
+        """Number and text of each sentence in which all words are replaced, by the printed alignments."""
         for number, pairs in values(out, "A").items():
             words = sources[number].split()
             source_of = {int(pair.split("-")[1]): words[int(pair.split("-")[0])] for pair in pairs.split()}
@@ -319,17 +324,17 @@ def test_a_dictionary_of_single_words_is_refused(letters, decode, tmp_path):
 class TestSession:
     def test_a_long_line_does_not_end_it(self, decode, caplog):
         lines = ["a b", "", "a " * 50, "b", "c " * 60]
-        status, out, told = decode("interactive", "\n".join(lines).encode(), interactive__buffer_size=2)
+        status, out, reported = decode("interactive", "\n".join(lines).encode(), interactive__buffer_size=2)
         assert status == 1 and sorted(values(out, "D")) == [0, 1, 3]
-        assert told[0].startswith("line 3 has 51 words") and told[1].startswith("line 5 has 61 words")
-        assert told[2] == "2 of 5 lines were not translated, as told above"
+        assert reported[0].startswith("line 3 has 51 words") and reported[1].startswith("line 5 has 61 words")
+        assert reported[2] == "2 of 5 lines were not translated, as told above"
         assert "invalid sizes" not in caplog.text  # said once
         allowed = {"dataset__skip_invalid_size_inputs_valid_test": True}
-        status, out, told = decode("interactive", "\n".join(lines).encode(), **allowed)
-        assert status == 0 and sorted(values(out, "D")) == [0, 1, 3] and len(told) == 2
+        status, out, reported = decode("interactive", "\n".join(lines).encode(), **allowed)
+        assert status == 0 and sorted(values(out, "D")) == [0, 1, 3] and len(reported) == 2
 
     @pytest.mark.parametrize("buffer_size", [0, 3])
-    def test_bad_bytes_are_told_after_what_came_before(self, decode, tmp_path, buffer_size):
+    def test_bad_bytes_are_reported_after_what_came_before(self, decode, tmp_path, buffer_size):
         text = b"a b\nf\xfcr\nc\n"
         status, out, [line] = decode("interactive", text, interactive__buffer_size=buffer_size)
         assert status == 2 and list(values(out, "D")) == [0]
@@ -345,14 +350,21 @@ class TestSession:
             generated = values(decode(print_alignment=kind)[1], "A")
             assert len(generated) == 9
             options = {"print_alignment": kind, "interactive__buffer_size": 20, "dataset__batch_size": 20}
-            assert values(decode("interactive", text, **options)[1], "A") == generated
+            interactive = values(decode("interactive", text, **options)[1], "A")
+            assert interactive.keys() == generated.keys()
+            for number, alignment in interactive.items():
+                assert numbers(alignment) == pytest.approx(
+                    numbers(generated[number]), abs=2e-6
+                )  # six digits are printed
 
     def test_constraints(self, decode):
-        status, out, told = decode("interactive", b"a b c\tb a\tc\na\n", constraints="ordered", beam=4, max_len_b=8)
-        assert status == 0 and re.search(r"b a.* c", values(out, "D")[0]) and told == []
-        _, out, told = decode("interactive", b"a b c\tokapi\n", constraints="unordered", beam=4, max_len_b=8)
+        status, out, reported = decode("interactive", b"a b c\tb a\tc\na\n", constraints="ordered", beam=4, max_len_b=8)
+        assert status == 0 and re.search(r"b a.* c", values(out, "D")[0]) and reported == []
+        _, out, reported = decode("interactive", b"a b c\tokapi\n", constraints="unordered", beam=4, max_len_b=8)
         assert "<unk>" in values(out, "D")[0]
-        assert told == ["warning: --constraints: okapi: not in the target dictionary, <unk> is demanded in its place"]
+        assert reported == [
+            "warning: --constraints: okapi: not in the target dictionary, <unk> is demanded in its place"
+        ]
 
     def test_nothing_to_read(self, decode):
         assert decode("interactive", b"")[0] == 0
@@ -376,29 +388,29 @@ class TestSession:
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, reported",
     [
         ("--tokenizer moses -s de", "--target-lang is missing"),
         ("--bpe subword_nmt", "--bpe subword_nmt needs --bpe-codes"),
         ("--bpe characters", "--bpe characters: fairseq 0.12.2 registers it without its options"),
     ],
 )
-def test_pieces_and_tokenizers_say_what_they_need(letters, capsys, arguments, told):
+def test_pieces_and_tokenizers_say_what_they_need(letters, capsys, arguments, reported):
     with pytest.raises(SystemExit) as exit:
         call("interactive", letters.data, "--path", letters.models["stock"], "--cpu", *arguments.split())
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fairseq-interactive: error: ")]
-    assert exit.value.code == 2 and told in line
+    assert exit.value.code == 2 and reported in line
 
 
 @pytest.mark.parametrize("command", ["generate", "interactive"])
 def test_files_of_pieces_must_be_there(decode, command, tmp_path):
-    for given, told in (
+    for given, reported in (
         ("???", "--bpe sentencepiece needs --sentencepiece-model"),
         ("x.model", "--sentencepiece-model x.model: no"),
     ):
         pieces = OmegaConf.create({"_name": "sentencepiece", "sentencepiece_model": given})
         status, _, [line] = decode(command, bpe=pieces)
-        assert status == 2 and line.startswith(told)
+        assert status == 2 and line.startswith(reported)
     (tmp_path / "x.model").write_text("no model")
     pieces.sentencepiece_model = str(tmp_path / "x.model")
     status, _, [line] = decode(command, bpe=pieces)
@@ -406,10 +418,8 @@ def test_files_of_pieces_must_be_there(decode, command, tmp_path):
 
 
 def test_packages_that_are_not_there():
-    assert wrong_use.explain(ImportError("Please install nltk with: pip install nltk")).startswith(
-        "Please install nltk"
-    )
-    assert wrong_use.explain(ImportError("cannot import name x")) is None
+    assert explain(ImportError("Please install nltk with: pip install nltk")).startswith("Please install nltk")
+    assert explain(ImportError("cannot import name x")) is None
 
 
 # --- another vocabulary, a missing side ---
@@ -417,7 +427,7 @@ def test_packages_that_are_not_there():
 
 @pytest.fixture(scope="module")
 def larger(letters):
-    """The data with two words more in the German dictionary."""
+    """Data folder with two more words in the German dictionary."""
     folder = letters.folder / "larger"
     shutil.copytree(letters.data, folder)
     with open(folder / "dict.de.txt", "a") as file:
@@ -426,7 +436,7 @@ def larger(letters):
 
 
 class TestAnotherDictionary:
-    def told(self, line, larger, letters, model):
+    def check_message(self, line, larger, letters, model):
         sizes = [int(number) for number in re.findall(r"has (\d+) symbols, .* with (\d+)", line)[0]]
         assert sizes[0] == sizes[1] + 2
         assert f"dictionary {larger}/dict.de.txt" in line and str(letters.models[model]) in line and "--srcdict" in line
@@ -435,33 +445,39 @@ class TestAnotherDictionary:
     def test_in_decoding(self, letters, decode, larger, command, model):
         status, _, [line] = decode(command, b"a\n", model=model, data=larger)
         assert status == 2
-        self.told(line, larger, letters, model)
+        self.check_message(line, larger, letters, model)
 
     def test_in_validation(self, letters, larger, capsys):
         with pytest.raises(SystemExit):
             call("validate", larger, "--path", letters.models["stock"], "--cpu", "--max-tokens", 100)
-        self.told(capsys.readouterr().err.splitlines()[-1], larger, letters, "stock")
+        self.check_message(capsys.readouterr().err.splitlines()[-1], larger, letters, "stock")
 
     @pytest.mark.parametrize("model, how", [("stock", "--restore-file"), ("gated", "--finetune-from-model")])
     def test_in_training(self, letters, larger, capsys, tmp_path, model, how):
         architecture = STOCK if model == "stock" else [*GATED, "--heads-to-keep", ONE_OF_EACH]
         with pytest.raises(SystemExit):
             train(larger, tmp_path, *architecture, how, letters.models[model])
-        self.told(capsys.readouterr().err.splitlines()[-1], larger, letters, model)
+        self.check_message(capsys.readouterr().err.splitlines()[-1], larger, letters, model)
 
-    def test_other_languages_are_told(self, capsys):
+    def test_other_languages_are_reported(self, capsys):
         task = SimpleNamespace(cfg=SimpleNamespace(source_lang="en", target_lang="de"))
         saved = SimpleNamespace(task=SimpleNamespace(source_lang="de", target_lang="en"))
-        load = vocabulary.warning_of_other_languages(lambda filenames, arg_overrides, task: ([], saved, task))
+
+        def load(filenames, arg_overrides, task):
+            return [], saved, task
+
         for given in (task, SimpleNamespace(cfg=saved.task)):
-            load(["x.pt"], task=given)
-        told = capsys.readouterr().err.splitlines()
-        assert told == [
+            unfit.warn_of_other_languages(load, ["x.pt"], task=given)
+        reported = capsys.readouterr().err.splitlines()
+        assert reported == [
             "warning: checkpoint x.pt translates de to en, the data are en to de (--source-lang, --target-lang)"
         ]
 
     def test_weights_of_another_width_are_another_matter(self):
-        sizes = "copying a param with shape torch.Size([{}, 8]) from checkpoint, the shape in current model is torch.Size([{}, 8])."
+        sizes = (
+            "copying a param with shape torch.Size([{}, 8]) from checkpoint, "
+            "the shape in current model is torch.Size([{}, 8])."
+        )
         embedding = f"size mismatch for encoder.embed_tokens.weight: {sizes}"
         other = f"size mismatch for encoder.layers.0.fc1.weight: {sizes}"
         assert "has 12 symbols" in vocabulary.explain(RuntimeError(embedding.format(10, 12)))
@@ -469,22 +485,22 @@ class TestAnotherDictionary:
 
 
 class TestUnfitOptions:
-    def told(self, error):
+    def message_of(self, error):
         def load(filename):
             raise error
 
         with pytest.raises(BadCheckpoint) as refusal:
-            unfit_options.naming_the_file(load)("x.pt")
+            unfit.name_the_file(load, "x.pt")
         [line] = str(refusal.value).splitlines()
         return line
 
     def test_the_file_of_a_string_that_is_not_evaluated_is_named(self):
-        assert self.told(plain_values.NotAPlainValue("'f()': must be plain")).startswith(
+        assert self.message_of(NotAPlainValue("'f()': must be plain")).startswith(
             "checkpoint x.pt: an option of it is 'f()'"
         )
 
     def test_weights_of_another_model_than_the_options_describe(self):
-        line = self.told(
+        line = self.message_of(
             RuntimeError("Error(s) in loading state_dict for M:\n\tsize mismatch for fc1: [3]\n\tsize mismatch for fc2")
         )
         assert line.startswith("checkpoint x.pt: its weights are not those") and "(size mismatch for fc1: [3])" in line
@@ -494,7 +510,7 @@ class TestUnfitOptions:
             raise RuntimeError("out of memory")
 
         with pytest.raises(RuntimeError, match="^out of memory$"):
-            unfit_options.naming_the_file(load)("x.pt")
+            unfit.name_the_file(load, "x.pt")
 
 
 class TestOneSide:
@@ -509,11 +525,11 @@ class TestOneSide:
         assert status == 0 and len(values(out, "H")) == 9 and lines == []
 
     @pytest.mark.parametrize("changes", [{"prefix_size": 2}, {"score_reference": True}])
-    def test_is_told_where_both_are_needed(self, decode, source_only, changes):
+    def test_is_reported_where_both_are_needed(self, decode, source_only, changes):
         status, _, [line] = decode(data=source_only, **changes)
         assert status == 2 and line.startswith(f"{source_only} has no en side of test")
 
-    def test_is_told_in_training(self, source_only, tmp_path, capsys):
+    def test_is_reported_in_training(self, source_only, tmp_path, capsys):
         with pytest.raises(SystemExit):
             train(source_only, tmp_path, *STOCK)
         assert f"{source_only} has no en side of" in capsys.readouterr().err.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""fairseq-eval-lm, mended: the mean of nothing is no perplexity."""
+"""fairseq-eval-lm that has scored no word reports no perplexity."""
 
 from fairseq_commands import run, write_texts
 

@@ -75,7 +75,7 @@ def test_bleu_of_sentences(texts, monkeypatch, capsys):
 
 @pytest.mark.parametrize("how", [[], ["--sacrebleu"], ["--sentence-bleu"]])
 @pytest.mark.parametrize(
-    "name, content, told",
+    "name, content, reported",
     [
         ("sys", b"one\n", "sys has 1 line, ref has 4"),
         ("sys", b"", "sys has 0 lines, ref has 4"),
@@ -83,10 +83,10 @@ def test_bleu_of_sentences(texts, monkeypatch, capsys):
         ("ref", b"a\nb\nf\xfcr\nd\n", "ref: line 3 is not UTF-8 (byte 0xfc)"),
     ],
 )
-def test_files_that_do_not_belong_together(texts, monkeypatch, capsys, how, name, content, told):
+def test_files_that_do_not_belong_together(texts, monkeypatch, capsys, how, name, content, reported):
     (texts / name).write_bytes(content)
     [line] = refused(monkeypatch, capsys, *how, "-s", "sys", "-r", "ref")
-    assert line.startswith(told)
+    assert line.startswith(reported)
 
 
 @pytest.mark.parametrize("how", [[], ["--sacrebleu"], ["--sentence-bleu"]])

@@ -1,4 +1,4 @@
-"""fairseq-train, mended: what cannot work is refused before the first update, what fails is told in one line."""
+"""fairseq-train refuses what cannot work before the first update, and reports a failure in one line."""
 
 import importlib.util
 import logging
@@ -8,8 +8,9 @@ import pytest
 import torch
 from fairseq_commands import LANGUAGES, TINY, run, write_texts
 
-from dsp_fairseq_startup import best_checkpoint, best_metric, safe_load
-from dsp_fairseq_startup.bad_checkpoint import WrongUse
+from dsp_fairseq_startup.checkpoints import safe_load
+from dsp_fairseq_startup.errors import WrongUse
+from dsp_fairseq_startup.training import best, divergence
 
 EMPTY = '{"min_len": 0, "max_len_b": 0}'  # the only hypothesis is the end of the sentence
 DIVERGING = ("--lr", "1e30", "--max-update", "9")
@@ -154,17 +155,15 @@ class TestBestMetric:
             cfg=types.SimpleNamespace(dataset=types.SimpleNamespace(disable_validation=False)),
         )
         cfg = types.SimpleNamespace(best_checkpoint_metric="warmth", maximize_best_checkpoint_metric=False)
-        assert best_metric.with_a_metric_that_is_logged(lambda cfg, trainer: "loaded")(cfg, trainer) == "loaded"
-        stats = best_metric.naming_what_there_is(lambda cfg, trainer, stats, first: stats)(
-            cfg, trainer, {"loss": 1}, True
-        )
+        assert best.check_before_training(lambda cfg, trainer: "loaded", cfg, trainer) == "loaded"
+        stats = best.name_what_is_logged(lambda cfg, trainer, stats, first: stats, cfg, trainer, {"loss": 1}, True)
         with pytest.raises(WrongUse, match="--best-checkpoint-metric warmth: .* one of loss$"):
             stats["warmth"]
         assert stats["loss"] == 1
 
     def test_the_lowest_bleu_as_the_best_is_said(self, train, caplog):
         options = ("--eval-bleu", "--eval-bleu-args", EMPTY, "--best-checkpoint-metric", "bleu")
-        with caplog.at_level(logging.WARNING, best_metric.__name__):
+        with caplog.at_level(logging.WARNING, best.__name__):
             assert train(*options)[0] == 0
         assert "without --maximize-best-checkpoint-metric" in caplog.text
 
@@ -181,37 +180,36 @@ class TestDivergence:
         assert "output of encoder" in seen[0]
 
     def test_in_half_precision_on_a_cpu(self, train):
-        """Updates are skipped, at lower and lower scales of the loss, to the lowest."""
+        """Updates are skipped while the scale of the loss is lowered to its minimum."""
         options = (*DIVERGING, "--memory-efficient-fp16", "--fp16-scale-window", "99", "--min-loss-scale", "30")
         status, (error,), _save = train(*options)
         assert status == 1 and "Minimum loss scale reached (30.0)" in error
 
     def test_disagreeing_processes_are_no_matter_of_the_learning_rate(self):
-        from dsp_fairseq_startup.divergence import _words
-
         trainer = types.SimpleNamespace(
             get_num_updates=lambda: 3, cfg=types.SimpleNamespace(checkpoint=types.SimpleNamespace(save_dir="x"))
         )
         seen = "Fatal error: gradients are inconsistent between workers. Try --ddp-backend=legacy_ddp. Or\n---\nrank 0"
-        words = _words(FloatingPointError(seen), trainer)
+        words = divergence.message(FloatingPointError(seen), trainer)
         assert "--ddp-backend=legacy_ddp" in words and "--lr" not in words and "\n" not in words
 
     def test_other_errors_of_an_update_stay_what_they_are(self):
-        from dsp_fairseq_startup.divergence import in_one_line
-
         def step(self):
             raise KeyError("x")
 
         with pytest.raises(KeyError):
-            in_one_line(step)(None)
+            divergence.say_what_diverged(step, None)
 
     def test_nan_of_a_validation_is_never_the_best(self, caplog):
         saved = []
-        save = best_checkpoint.without_nan(lambda cfg, trainer, epoch, loss: saved.append(loss))
+
+        def save(cfg, trainer, epoch, loss):
+            saved.append(loss)
+
         cfg = types.SimpleNamespace(best_checkpoint_metric="loss")
         trainer = types.SimpleNamespace(get_num_updates=lambda: 3)
         for loss in (0.5, float("nan"), None, 0.9):
-            save(cfg, trainer, None, loss)
+            best.nan_is_not_the_best(save, cfg, trainer, None, loss)
         assert saved == [0.5, None, None, 0.9]
         assert caplog.text.count("loss is NaN") == 1
 

@@ -1,0 +1,1 @@
+"""Binarised data and dictionaries: nothing damaged, mixed or overwritten."""

@@ -1,0 +1,1 @@
+"""Options of the command line, of YAML files and of checkpoints."""

@@ -1,0 +1,1 @@
+"""BLEU and perplexity: the right figure, or none."""

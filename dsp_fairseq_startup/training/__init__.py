@@ -1,0 +1,1 @@
+"""`fairseq-train`: what cannot work is refused before the first update, what fails is one line."""

@@ -1,0 +1,62 @@
+"""hydra 1.0.7 on Python 3.10 and later, and omegaconf 2.0.6 below it."""
+
+import copy
+import importlib.machinery
+import pkgutil
+import sys
+import traceback
+import types
+import typing
+
+from ..mending import View, mend
+
+
+def restore_typing_io():
+    """`No module named 'typing.io'`, a pseudo-module until Python 3.12 that the grammar of hydra's options imports."""
+    if sys.version_info < (3, 13) or "typing.io" in sys.modules:
+        return
+    module = types.ModuleType("typing.io", "The pseudo-module that Python had until 3.12")
+    module.IO, module.TextIO, module.BinaryIO = typing.IO, typing.TextIO, typing.BinaryIO
+    sys.modules["typing.io"] = module
+
+
+@mend("hydra.core.plugins")
+def find_plugins_without_find_module(plugins):
+    """`AttributeError: 'FileFinder' object has no attribute 'find_module'` at `import fairseq`, with Python >= 3.12."""
+    if not hasattr(importlib.machinery.FileFinder, "find_module"):
+        plugins.pkgutil = View(pkgutil, walk_packages=walk_packages)
+
+
+def walk_packages(*args, **kwargs):
+    for _, name, is_package in pkgutil.walk_packages(*args, **kwargs):
+        yield FinderWithFindModule, name, is_package
+
+
+class FinderWithFindModule:
+    @classmethod
+    def find_module(cls, name):
+        return cls
+
+    @staticmethod
+    def load_module(name):
+        return importlib.import_module(name)
+
+
+@mend("hydra._internal.utils")
+def print_the_real_error(hydra_utils):
+    """`print_exception() got an unexpected keyword argument 'etype'` instead of it, with Python >= 3.10."""
+    hydra_utils.print_exception = lambda etype, value, tb: traceback.print_exception(type(value), value, tb)
+
+
+@mend("omegaconf.basecontainer")
+def copy_values_without_their_parents(basecontainer):
+    """Half a second at the start of every command: assigning a value copies the whole configuration around it.
+
+    The container it is assigned to becomes the parent of the copy (omegaconf >= 2.1 copies in this way too).
+    """
+
+    def deepcopy(node):
+        parent = node._get_parent()
+        return copy.deepcopy(node, {id(parent): parent})
+
+    basecontainer.copy = View(copy, deepcopy=deepcopy)
