@@ -73,7 +73,7 @@ def translators(folder, quantization):
     task = Namespace(source_dictionary=dictionary, target_dictionary=dictionary)
     options = vars(options_of_base())
     model = GatedTransformerModel.build_model(Namespace(**options, **VARIANTS["all"]), task)
-    model.gates.logits.data.normal_()
+    model.gates.set_logits(torch.randn_like(model.gates.logits))
     found = {}
     for number, (name, pruning) in enumerate(VARIANTS.items()):
         checkpoint = checkpoint_of(folder, Namespace(**options, **pruning), model.state_dict())

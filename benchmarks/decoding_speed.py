@@ -98,7 +98,7 @@ def build(variant, data, device, fp16):
         mask = torch.zeros(18, 4)
         for block, heads in enumerate(kept_heads(model, HEADS[variant])):
             mask[block, heads] = 1
-        model.gates.logits.data.copy_(mask.reshape(-1))
+        model.gates.set_logits(mask.reshape(-1))
         model.eval()
     elif variant in BY_HAND:
         cut_by_hand(model, int(variant.split()[0]))

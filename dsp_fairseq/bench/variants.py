@@ -11,7 +11,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
 
 from ..checkpoints.building import build_model, build_stock_model
-from ..checkpoints.reading import kept_heads_of, model_options, showing
+from ..checkpoints.reading import kept_heads_of, model_options, with_mask
 from ..structures.inventory import Inventory
 from ..structures.parameters import total
 from ..structures.surgery import fill_with_zeros, remove_units
@@ -54,7 +54,7 @@ class Subject(NamedTuple):
         """A checkpoint of ``gated_transformer`` with the heads ``present``, decoding with those of this subject."""
         pairs = zip(present.blocks, self.after.blocks, strict=True)
         mask = torch.tensor([head in kept.indices for block, kept in pairs for head in block.indices])
-        return showing(self.changed(weights, kept_heads=present.indices()), mask)
+        return with_mask(self.changed(weights, kept_heads=present.indices()), mask)
 
 
 def stock_state(subject: Subject) -> dict[str, Any]:

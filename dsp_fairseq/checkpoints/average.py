@@ -13,7 +13,7 @@ from ..logit_origin import RANKS, origin_of
 from ..preflight import SAME_PRUNING
 from ..same_structure import STRUCTURE
 from ..structures.parameters import once_per_tensor
-from .reading import kept_heads_of, load, load_gated, model_options, save
+from .reading import kept_heads_of, load, load_gated, model_options, save, stored
 
 
 class Averaged(NamedTuple):
@@ -58,6 +58,7 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
     state = {name: value for name, value in first.items() if name not in ("last_optimizer_state", "model")}
     state["model"] = mean
     kept = kept_heads_of(state)
+    mean.update(stored(kept.mask, kept.inventory))  # not the mean of the masks
     with writing(out, force) as beside:
         save(state, beside, out)
         _check(load(beside)["model"], mean, out)

@@ -18,7 +18,7 @@ from ..structures.inventory import Inventory
 from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
 from .building import build_model, build_stock_model
-from .reading import kept_heads_of, load, load_gated, model_options, save, showing
+from .reading import kept_heads_of, load, load_gated, model_options, save, stored, with_mask
 from .schema import options_of
 
 TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
@@ -84,7 +84,7 @@ def prune(
         mask = kept.best(heads_to_keep)
     after = before.keeping(mask.tolist())
     small = _small_state(state, before, after)
-    masked = showing(state, mask)
+    masked = with_mask(state, mask)
     if half:
         small["model"], masked["model"] = _halved(small["model"]), _halved(masked["model"])
     masked = build_model(masked)
@@ -120,7 +120,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
-        "model": remove_units(state["model"], before, after),
+        "model": {**remove_units(state["model"], before, after), **stored(torch.ones(after.units), after)},
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),

@@ -13,10 +13,14 @@ from ..atomic import telling_of
 from ..budgets import choice_of
 from ..errors import BadInput
 from ..families import inventory_of
+from ..gates.head_gates import mask_that_decodes
+from ..gates.stored_mask import mask_entries
 from ..structures.inventory import Inventory
 from . import schema
 from .old import with_cfg
 from .schema import model_options
+
+GATES = "gates."  # prefix of their names in a state dict
 
 CHECKS.append(schema.check)  # fairseq's own commands load through load_checkpoint as well
 
@@ -83,17 +87,27 @@ def load_gated(path: str) -> dict[str, Any]:
 
 
 def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
-    """The heads that a loaded checkpoint of ``gated_transformer`` decodes with."""
-    options, logits = model_options(state), state["model"]["gates.logits"].detach().clone()
+    """The heads that a loaded checkpoint of a gated model decodes with."""
+    options, gates = model_options(state), gates_of(state)
     inventory = inventory_of(options)
-    return KeptHeads(inventory, choice_of(options, inventory).mask(logits), logits, options)
+    mask = mask_that_decodes(gates, inventory, choice_of(options, inventory))
+    return KeptHeads(inventory, mask, gates["logits"].detach().clone(), options)
 
 
-def showing(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
+def gates_of(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The state dict of a checkpoint's gates, without their prefix."""
+    return {name.removeprefix(GATES): tensor for name, tensor in state["model"].items() if name.startswith(GATES)}
+
+
+def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """The same checkpoint, decoding with the heads that are True in ``mask`` [H] whatever it was trained for."""
     from ..config import NO_PRUNING
 
-    changed = {"pruning_method": "uniform", "heads_to_keep": int(mask.sum())}
-    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, **changed})
-    weights = {**state["model"], "gates.logits": mask.double()}
+    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, "heads_to_keep": int(mask.sum())})
+    weights = {**state["model"], **stored(mask, inventory_of(options))}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
+
+
+def stored(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
+    """What a checkpoint holds for the mask, [H], that decodes."""
+    return {GATES + name: tensor for name, tensor in mask_entries(mask, inventory).items()}

@@ -10,7 +10,7 @@ from tabulate import tabulate
 from ..another_choice import is_of_a_training, warnings_of
 from ..checkpoints.building import build_model, build_stock_model
 from ..checkpoints.multilingual import multilingual_problems
-from ..checkpoints.reading import kept_heads_of, load, model_options, showing
+from ..checkpoints.reading import kept_heads_of, load, model_options, with_mask
 from ..collisions import collisions
 from ..errors import BadInput, refuse
 from ..families import inventory_of
@@ -171,7 +171,7 @@ def _source_of(state: dict[str, Any], heads_to_keep: str | None) -> Source:
         kept = kept_heads_of(state)
         mask = kept.mask if heads_to_keep is None else kept.best(heads_to_keep)
         told = warnings_of(kept, mask, is_of_a_training(state["model"]))
-        shown = state if heads_to_keep is None else showing(state, mask)
+        shown = state if heads_to_keep is None else with_mask(state, mask)
         return Source(shown, True, kept.inventory, kept.inventory.keeping(mask.tolist()), told)
     if heads_to_keep is not None:
         raise BadInput(

@@ -47,6 +47,13 @@ class Choice:
             return is_open(logits) | torch.cat([share.limits.fixed_heads for share in self.shares])
         return torch.cat([s.limits.mask(piece, s.keep) for s, piece in zip(self.shares, self.cut(logits), strict=True)])
 
+    def accepts(self, mask: Tensor) -> bool:
+        """Whether a mask, bool [H], is within budgets and limits."""
+        return all(
+            (self.free_count or int(piece.sum()) == share.keep) and share.limits.allow(piece)
+            for share, piece in zip(self.shares, self.cut(mask), strict=True)
+        )
+
     def with_keep(self, keep: int) -> "Choice":
         """The same limits and another K; for a choice with one budget for the whole model."""
         [share] = self.shares

@@ -1,6 +1,6 @@
 """The gates of one model: its logits, the sample of an update, the mask that decodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,6 +12,7 @@ from .choice import Choice
 from .hard_concrete import open_probability
 from .logit_adam import LogitAdam
 from .methods import Method
+from .stored_mask import StoredMask, mask_entries, stored_mask
 
 _DRAWS_APART = 500_009  # seed of the K of an update, beside that of its noise
 
@@ -49,6 +50,7 @@ class HeadGates(nn.Module):
         self.update = 0
         self.register_buffer("logits", self.method.initial_logits(inventory))
         self._start = self.logits.clone()  # some methods start at random
+        self.kept = StoredMask(inventory)
         self.logits.requires_grad_(self.method.learns)
         self.adam = LogitAdam(inventory.units, rate, self.method.pooled, choosable=choice.choosable)
         # update at which the choice is final, and the length of the training that this was planned for; 0: unknown
@@ -57,6 +59,20 @@ class HeadGates(nn.Module):
         self._sample_size = 0.0
         self._drawn: tuple[Tensor, Tensor] | None = None  # the sample of this update, and its leaf
         self._end_search_at(self.method.search_updates)
+        self._store_mask()
+
+    def set_logits(self, logits: Tensor) -> None:
+        """Give all units new logits [H]; the mask that decodes follows them."""
+        self.logits.data.copy_(logits)
+        self._store_mask()
+
+    def set_choice(self, choice: Choice) -> None:
+        """Change budgets and limits; the mask that decodes follows them."""
+        self.choice = choice
+        self._store_mask()
+
+    def _store_mask(self) -> None:
+        self.kept.store(self.choice.mask(self.logits.detach()))
 
     @property
     def method(self) -> Method:
@@ -116,7 +132,12 @@ class HeadGates(nn.Module):
         self._end_search_at(self._unplanned[0].search_updates or float(self.search))
 
     def upgrade_state_dict_named(self, state_dict, name):
-        """Fill in what a checkpoint of the stock transformer lacks."""
+        """Fill in what a checkpoint of the stock model, or of an older version, lacks."""
+        logits, prefix = state_dict.get(f"{name}.logits"), f"{name}."
+        if logits is not None and logits.shape == self.logits.shape:
+            own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
+            mask = mask_that_decodes(own, self.inventory, self.choice)
+            state_dict.update({prefix + key: value for key, value in mask_entries(mask, self.inventory).items()})
         for key, value in self.state_dict(prefix=f"{name}.").items():
             state_dict.setdefault(key, value.clone())
 
@@ -131,7 +152,7 @@ class HeadGates(nn.Module):
         self.update = update
         if update == 0:  # a training begins, from a checkpoint perhaps: its choice, if it makes one, is a new one
             if self._has_a_say:
-                self.logits.data.copy_(self._start)
+                self.set_logits(self._start)
             self.adam.restart()
             if not self.method.searches:
                 self.search.zero_()
@@ -139,7 +160,8 @@ class HeadGates(nn.Module):
 
     def mask(self) -> Tensor:
         """The mask that decodes: bool [H], exactly K True."""
-        return self.choice.mask(self.logits)
+        mask = self.kept.read()
+        return self.choice.mask(self.logits.detach()) if mask is None else mask
 
     def mask_of_update(self) -> Tensor:
         """The mask [H] that settled training runs under: that which decodes, or that of the K drawn."""
@@ -260,8 +282,19 @@ class HeadGates(nn.Module):
             self.begin_update()
             return
         self.adam.step(self.logits, total[:-1] / (total[-1] or 1.0) / loss_scale)
+        self._store_mask()
         self.begin_update()
 
     def per_block(self, flat: Tensor) -> list[Tensor]:
         """A flat tensor [H] cut into one tensor [heads] per block."""
         return list(flat.split(self.inventory.sizes))
+
+
+def mask_that_decodes(weights: Mapping[str, Tensor], inventory: Inventory, choice: Choice) -> Tensor:
+    """The mask, bool [H], of gates in a state dict (names without their prefix).
+
+    It is the stored one, unless the choice wants another number of units (``--model-overrides``) or the file is of a
+    version that stored none: then that of the logits.
+    """
+    stored = stored_mask(weights, inventory)
+    return stored if stored is not None and choice.accepts(stored) else choice.mask(weights["logits"].detach())

@@ -84,6 +84,12 @@ class Limits:
         scores = scores.masked_fill(place < least, float("inf")).masked_fill(place >= most, float("-inf"))
         return hard_top_k(scores, k).to(device)
 
+    def allow(self, mask: Tensor) -> bool:
+        """Whether every block keeps as many heads of a mask, bool [H], as it may."""
+        least, most = self.bounds(int(mask.sum()))
+        counts = [int(piece.sum()) for piece in mask.split(list(self.sizes))]
+        return all(low <= count <= high for low, count, high in zip(least, counts, most, strict=True))
+
     def rounds(self, k: int) -> list[Round]:
         """How k heads are picked one after the other: for each block its floor, the rest from all blocks.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..atomic import writing
 from ..checkpoints.building import build_model
-from ..checkpoints.reading import load, model_options, save, showing
+from ..checkpoints.reading import load, model_options, save, stored, with_mask
 from ..config import NO_PRUNING
 from ..errors import BadInput, Failed
 from ..families import family_of, inventory_of, known_models
@@ -58,13 +58,13 @@ def decoding(
     the mask keeps to, for whoever prunes further. Names that ``model`` does not know are left out: the stock
     encoder's second copy of its weights.
     """
-    cfg = showing(state, mask)["cfg"]
+    cfg = with_mask(state, mask)["cfg"]
     names = [name for name in model.state_dict() if name in state["model"] and not name.startswith("gates.")]
     weights = {name: state["model"][name] for name in names}
     return {
         "args": None,
         "cfg": {**cfg, "model": Namespace(**{**vars(cfg["model"]), **(limits or {})})},
-        "model": {**weights, "gates.logits": logits},
+        "model": {**weights, "gates.logits": logits, **stored(mask, model.gates.inventory)},
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),

@@ -14,7 +14,7 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..atomic import check_target, writing
 from ..budgets import choice_of
-from ..checkpoints.reading import KeptHeads, kept_heads_of, showing
+from ..checkpoints.reading import KeptHeads, kept_heads_of, with_mask
 from ..collisions import collisions
 from ..config import LIMITS
 from ..errors import BadInput, refuse
@@ -77,7 +77,7 @@ def _prepare(checkpoint: str, settings: Settings, files: list[str], force: bool)
     with _noting(problems):
         state = load_with_gates(checkpoint)
         kept = kept_heads_of(state)
-        model = model_of(showing(state, kept.mask))
+        model = model_of(with_mask(state, kept.mask))
     if model is not None:
         with _noting(problems):
             choose = chooser(kept, settings)

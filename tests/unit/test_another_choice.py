@@ -33,7 +33,7 @@ def written(folder, name):
     """A checkpoint of a training that opens 12 heads, all of them with none; logits have moved if they can."""
     model = build(GatedTransformerModel, "post-norm", **TRAININGS[name])
     if model.gates.method.learns:
-        model.gates.logits.data.copy_(LEARNED - float(LEARNED[-13]) - 1e-3)  # 12 are positive, for l0
+        model.gates.set_logits(LEARNED - float(LEARNED[-13]) - 1e-3)  # 12 are positive, for l0
     state = checkpoint_of(model, **TRAININGS[name])
     state["cfg"]["model"]._name = "gated_transformer"
     path = str(folder / f"{name}.pt")

@@ -11,7 +11,7 @@ from dsp_fairseq.checkpoints import reading as checkpoint
 from dsp_fairseq.checkpoints.average import average
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_heads, kept_heads_of, load, stored
 from dsp_fairseq.errors import BadInput, Failed
 
 
@@ -22,8 +22,10 @@ def written(folder, count, variant="shared embeddings", seed=0, change=lambda st
     for number in range(count):
         state = masked_checkpoint(variant)
         for name, tensor in state["model"].items():
-            if tensor.is_floating_point() and "_float_tensor" not in name:
+            if tensor.is_floating_point() and not name.endswith(("_float_tensor", ".version")) and "kept" not in name:
                 tensor += 20 * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+        kept = kept_heads_of({**state, "model": without_mask(state["model"])})
+        state["model"].update(stored(kept.mask, kept.inventory))
         if number:
             change(state)
         paths.append(str(folder / f"{number}.pt"))
@@ -39,7 +41,7 @@ def test_every_number_is_the_mean_and_the_mask_is_exact(tmp_path_factory, count,
     done = average(paths, str(folder / "mean.pt"))
     mean, states = load(str(folder / "mean.pt"))["model"], [load(path)["model"] for path in paths]
     for name, tensor in mean.items():
-        if "_float_tensor" not in name:
+        if "_float_tensor" not in name and "kept" not in name:
             expected = sum(state[name].double() for state in states) / count
             assert torch.allclose(tensor.double(), expected, rtol=1e-5, atol=1e-5), name
     kept = kept_heads(str(folder / "mean.pt"))
@@ -48,6 +50,7 @@ def test_every_number_is_the_mean_and_the_mask_is_exact(tmp_path_factory, count,
     everywhere = kept.mask.clone()
     for path in paths:
         everywhere &= kept_heads(path).mask
+    assert torch.equal(mean["gates.kept.heads"].bool(), kept.mask)
     assert (done.heads, done.agreed) == (sum(MASK), int(everywhere.sum()))
 
 
@@ -56,6 +59,11 @@ def test_shared_embeddings_stay_one_tensor_and_the_model_loads(tmp_path):
     average(paths, str(tmp_path / "mean.pt"))
     assert (tmp_path / "mean.pt").stat().st_size <= (tmp_path / "0.pt").stat().st_size
     assert sum(a.open_units for a in build_model(load(str(tmp_path / "mean.pt"))).gated_blocks) == sum(MASK)
+
+
+def without_mask(weights):
+    """As versions that stored no mask wrote them."""
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("gates.kept.")}
 
 
 def other_budget(state):
@@ -71,6 +79,7 @@ def other_shape(state):
 
 def other_head_size(state):
     """Twice as many heads of half the size: weights of the same shapes."""
+    del state["model"]["gates.kept.heads"]
     state["cfg"]["model"].encoder_attention_heads *= 2
     state["model"]["gates.logits"] = torch.arange(36, dtype=torch.float64)
     for name in ("mean", "square"):
@@ -79,6 +88,7 @@ def other_head_size(state):
 
 def other_function(state):
     state["cfg"]["model"].decoder_normalize_before = True
+    state["model"]["decoder.version"] = torch.tensor([1.0])  # an old model, which has no last norm
 
 
 def another_parameter(state):
@@ -117,6 +127,7 @@ def test_models_pruned_to_other_heads_of_the_same_number_are_refused(tmp_path):
         state = masked_checkpoint()
         state["model"]["gates.logits"] = state["model"]["gates.logits"].detach().clone()
         state["model"]["gates.logits"][:3] = torch.tensor([50.0, -200.0, -200.0]).roll(shift)  # one head of a block
+        del state["model"]["gates.kept.heads"]
         masked, small = str(tmp_path / f"masked{number}.pt"), str(tmp_path / f"{number}.pt")
         state["cfg"].update(task={}, criterion={}, common={})
         checkpoint.save(state, masked, masked)

@@ -89,7 +89,7 @@ class Case:
         self.stock = noisy(self._build(TransformerModel))
         self.gated = self._build(GatedTransformerModel, pruning_method="none")
         self.gated.load_state_dict(self.stock.state_dict())
-        self.gated.gates.logits.data.copy_(torch.tensor(mask, dtype=torch.float64))
+        self.gated.gates.set_logits(torch.tensor(mask, dtype=torch.float64))
         self.inventory = inventory_of(Namespace(**self.variant))
         for attention, piece in zip(stock_attention(self.stock), self.inventory.split(mask), strict=True):
             # [heads] -> [heads*d]
@@ -215,7 +215,7 @@ def test_a_stock_checkpoint_is_exported(tmp_path, variant):
 
 def test_k_chooses_the_most_important_of_the_heads_that_are_left(tmp_path):
     case = Case(tmp_path / "data", mask=MASKS["at most one"])
-    case.gated.gates.logits.data += 1 - torch.tensor(MASKS["uneven"])  # 1 or 2 if kept
+    case.gated.gates.set_logits(case.gated.gates.logits + 1 - torch.tensor(MASKS["uneven"]))  # 1 or 2 if kept
     both = [a and not b for a, b in zip(MASKS["at most one"], MASKS["uneven"], strict=True)]
     for name, checkpoint in (("masked", case.masked()), ("pruned", case.pruned())):
         done = export(checkpoint, str(tmp_path / name), heads_to_keep=sum(both))
@@ -232,7 +232,7 @@ def test_the_cap_of_the_training_holds(tmp_path, heads_to_keep):
         taken = sum(kept for kept, block in zip(mask, block_of, strict=True) if block == block_of[head])
         mask[head] = int(taken < cap and sum(mask) < (heads_to_keep or 11))
     case = Case(tmp_path / "data", mask=mask)
-    case.gated.gates.logits.data.copy_(logits)
+    case.gated.gates.set_logits(logits)
     checkpoint = case.masked(heads_to_keep=11, max_heads_per_block=cap)
     done = export(checkpoint, str(tmp_path / "out"), heads_to_keep=heads_to_keep)
     assert done.after.indices() == INVENTORY.keeping(mask).indices()

@@ -218,7 +218,7 @@ def test_checkpointed_activations_give_the_same_gradient_of_the_logits(method):
     for variant in ("post-norm", "checkpointed"):
         options = {"dsp": {"search_updates": 50}, "l0": {"l0_penalty": 0.1}}.get(method, {})
         _, gated = pair(variant, pruning_method=method, heads_to_keep=9, **options)
-        gated.gates.logits.data.copy_(torch.linspace(-1, 1, 30))
+        gated.gates.set_logits(torch.linspace(-1, 1, 30))
         gated.train()
         gated.set_num_updates(30)
         gated(**batch())[0].square().sum().backward()
@@ -245,7 +245,7 @@ def test_a_model_that_kept_its_heads_can_be_cast():
 def test_changed_logits_show_at_the_next_evaluation_and_in_settled_training():
     _, gated = pair("post-norm", pruning_method="uniform", heads_to_keep=3)
     gated.eval()
-    gated.gates.logits.data.copy_(torch.arange(30.0))
+    gated.gates.set_logits(torch.arange(30.0))
     for mode in (False, True):
         gated.train(mode)
         gated(**batch())
@@ -256,7 +256,7 @@ def test_changed_logits_show_at_the_next_evaluation_and_in_settled_training():
 def test_no_block_keeps_more_than_its_cap(method):
     options = {"search_updates": 100} if method == "dsp" else {}
     _, gated = pair("post-norm", pruning_method=method, heads_to_keep=15, max_heads_per_block=2, **options)
-    gated.gates.logits.data.copy_(torch.linspace(1, -1, 30))  # asks for the first blocks only
+    gated.gates.set_logits(torch.linspace(1, -1, 30))  # asks for the first blocks only
     gated.eval()
     assert [attention.open_units for attention in gated.gated_blocks] == [2] * 7 + [1]
     gated.train()
@@ -291,7 +291,7 @@ def test_frozen_parts_do_not_learn(part, other):
     gated(**batch())[0].square().sum().backward()
     for name, parameter in gated.named_parameters():
         assert (parameter.grad is None) == name.startswith(part), name
-    gated.gates.logits.data.fill_(-9)
+    gated.gates.set_logits(torch.full_like(gated.gates.logits, -9))
     gated.eval()
     assert gated.gates.inventory.kept_per_kind(gated.gates.mask())[f"{other}.self"] == 0
     assert int(gated.gates.mask().sum()) == 30 - (6 if other == "encoder" else 12)

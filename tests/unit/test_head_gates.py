@@ -55,7 +55,7 @@ def test_mask_is_exact(method, keep):
     gates = gates_of(method, keep)
     train(gates, torch.randn(HEADS, dtype=torch.float64), 30)
     assert gates.mask().sum() == keep
-    gates.logits.data.zero_()
+    gates.set_logits(torch.zeros_like(gates.logits))
     assert gates.mask().sum() == keep
 
 
@@ -86,7 +86,7 @@ def test_dsp_opens_all_then_falls_then_settles_on_the_mask_that_decodes():
 
 def test_dsp_noise_is_gone_at_the_end_of_the_search():
     gates = gates_of("dsp", 5)
-    gates.logits.data.copy_(torch.randn(HEADS))
+    gates.set_logits(torch.randn(HEADS))
     gates.set_num_updates(99)
     assert torch.equal(gates.sample().detach() > 0.5, gates.mask())
 
@@ -442,9 +442,9 @@ class TestL0:
 
     def test_kinds_that_stay_are_open_count_and_cost_nothing(self):
         gates = gates_of("l0", None, l0_penalty=0.25, prunable="decoder.cross")
-        gates.logits.data.fill_(-20.0)
+        gates.set_logits(torch.full_like(gates.logits, -20.0))
         assert gates.sample().tolist() == [1.0] * 14 + [0.0] * 8
-        gates.logits.data.fill_(-1.0)
+        gates.set_logits(torch.full_like(gates.logits, -1.0))
         costing = 8 * float(open_probability(torch.tensor(-1.0, dtype=torch.float64)))
         assert gates.expected_heads == pytest.approx(14 + costing)
         assert float(gates.penalty().detach()) == pytest.approx(0.25 * costing)
@@ -473,7 +473,7 @@ class TestRange:
 
     def test_masks_are_nested_and_the_draw_depends_on_the_update_alone(self):
         gates = self.gates()
-        gates.logits.data.copy_(torch.randn(HEADS, dtype=torch.float64))
+        gates.set_logits(torch.randn(HEADS, dtype=torch.float64))
         masks = {}
         for update in [*range(100, 200), *range(100, 200)]:
             gates.set_num_updates(update)

@@ -31,7 +31,7 @@ def save(path, model, heads, update, **options):
     state = checkpoint_of(model, **{"heads_to_keep": len(heads), **options})
     logits = torch.zeros_like(state["model"]["gates.logits"])
     logits[heads] = 1.0
-    state["model"] = {**state["model"], "gates.logits": logits}
+    state["model"] = {**state["model"], "gates.logits": logits, "gates.kept.heads": logits}
     state["optimizer_history"] = [{"num_updates": number, "lr_scheduler_state": {}} for number in (1, update)]
     torch.save(state, path)
 

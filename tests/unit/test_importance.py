@@ -430,7 +430,7 @@ class TestCheckpoints:
         written = decoding(state, model_of(state), mask, mask.double() + torch.arange(len(mask)).double() / 100)
         assert "last_optimizer_state" not in written
         assert torch.equal(kept_heads_of(written).mask, mask)
-        assert {name for name in written["model"] if name.startswith("gates.")} == {"gates.logits"}
+        assert {name for name in written["model"] if name.startswith("gates.")} == {"gates.logits", "gates.kept.heads"}
         for name, tensor in state["model"].items():
             assert name.startswith("gates.") or torch.equal(written["model"][name], tensor)
         with writing_checkpoint(written, str(tmp_path / "out.pt"), mask, force=False):

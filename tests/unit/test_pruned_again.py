@@ -28,7 +28,7 @@ def trained(request, tmp_path):
     """A path, and the limits; logits that break them when nothing holds them."""
     options = dict(heads_to_keep="16", **LIMITED[request.param])
     model = build(GatedTransformerModel, "post-norm", pruning_method="uniform", **options)
-    model.gates.logits.data.copy_(torch.arange(HEADS).flip(0))  # the first blocks are the best
+    model.gates.set_logits(torch.arange(HEADS).flip(0))  # the first blocks are the best
     torch.save(checkpoint_of(model, **options), tmp_path / "trained.pt")
     return str(tmp_path / "trained.pt")
 
@@ -77,7 +77,7 @@ def test_importance_leaves_the_limits_of_the_training_and_its_own(trained, tmp_p
 def test_a_floor_that_closed_heads_cannot_keep_is_left_out(tmp_path):
     """A block with one open head of four keeps that; importance must not open another."""
     model = build(GatedTransformerModel, "post-norm", pruning_method="uniform", heads_to_keep="15")
-    model.gates.logits.data.copy_(torch.arange(HEADS).flip(0))
+    model.gates.set_logits(torch.arange(HEADS).flip(0))
     torch.save(checkpoint_of(model, heads_to_keep="15"), tmp_path / "masked.pt")
     before = kept(str(tmp_path / "masked.pt"))
     rank(str(tmp_path / "masked.pt"), str(tmp_path / "ranked.pt"), Settings("12", "magnitude", min_heads_per_block=2))

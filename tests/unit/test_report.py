@@ -81,8 +81,8 @@ def test_bytes_count_every_storage_once(capsys, tmp_path):
     torch.save(masked_checkpoint("shared embeddings"), tmp_path / "model.pt")
     told = json.loads(said(capsys, tmp_path / "model.pt", "--json"))
     assert told["file_bytes"] == (tmp_path / "model.pt").stat().st_size
-    # float32 weights; logits and two moments per head, three counters, in float64; four marks of one float32 each
-    assert told["model_bytes"] == 4 * told["parameters"]["total"] + 8 * (3 * HEADS + 3) + 4 * 4
+    # float32 weights; logits, mask and two moments per head, three counters, in float64; four marks of one float32 each
+    assert told["model_bytes"] == 4 * told["parameters"]["total"] + 8 * (4 * HEADS + 3) + 4 * 4
 
 
 def test_tables(capsys, masked, removed):

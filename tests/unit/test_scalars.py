@@ -145,7 +145,7 @@ class TestScalars:
     @pytest.mark.parametrize("method", RECIPES)
     def test_heads_by_kind_are_those_of_the_mask(self, method):
         gates = gates_of(method, 9)
-        gates.logits.data.copy_(torch.from_numpy(random_logits(HEADS, 6)))
+        gates.set_logits(torch.from_numpy(random_logits(HEADS, 6)))
         told, mask = scalars(gates), gates.mask().tolist()
         # 2 blocks of 3 heads, then 2 of 4 twice
         expected = {"kept_encoder_self": mask[:6], "kept_decoder_self": mask[6:14], "kept_decoder_cross": mask[14:]}
@@ -155,7 +155,7 @@ class TestScalars:
     def test_mean_and_spread_of_the_logits(self):
         gates = gates_of("ste")
         logits = random_logits(HEADS, 7)
-        gates.logits.data.copy_(torch.from_numpy(logits))
+        gates.set_logits(torch.from_numpy(logits))
         told = scalars(gates)
         assert told["logits_mean"] == pytest.approx(statistics.fmean(logits), abs=1e-8)
         assert told["logits_std"] == pytest.approx(statistics.pstdev(logits), abs=1e-8)
@@ -166,7 +166,7 @@ class TestScalars:
     def test_entropy_is_that_of_the_noise_of_the_update(self, method, update, noise):
         gates = gates_of(method, 5)  # dsp: all noise until update 35, none at 100
         logits = random_logits(HEADS, 8, spread=1.0)
-        gates.logits.data.copy_(torch.from_numpy(logits))
+        gates.set_logits(torch.from_numpy(logits))
         gates.set_num_updates(update)
         expected = slow_entropy(slow_inclusion(logits.tolist(), 5, noise))
         assert scalars(gates)["subset_entropy"] == pytest.approx(expected, abs=1e-5)
@@ -174,13 +174,13 @@ class TestScalars:
     def test_entropy_of_independent_gates_is_that_of_their_log_odds(self):
         gates = gates_of("l0", None)
         logits = random_logits(HEADS, 9)
-        gates.logits.data.copy_(torch.from_numpy(logits))
+        gates.set_logits(torch.from_numpy(logits))
         expected = slow_entropy([1 / (1 + math.exp(-logit)) for logit in logits])
         assert scalars(gates)["subset_entropy"] == pytest.approx(expected, abs=1e-6)
 
     def test_dsp_goes_to_zero_at_the_end_of_the_search(self):
         gates = gates_of("dsp", 5)
-        gates.logits.data.copy_(torch.from_numpy(random_logits(HEADS, 10, spread=1.0)))
+        gates.set_logits(torch.from_numpy(random_logits(HEADS, 10, spread=1.0)))
         told = []
         for update in (1, 40, 70, 90, 99, 100, 150):
             gates.set_num_updates(update)
@@ -194,16 +194,16 @@ class TestScalars:
         keep = None if method == "l0" else 15
         gates = gates_of(method, keep)
         options = Namespace(heads_to_keep=keep, pruning_method=method, prunable="encoder.self,decoder.cross")
-        gates.choice = choice_of(options, INVENTORY)
+        gates.set_choice(choice_of(options, INVENTORY))
         assert gates.choice.shares[0].limits.fixed_heads.sum() == 8
-        gates.logits.data.zero_()
+        gates.set_logits(torch.zeros_like(gates.logits))
         # 14 heads are open questions, of which 7 are kept, or which are as likely open as not
         assert scalars(gates)["subset_entropy"] == pytest.approx(14.0)
 
     def test_a_budget_for_each_kind_counts_by_itself(self):
         gates = gates_of("dsp", 5)
         budget = "encoder.self=3,decoder.self=0,decoder.cross=8"
-        gates.choice = choice_of(Namespace(heads_to_keep=budget, pruning_method="dsp"), INVENTORY)
+        gates.set_choice(choice_of(Namespace(heads_to_keep=budget, pruning_method="dsp"), INVENTORY))
         gates.methods = [replace(gates.method, heads=share.heads, keep=share.keep) for share in gates.choice.shares]
-        gates.logits.data.zero_()
+        gates.set_logits(torch.zeros_like(gates.logits))
         assert scalars(gates)["subset_entropy"] == pytest.approx(6.0)

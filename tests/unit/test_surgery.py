@@ -31,7 +31,7 @@ def masked(variant, mask):
     """Every head computed, removed ones times 0."""
     _, gated = pair(variant)
     show_mask(gated, mask)
-    gated.gates.logits.data += torch.linspace(0, 0.1, HEADS)  # all different
+    gated.gates.set_logits(gated.gates.logits + torch.linspace(0, 0.1, HEADS))  # all different
     gated.eval().mask_only()
     return gated
 

@@ -25,7 +25,7 @@ def masked_checkpoint(variant="post-norm"):
     """Head i has the logit i when it is kept and i - 100 when it is masked."""
     model = build(GatedTransformerModel, variant, pruning_method="uniform", heads_to_keep=sum(MASK))
     kept = torch.tensor(MASK, dtype=torch.float64)
-    model.gates.logits.data.copy_(torch.arange(HEADS) - 100 * (1 - kept))
+    model.gates.set_logits(torch.arange(HEADS) - 100 * (1 - kept))
     return checkpoint_of(model, heads_to_keep=sum(MASK), **VARIANTS[variant])
 
 

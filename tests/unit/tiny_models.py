@@ -93,8 +93,8 @@ def near(one, other, tolerance=1e-5):
 def show_mask(gated, mask):
     """Make ``mask`` the one that decodes."""
     mask = torch.tensor(mask, dtype=torch.float64)
-    gated.gates.logits.data.copy_(mask)
-    gated.gates.choice = Choice((Share(int(mask.sum()), Limits(tuple(gated.gates.inventory.sizes))),))
+    gated.gates.set_logits(mask)
+    gated.gates.set_choice(Choice((Share(int(mask.sum()), Limits(tuple(gated.gates.inventory.sizes))),)))
 
 
 def stock_attention(model):

@@ -1,0 +1,67 @@
+"""The mask that decodes, as checkpoints hold it: zeros and ones, a tensor for each structure."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ..structures.inventory import Inventory
+
+PREFIX = "kept."  # of its names in the state dict of gates, such as kept.heads
+
+
+class StoredMask(nn.Module):
+    """One float64 buffer per structure of the inventory; float, for fairseq averages whatever is in a model."""
+
+    def __init__(self, inventory: Inventory):
+        super().__init__()
+        self._inventory = inventory
+        for name, size in _sizes(inventory).items():
+            self.register_buffer(name, torch.ones(size, dtype=torch.float64))
+
+    def store(self, mask: Tensor) -> None:
+        """Hold a flat mask, bool [units]."""
+        for name, piece in _by_structure(mask, self._inventory).items():
+            self.get_buffer(name).copy_(piece)
+
+    def read(self) -> Tensor | None:
+        """The flat mask, bool [units]; None when the buffers are no mask, such as the mean of several."""
+        return _flat(dict(self.named_buffers()), self._inventory)
+
+
+def mask_entries(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
+    """What the state dict of gates holds for a flat mask, bool [units]."""
+    return {PREFIX + name: piece.double() for name, piece in _by_structure(mask, inventory).items()}
+
+
+def stored_mask(weights: Mapping[str, Tensor], inventory: Inventory) -> Tensor | None:
+    """The mask in the state dict of gates, bool [units]; None when it holds none, as checkpoints up to version 0.1 do."""
+    pieces = {name: weights.get(PREFIX + name) for name in _sizes(inventory)}
+    found = {name: piece for name, piece in pieces.items() if piece is not None}
+    return _flat(found, inventory) if len(found) == len(pieces) else None
+
+
+def _sizes(inventory: Inventory) -> dict[str, int]:
+    """Units of each structure."""
+    sizes: dict[str, int] = {}
+    for block in inventory.blocks:
+        sizes[block.structure] = sizes.get(block.structure, 0) + block.units
+    return sizes
+
+
+def _by_structure(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
+    pieces: dict[str, list[Tensor]] = {}
+    for block, piece in zip(inventory.blocks, mask.split(inventory.sizes), strict=True):
+        pieces.setdefault(block.structure, []).append(piece)
+    return {name: torch.cat(of_structure) for name, of_structure in pieces.items()}
+
+
+def _flat(pieces: Mapping[str, Tensor], inventory: Inventory) -> Tensor | None:
+    left = {name: list(piece.split(_block_sizes(inventory, name))) for name, piece in pieces.items()}
+    flat = torch.cat([left[block.structure].pop(0) for block in inventory.blocks])
+    mask = flat > 0.5
+    return mask if torch.equal(mask.to(flat), flat) else None
+
+
+def _block_sizes(inventory: Inventory, structure: str) -> list[int]:
+    return [block.units for block in inventory.blocks if block.structure == structure]
