@@ -1,16 +1,17 @@
-"""Wheels of all that this project's installation and tests need, except what comes with torch.
+"""Wheels of everything that the installation and the tests of this project need, except what comes with torch.
 
     python wheels.py --out DIR --log FILE PROJECT [REQUIREMENT ...]
 
 `wheels.sh` runs it in a virtual environment of its own that has pip 24.0: later ones cannot read the metadata of
 omegaconf 2.0.6. pip cannot resolve without torch, so the requirements are followed here, level by level: pip
-builds or downloads some wheels without their dependencies, and their metadata say what is needed next.
+builds or downloads some wheels without their dependencies, and their metadata name the next ones.
 """
 
 import argparse
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -18,27 +19,19 @@ from pathlib import Path
 from pip._vendor.packaging.requirements import Requirement
 from pip._vendor.packaging.utils import canonicalize_name, parse_wheel_filename
 
-# torch is on the other machine, with what it brought along; torchaudio is loaded for speech only, cython compiles only
+# torch and its dependencies are on the other machine; torchaudio is imported for speech only, cython only compiles
 LEFT_OUT = frozenset(("torch", "torchaudio", "cython"))
-# setup.py imports setuptools' commands, and must not run one
-READ_SETUP = """
-import os, sys, setuptools
-found = {}
-setuptools.setup = lambda **given: found.update(given)
-os.chdir(sys.argv[1])
-exec(compile(open("setup.py").read(), "setup.py", "exec"), {"__file__": os.path.abspath("setup.py")})
-print("\\n".join([*found["install_requires"], *found["extras_require"]["test"]]))
-"""
 
 
-def of_project(project: Path) -> "list[str]":
-    """Requirements of the project itself and of its tests, as setup.py says them."""
-    command = [sys.executable, "-c", READ_SETUP, str(project)]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+def of_project(project: Path) -> list[str]:
+    """Requirements of the project itself and of its tests, from pyproject.toml."""
+    with open(project / "pyproject.toml", "rb") as file:
+        metadata = tomllib.load(file)["project"]
+    return [*metadata["dependencies"], *metadata["optional-dependencies"]["test"]]
 
 
-def needed_by(wheel: Path) -> "list[str]":
-    """What the metadata of a wheel ask for on this Python."""
+def needed_by(wheel: Path) -> list[str]:
+    """Requirements in the metadata of a wheel that hold for this Python."""
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
         metadata = Parser().parsestr(archive.read(name).decode("utf-8"))
@@ -48,15 +41,15 @@ def needed_by(wheel: Path) -> "list[str]":
     return [f"{each.name}{each.specifier}" for each in wanted]
 
 
-def fetch(requirements: "list[str]", out: Path, log) -> None:
-    """One wheel for each, built where there is none."""
+def fetch(requirements: list[str], out: Path, log) -> None:
+    """Put a wheel of each requirement into `out`, built here where the index has none."""
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(out), *requirements]
     if subprocess.run(command, stdout=log, stderr=log).returncode:
         sys.exit(f"wheels.py: pip wheel {' '.join(requirements)} failed: the end of {log.name} says why")
 
 
 def versions_in(folder: Path) -> dict:
-    """Name -> (version, file) of every wheel."""
+    """Version and file of every wheel, by name."""
     found = {}
     for path in sorted(folder.glob("*.whl")):
         name, version, *_ = parse_wheel_filename(path.name)
@@ -64,8 +57,8 @@ def versions_in(folder: Path) -> dict:
     return found
 
 
-def missing_of(wanted: "list[str]", there: dict) -> "list[str]":
-    """Those that no wheel gives; one of the wrong version ends it all."""
+def missing_of(wanted: list[str], there: dict) -> list[str]:
+    """Requirements without a wheel; exits if a wheel has a version that a requirement excludes."""
     missing = []
     for line in dict.fromkeys(wanted):
         requirement = Requirement(line)
@@ -79,8 +72,8 @@ def missing_of(wanted: "list[str]", there: dict) -> "list[str]":
     return missing
 
 
-def gather(wanted: "list[str]", out: Path, log) -> None:
-    """Fetch what is wanted, and what that needs, until nothing is missing."""
+def gather(wanted: list[str], out: Path, log) -> None:
+    """Fetch the wanted wheels, then those that they require, until none is missing."""
     out.mkdir(parents=True)
     read = set()
     while wanted:

@@ -9,7 +9,7 @@ usage() {
 usage: wheels.sh [--out DIR] [--python PYTHON]
   --out DIR        where the wheels go (default: build/gpu/wheels in the checkout)
   --python PYTHON  a Python of the version that the other machine has (default: python3.12), with its headers
-Run it again after a change of requirements.txt or setup.py. Needs a C++ compiler: fairseq is built from source.
+Run it again after a change of requirements.txt or pyproject.toml. Needs a C++ compiler: fairseq is built from source.
 EOF
 }
 

@@ -12,7 +12,8 @@ def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str] | None = None, keys: int = 1
 ) -> str:
     """Columns that find no room stand in further tables below, which begin with the first ``keys`` columns again."""
-    screen, start, parts = shutil.get_terminal_size((WIDTH, 24)).columns, keys, []
+    screen, start = shutil.get_terminal_size((WIDTH, 24)).columns, keys
+    parts: list[str] = []
     while start < len(header) or not parts:
         end = len(header)
         while end > start + 1 and _width(_drawn(header, rows, align, keys, start, end)) > screen:

@@ -2,7 +2,7 @@
 
 import functools
 
-MENDS = {}  # module -> [(mend, function that applies it to the module)]
+MENDS: dict[str, list] = {}  # module -> [(mend, function that applies it to the module)]
 
 
 def mend(*modules):

@@ -1,8 +1,8 @@
 """Console commands for tests: each in a process of its own, which need not import torch and fairseq anew.
 
-The first call of a command starts it as a user does. Later calls are forked from a process (Python's forkserver) that has
-imported torch and fairseq, and nothing of dsp_fairseq, and do what the command's start script does: the same entry point, arguments,
-folder, environment and exit status. That saves some four seconds of processor time a call.
+The first call of a command starts it as a user does. Later calls are forked from a process (Python's forkserver) that
+has imported torch and fairseq, and nothing of dsp_fairseq, and do what the command's start script does: the same entry
+point, arguments, folder, environment and exit status. That saves some four seconds of processor time a call.
 """
 
 import atexit
@@ -29,7 +29,7 @@ _started = set()  # commands that have run as a user starts them
 
 
 def run(name, *arguments, timeout, env, cwd, **options) -> subprocess.CompletedProcess:
-    """As ``subprocess.run`` with captured text; other ``options`` than ``input`` always start the command as a user does."""
+    """As ``subprocess.run`` with captured text; with other ``options`` than ``input`` the command is never forked."""
     words = [str(word) for word in arguments]
     entry_points = importlib.metadata.entry_points(group="console_scripts", name=name)
     forked = set(options) <= {"input"} and name.startswith(("fairseq", "dsp-fairseq")) and entry_points

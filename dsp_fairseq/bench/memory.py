@@ -65,7 +65,8 @@ def _give_back() -> None:
 def _resident(field: str) -> int:
     """Bytes of resident memory: ``VmRSS`` now, ``VmHWM`` at its peak."""
     with open("/proc/self/status") as status:
-        return 1024 * int(re.search(rf"^{field}:\s+(\d+) kB", status.read(), re.MULTILINE).group(1))
+        [kilobytes] = re.findall(rf"^{field}:\s+(\d+) kB", status.read(), re.MULTILINE)
+    return 1024 * int(kilobytes)
 
 
 def _forget_peak(device: str) -> None:

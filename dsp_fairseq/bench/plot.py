@@ -1,6 +1,7 @@
 """A benchmark as a picture: speed, latency and memory side by side, a row per variant."""
 
 import os
+from functools import partial
 
 from matplotlib.lines import Line2D
 
@@ -125,6 +126,6 @@ def _explain(figure, latency, benchmark: Benchmark) -> None:
         f"\N{MULTIPLICATION SIGN}: times as fast as {benchmark.base_of(first).variant} (latency: p50)"
     )
     figure.supxlabel(conditions, fontsize="small", color=QUIET)
-    looks = {"color": QUIET, "marker": "o", "linestyle": ""}
-    handles = [Line2D([], [], **looks, label="p50"), Line2D([], [], **looks, markerfacecolor="white", label="p95")]
+    dot = partial(Line2D, [], [], color=QUIET, marker="o", linestyle="")
+    handles = [dot(label="p50"), dot(label="p95", markerfacecolor="white")]
     latency.legend(handles=handles, loc="upper right", frameon=False, fontsize="small")

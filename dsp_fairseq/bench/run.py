@@ -126,7 +126,7 @@ def _measured(
 
 
 def _compared(
-    recipes: list[Recipe], variants: list, batches: list[list[Sentence]], tick: Callable[[], None]
+    recipes: list[Recipe], variants: list, batches: list[list[Sentence]], tick: Callable[[], object]
 ) -> dict[str, dict[str, Agreement]]:
     found: dict[str, dict[str, list]] = {}
     for recipe, variant in zip(recipes, variants, strict=True):

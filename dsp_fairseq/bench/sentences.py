@@ -33,7 +33,7 @@ def load_sentences(state: dict[str, Any], settings: Settings) -> Sentences:
     checkpoint's training, or random words where that is gone.
     """
     if settings.text:
-        found = _of_text(state, settings)
+        found = _of_text(state, settings.text, settings.data)
     elif settings.data:
         found = _of_data(state, settings.data)
     else:
@@ -104,14 +104,14 @@ def _languages(state: dict[str, Any], folder: str) -> "tuple[str | None, str | N
     return infer_language_pair(folder) if None in told else told
 
 
-def _of_text(state: dict[str, Any], settings: Settings) -> Sentences:
-    if not os.path.isfile(settings.text):
-        raise BadInput(f"--text {settings.text}: does not exist")
-    numbers = {word: number for number, word in enumerate(load_dictionaries(state, settings.data).source)}
+def _of_text(state: dict[str, Any], text: str, data: str | None) -> Sentences:
+    if not os.path.isfile(text):
+        raise BadInput(f"--text {text}: does not exist")
+    numbers = {word: number for number, word in enumerate(load_dictionaries(state, data).source)}
     try:
-        with open(settings.text, encoding="utf-8") as file:
+        with open(text, encoding="utf-8") as file:
             lines = [line.split() for line in file]
     except UnicodeDecodeError as error:
-        raise BadInput(f"--text {settings.text}: is not UTF-8 ({error.reason} at byte {error.start})") from error
+        raise BadInput(f"--text {text}: is not UTF-8 ({error.reason} at byte {error.start})") from error
     sentences = [[numbers.get(word, UNKNOWN) for word in words] + [END] for words in lines if words]
-    return Sentences(sentences, settings.text)
+    return Sentences(sentences, text)

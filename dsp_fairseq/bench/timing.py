@@ -41,7 +41,7 @@ class Turns:
         self.sentences = sum(map(len, batches))
         self.batches = len(batches)
 
-    def take(self, turn: int, tick: Callable[[], None]) -> "tuple[numpy.ndarray, numpy.ndarray]":
+    def take(self, turn: int, tick: Callable[[], object]) -> "tuple[numpy.ndarray, numpy.ndarray]":
         """Translate everything once; ``turn`` says who begins, ``tick`` is called after every batch.
 
         Returns seconds and words of the translations, both [variants, batches].
@@ -60,7 +60,7 @@ class Turns:
         return seconds, tokens
 
 
-def measured_round(batches: Turns, singles: Turns, turn: int, tick: Callable[[], None]) -> list[Round]:
+def measured_round(batches: Turns, singles: Turns, turn: int, tick: Callable[[], object]) -> list[Round]:
     """One round of every variant: all batches, then single sentences."""
     gc.collect()
     seconds, tokens = batches.take(turn, tick)

@@ -1,6 +1,7 @@
 """The mean of several checkpoints of one training, logits included."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -71,8 +72,8 @@ def _as(mean: Tensor, like: Tensor) -> Tensor:
 
 
 def _check(written: dict[str, Tensor], mean: dict[str, Tensor], out: str) -> None:
-    exactly = {"rtol": 0.0, "atol": 0.0, "equal_nan": True}  # fairseq has tensors whose number was never set
-    wrong = [name for name in mean if name not in written or not torch.allclose(written[name], mean[name], **exactly)]
+    equal = partial(torch.allclose, rtol=0.0, atol=0.0, equal_nan=True)  # fairseq leaves some tensors unset: nan
+    wrong = [name for name in mean if name not in written or not equal(written[name], mean[name])]
     if wrong:
         raise Failed(f"{out}: {wrong[0]} was not written as it is, so nothing is left of it; please report this")
 

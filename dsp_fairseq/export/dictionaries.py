@@ -52,7 +52,8 @@ def _paths(task: Namespace, folder: str) -> tuple[str, str]:
     if None in languages:  # fairseq-train was not told them, and found them like this
         languages = infer_language_pair(folder)
     if None not in languages:
-        return tuple(os.path.join(folder, f"dict.{language}.txt") for language in languages)
+        source, target = (os.path.join(folder, f"dict.{language}.txt") for language in languages)
+        return source, target
     found = sorted(glob(os.path.join(escape(folder), "dict.*.txt")))
     if len(found) == 2 and _content(found[0]) == _content(found[1]):  # then it does not matter which is which
         return found[0], found[1]

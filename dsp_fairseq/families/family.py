@@ -114,15 +114,16 @@ def is_gated(options: Any) -> bool:
 
 def inventory_of(options: Namespace) -> Inventory:
     """The blocks of the model that these options build; their architecture must be of a known family."""
-    return _asked(options).inventory(options)
+    return known_family(options).inventory(options)
 
 
 def original_inventory(options: Namespace) -> Inventory:
     """As :func:`inventory_of`, before any unit was removed."""
-    return _asked(options).original_inventory(options)
+    return known_family(options).original_inventory(options)
 
 
-def _asked(options: Namespace) -> Family:
+def known_family(options: Namespace) -> Family:
+    """As :func:`family_of`, for options whose architecture must be of a known family."""
     family = family_of(options)
     if family is None:
         raise ValueError(f"{architecture_of(options)!r} is the architecture of no family")

@@ -13,7 +13,7 @@ from ..checkpoints.building import build_model
 from ..checkpoints.reading import load, model_options, save, stored, with_mask
 from ..config import NO_PRUNING
 from ..errors import BadInput, Failed
-from ..families import family_of, inventory_of, known_models
+from ..families import family_of, inventory_of, known_family, known_models
 
 
 def load_with_gates(path: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def with_gates(state: dict[str, Any]) -> dict[str, Any]:
     """A stock checkpoint as one of the gated architecture of that name, all heads open."""
     options = Namespace(**{**vars(model_options(state)), **NO_PRUNING})
     # all options are in the checkpoint: the name is a name only
-    options.arch = options._name = family_of(options).gated_architecture(options.arch)
+    options.arch = options._name = known_family(options).gated_architecture(options.arch)
     logits = torch.zeros(inventory_of(options).units, dtype=torch.float64)
     weights = {**state["model"], "gates.logits": logits}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}

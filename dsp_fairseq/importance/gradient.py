@@ -74,7 +74,8 @@ def sentence_gates(attention: GatedMultiheadAttention, gates: Tensor) -> Iterato
         # [batch, heads] -> [batch, heads, 1, 1], for values [batch, heads, source, d]
         return keys, values * gates[:, :, None, None], padding
 
-    attention._keys_and_values = with_gated_values  # of this object, in front of its class's
+    # an attribute of this object hides the method of its class
+    attention._keys_and_values = with_gated_values  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -37,7 +37,7 @@ class Job(NamedTuple):
     model: Any
     kept: KeptHeads  # before anything is removed
     choose: Callable[[Inventory], Choice]
-    sentences: Sentences | None
+    sentences: Sentences | None  # of the gradient only
 
 
 def rank(checkpoint: str, out: str, settings: Settings, json_file: str | None = None, force: bool = False) -> Result:
@@ -83,14 +83,15 @@ def _prepare(checkpoint: str, settings: Settings, files: list[str], force: bool)
             choose = chooser(kept, settings)
     if settings.score == GRADIENT and model is not None and settings.data and not folder_problems(settings.data):
         with _noting(problems):
-            sentences = _sentences(state, settings)
+            sentences = _sentences(state, settings.data, settings)
     refuse(problems)
+    assert choose is not None  # or there was a problem
     return Job(state, model, kept, choose, sentences)
 
 
-def _sentences(state: dict[str, Any], settings: Settings) -> Sentences:
+def _sentences(state: dict[str, Any], data: str, settings: Settings) -> Sentences:
     read = settings.read
-    return load_sentences(state, settings.data, read["subset"], read["sentences"], read["max_tokens"], read["seed"])
+    return load_sentences(state, data, read["subset"], read["sentences"], read["max_tokens"], read["seed"])
 
 
 @contextmanager
@@ -157,11 +158,10 @@ def _importance(job: Job, settings: Settings, tell: Callable[[int], Any]) -> Cal
     if settings.score == RANDOM:
         numbers = random_importance(job.kept.inventory.units, settings.read["seed"])
         return lambda mask: numbers * mask
-    if settings.score == GRADIENT:
+    if job.sentences is not None:
         found: Callable[[Tensor], Tensor] = GradientImportance(job.model, job.sentences, tell)
     else:
-        norms = magnitude_importance(job.model)
-        found = lambda mask: norms * mask  # noqa: E731
+        found = partial(torch.mul, magnitude_importance(job.model))
     if settings.read["normalise"] == NONE:
         return found
     return lambda mask: normalised(found(mask), job.kept.inventory.sizes)

@@ -100,17 +100,18 @@ def _languages(state: dict[str, Any], folder: str) -> tuple[str, str]:
     """Those of the training, else those in the names of the files, as fairseq finds them."""
     task = (state.get("cfg") or {}).get("task") or {}
     task = vars(task) if isinstance(task, Namespace) else task
-    languages = [task.get(f"{side}_lang") for side in ("source", "target")]
+    languages: list[Any] = [task.get(f"{side}_lang") for side in ("source", "target")]
     if None in languages:
         languages = infer_language_pair(folder)
     if None in languages:
         raise BadInput(f"data folder {folder}: has no file like valid.SRC-TGT.SRC.idx; {REMEDY}")
-    return tuple(languages)
+    source, target = languages
+    return source, target
 
 
 def _subsets(folder: str, source: str, target: str) -> str:
     """What could be given as ``--subset``."""
-    found = set()
+    found: set[str] = set()
     for pair in (f"{source}-{target}", f"{target}-{source}"):
         names = glob(os.path.join(escape(folder), f"*.{pair}.{source}.idx"))
         found.update(os.path.basename(name).split(f".{pair}.")[0] for name in names)

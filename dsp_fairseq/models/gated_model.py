@@ -1,4 +1,4 @@
-"""What any fairseq model needs to carry gates: the gates of the update in training, the mask that decodes at evaluation."""
+"""What any fairseq model needs to carry gates: those of the update in training, the mask that decodes otherwise."""
 
 import logging
 from argparse import Namespace

@@ -11,7 +11,7 @@ Against fairseq's ``TransformerDecoderBase`` with an incremental state:
 * a block without heads is its output bias.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -124,8 +124,9 @@ class StepState:
 
     def __init__(self):
         self.length = 0  # positions decoded so far
-        self._buffer: Tensor | None = None  # flat; as [positions, rows, width] it starts with the past
-        self._spare: Tensor | None = None  # as large; reordering copies from one to the other
+        # Any: begin_step makes the tensor before anything reads it
+        self._buffer: Any = None  # flat; as [positions, rows, width] it starts with the past
+        self._spare: Any = None  # as large; reordering copies from one to the other
         self._rows = self._width = 0
         self._sentences: Tensor | None = None  # of every row [rows]
         self._chosen: Tensor | None = None  # sentences that are still decoded; None: all

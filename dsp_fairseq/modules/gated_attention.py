@@ -111,9 +111,9 @@ class GatedMultiheadAttention(MultiheadAttention):
         if self._rows is None:
             return self._gated_weights()
         if self.training or torch.is_grad_enabled():
-            return self._slice()
+            return self._slice(self._rows)
         if self._sliced is None:  # evaluation: weights stand still, slice them once
-            self._sliced = self._slice()
+            self._sliced = self._slice(self._rows)
         return self._sliced
 
     def _gated_weights(self) -> HeadWeights:
@@ -130,8 +130,8 @@ class GatedMultiheadAttention(MultiheadAttention):
             output,
         )
 
-    def _slice(self) -> HeadWeights:
-        own = HEADS.select(dict(self.named_parameters()), self._rows)
+    def _slice(self, rows: Tensor) -> HeadWeights:
+        own = HEADS.select(dict(self.named_parameters()), rows)
         query, key, value = ((own[f"{name}.weight"], own[f"{name}.bias"]) for name in ("q_proj", "k_proj", "v_proj"))
         return HeadWeights(query, key, value, own["out_proj.weight"])
 

@@ -88,7 +88,8 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
             if logit is None:
                 _draw_removed(panel, head, block.layer)
             else:
-                _draw_cell(panel, head, block.layer, scale.to_rgba(logit), pruned=head not in kept)
+                colour = scale.to_rgba(logit)  # type: ignore[arg-type]  # declared for arrays only
+                _draw_cell(panel, head, block.layer, colour, pruned=head not in kept)
     panel.set(xlim=(-0.5, _columns(blocks) - 0.5), ylim=(len(blocks) - 0.5, -0.5))
     panel.set(xlabel="head (original index)", ylabel="layer")
     panel.set_xticks(range(_columns(blocks)))

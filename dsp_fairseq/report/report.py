@@ -8,7 +8,7 @@ import os
 from typing import NamedTuple
 
 from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
-from ..families import family_of
+from ..families import known_family
 from ..logit_origin import RANKS, Origin, origin_of
 from ..structures import parameters
 from ..structures.inventory import Block
@@ -60,7 +60,7 @@ def report_of(path: str) -> Report:
         path,
         block_heads(kept),
         kept,
-        parameters.by_part(weights, kept.inventory, family_of(kept.options).submodules),
+        parameters.by_part(weights, kept.inventory, known_family(kept.options).submodules),
         parameters.of_pruned_units(weights, kept.inventory, kept.per_block),
         parameters.bytes_on_disk(weights),
         os.path.getsize(path),
@@ -128,7 +128,7 @@ def as_text(report: Report) -> str:
 
 def _kept_table(report: Report) -> str:
     """A row per kind, a column per layer; a number is the heads kept of those that the architecture has."""
-    counts = {kind: [] for kind in report.kept.inventory.kinds}
+    counts: dict[str, list[str]] = {kind: [] for kind in report.kept.inventory.kinds}
     for block, kept, _, _ in report.blocks:
         counts[block.kind].append(f"{len(kept)}/{block.original_units}")
     layers = max(map(len, counts.values()))

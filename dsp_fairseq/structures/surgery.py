@@ -38,7 +38,7 @@ def remove_units(state: Mapping[str, Tensor], before: Inventory, after: Inventor
     """
     small = without_gates(state)
     logits = []
-    pieces = state["gates.logits"].split(before.sizes)
+    pieces = torch.split(state["gates.logits"], before.sizes)
     for old, new, old_logits in zip(before.blocks, after.blocks, pieces, strict=True):
         places = torch.tensor([old.indices.index(i) for i in new.indices], dtype=torch.int64)
         logits.append(old_logits.detach()[places])

@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import tarfile
+from collections.abc import Callable
 
 from ..errors import BadCheckpoint, CannotRead, unfit_is_bad
 from ..mending import View, around, mend
@@ -12,7 +13,7 @@ from . import integrity, safe_load
 ANOTHER_FILE = "give a checkpoint that fairseq-train wrote"
 
 # a plug-in's checks of its own models: functions of a path and a state, which raise `BadCheckpoint`
-CHECKS = []
+CHECKS: list[Callable[[str, dict], None]] = []
 
 
 @mend("fairseq.checkpoint_utils")

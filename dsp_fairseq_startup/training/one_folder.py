@@ -8,6 +8,7 @@ import errno
 import fcntl
 import glob
 import os
+from typing import IO
 
 from ..errors import WrongUse
 from ..mending import around
@@ -15,7 +16,8 @@ from ..mending import around
 LOCK = ".training-lock"
 HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
 
-_held = {}  # folder -> its open lock file; one process may train into it again, as a hydra multirun does
+# folder -> its open lock file; one process may train into it again, as a hydra multirun does
+_held: dict[str, IO[str]] = {}
 
 
 @around("fairseq.checkpoint_utils:load_checkpoint")

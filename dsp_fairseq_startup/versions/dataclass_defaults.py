@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 
 _depth = 0  # imports nest: fairseq.tasks imports fairseq.data imports ...
-_original_get_field = dataclasses._get_field
+_original_get_field = dataclasses._get_field  # type: ignore[attr-defined]  # private, and there in 3.11 to 3.13
 
 
 @contextlib.contextmanager

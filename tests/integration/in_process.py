@@ -1,4 +1,4 @@
-"""`fairseq-train` inside the process of the test: the same commands, without the imports (5 s) and hydra (1 s) of each."""
+"""`fairseq-train` in the process of the test: the same command without its imports (5 s) and its hydra (1 s)."""
 
 import contextlib
 import copy

@@ -1,8 +1,11 @@
-"""scripts/setup.sh and test.sh: what they say and refuse before they change anything."""
+"""scripts/setup.sh, test.sh and lint.sh: what they refuse before they change anything, and what lint.sh finds."""
 
 import os
 import re
+import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,7 @@ def environment_of(folder, checkout):
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
-@pytest.mark.parametrize("script", ["test.sh", "setup.sh"])
+@pytest.mark.parametrize("script", ["test.sh", "setup.sh", "lint.sh"])
 def test_help_sets_nothing_up(tmp_path, script, word):
     done = bash(PROJECT / "scripts" / script, word, cwd=tmp_path, DSP_VENV=str(tmp_path / "new"))
     assert done.returncode == 0 and done.stdout.startswith("usage: ") and done.stderr == ""
@@ -41,6 +44,7 @@ def test_the_environment_of_another_checkout_is_refused(tmp_path):
         bash(PROJECT / "scripts" / "setup.sh", "--venv", venv, cwd=tmp_path),
         bash(PROJECT / "scripts" / "test.sh", cwd=tmp_path, DSP_VENV=str(venv)),
         bash(PROJECT / "scripts" / "test.sh", cwd=tmp_path, DSP_VENV="venv"),
+        bash(PROJECT / "scripts" / "lint.sh", cwd=tmp_path, DSP_VENV="venv"),
     ):
         [line] = done.stderr.splitlines()
         assert done.returncode == 2 and done.stdout == ""
@@ -67,8 +71,51 @@ def test_examples_say_in_one_line_that_they_run_other_code(tmp_path, used, notes
 
 
 def test_there_is_one_python_floor():
-    """In the metadata of the package, in set-up and in the README."""
-    setup, script, readme = ((PROJECT / name).read_text() for name in ("setup.py", "scripts/setup.sh", "README.md"))
-    assert re.findall(r'python_requires="(.+)"', setup) == [f">={FLOOR}"]
+    """In the metadata of the package, for the tools, in set-up and in the README."""
+    metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    script, readme = ((PROJECT / name).read_text() for name in ("scripts/setup.sh", "README.md"))
+    assert metadata["project"]["requires-python"] == f">={FLOOR}"
+    assert metadata["tool"]["ruff"]["target-version"] == f"py{FLOOR.replace('.', '')}"
+    assert metadata["tool"]["mypy"]["python_version"] == FLOOR
     assert re.findall(r'^oldest_python="(.+)"', script, re.M) == [FLOOR]
     assert re.search(rf"Python {FLOOR}, 3\.12 or 3\.13", readme)
+
+
+class TestLint:
+    """lint.sh in the environment of the tests, on a copy of the checkout."""
+
+    @pytest.fixture
+    def checkout(self, tmp_path):
+        """A copy of the checkout whose setup.sh does nothing."""
+        copy = tmp_path / "checkout"
+        copy.mkdir()
+        for name in ("dsp_fairseq", "dsp_fairseq_startup", "scripts"):
+            shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "requirements.txt"):
+            shutil.copy(PROJECT / name, copy)
+        (copy / "scripts" / "setup.sh").write_text("")
+        if (PROJECT / ".mypy_cache").exists():  # mypy has read torch: that takes a quarter of a minute
+            shutil.copytree(PROJECT / ".mypy_cache", copy / ".mypy_cache")
+        return copy
+
+    def lint(self, checkout, *arguments):
+        return bash(checkout / "scripts" / "lint.sh", *arguments, cwd=checkout, DSP_VENV=sys.prefix)
+
+    def test_finds_what_each_tool_finds_and_mends_what_ruff_mends(self, checkout):
+        clean = self.lint(checkout)
+        assert clean.returncode == 0, clean.stdout + clean.stderr
+        wrong = checkout / "dsp_fairseq" / "structures" / "wrong.py"
+        wrong.write_text("import os\n\n\ndef one( ) -> int:\n    return 'one'\n\n\ndef untyped(x):\n    return x\n")
+        done = self.lint(checkout)
+        assert done.returncode == 1
+        for found in ("F401", "unformatted: ", "[return-value]", "[no-untyped-def]"):
+            assert found in done.stdout, done.stdout
+        done = self.lint(checkout, "--fix")
+        assert wrong.read_text() == 'def one() -> int:\n    return "one"\n\n\ndef untyped(x):\n    return x\n'
+        assert done.returncode == 1 and "[return-value]" in done.stdout and "F401" not in done.stdout
+        wrong.unlink()
+        assert self.lint(checkout).returncode == 0
+
+    def test_unknown_options_are_wrong_use(self, checkout):
+        done = self.lint(checkout, "--fxi")
+        assert done.returncode == 2 and "unknown argument --fxi" in done.stderr

@@ -244,7 +244,7 @@ class TestInstalls:
         copy.mkdir()
         for name in ("dsp_fairseq", "dsp_fairseq_startup"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("setup.py", "pyproject.toml"):
+        for name in ("setup.py", "pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, copy / name)
         return copy
 

@@ -169,9 +169,9 @@ class TestFullDisk:
     def test_a_folder_that_vanishes(self, kind, tmp_path):
         path = str(tmp_path / "made" / "out.v2")
         os.mkdir(tmp_path / "made")
-        with pytest.raises(Failed, match=f"^{path}: could not be written: no such file or directory"):
-            with kind(path):
-                shutil.rmtree(tmp_path / "made")
+        refused = pytest.raises(Failed, match=f"^{path}: could not be written: no such file or directory")
+        with refused, kind(path):
+            shutil.rmtree(tmp_path / "made")
 
     def test_a_device_without_room(self):
         with pytest.raises(OSError), open("/dev/full", "w") as file:
@@ -181,9 +181,9 @@ class TestFullDisk:
 
     def test_the_innermost_of_two_files_is_named(self, tmp_path):
         inner = str(tmp_path / "inner")
-        with pytest.raises(Failed, match=f"^{inner}: could not"), files_of_at_most(10):
-            with writing(str(tmp_path / "outer")), writing(inner) as beside:
-                Path(beside).write_text("y" * 11)
+        refused, outer = pytest.raises(Failed, match=f"^{inner}: could not"), str(tmp_path / "outer")
+        with refused, files_of_at_most(10), writing(outer), writing(inner) as beside:
+            Path(beside).write_text("y" * 11)
         assert os.listdir(tmp_path) == []
 
     def test_what_cannot_be_read_again_is_the_users_file(self, tmp_path):

@@ -63,7 +63,8 @@ def test_wrong_use_is_told_without_torch(arguments):
     ids=["in a program", "in a process that the command starts"],
 )
 def test_the_package_registers_everywhere_else(where):
-    code = f"{where}; import dsp_fairseq; from fairseq.models import ARCH_MODEL_REGISTRY as known; print('gated_transformer' in known)"
+    registered = "from fairseq.models import ARCH_MODEL_REGISTRY as known; print('gated_transformer' in known)"
+    code = f"{where}; import dsp_fairseq; {registered}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
     assert done.stdout.strip() == "True"
 

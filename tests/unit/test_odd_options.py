@@ -29,7 +29,10 @@ NUMBERS = [0.0, -1.0, 1e-320, 1e-8, 0.3, 2.0, 1e8, 1e308, -1e308, math.inf, math
 COUNTS = [0, 1, 6, 7, UPDATES, UPDATES + 1, -1, 10**20, 1.5, "", "7", True]
 HEADS = [0, 1, 2, 3, 4, -1, 10**20, 1.5, "", "1", True]
 ODD = {
-    "prunable": ["", ",", "encoder.self", "encoder.self,", "encoder.self,encoder.self", "decoder.cross,encoder.self", 3, ["encoder.self"]],
+    "prunable": [
+        *("", ",", "encoder.self", "encoder.self,", "encoder.self,encoder.self", "decoder.cross,encoder.self"),
+        *(3, ["encoder.self"]),
+    ],
     "frozen": ["", "none", "encoder", 1],
     "heads_to_keep": ["", 0, 7, 22, 23, "7", " 7", "+7", "٣", "=", "encoder.self=1", 3.0, True, "9" * 30, [3],
                       "encoder.self=1,decoder.self=2,decoder.cross=3", "encoder.self=1,decoder.self=1,decoder.cross="],

@@ -1,4 +1,4 @@
-"""Checkpoints that hold ``args`` and no ``cfg``, as fairseq 0.10 and older wrote them: all that is promised of stock ones.
+"""Checkpoints that hold ``args`` and no ``cfg``, as fairseq 0.10 and older wrote them, do all that stock ones do.
 
 One is made here. STOCK_CHECKPOINT_DIR names a folder with a genuine one, checkpoint_best.pt, its dictionaries and its
 validation set.
@@ -28,8 +28,9 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 
 GENUINE = os.environ.get("STOCK_CHECKPOINT_DIR")
 OPTIONS = {
-    "arch": "transformer", "task": "translation", "criterion": "cross_entropy", "optimizer": "adam", "lr_scheduler": "inverse_sqrt",
-    "lr": [0.05], "min_lr": -1.0, "update_freq": [1], "adam_betas": "(0.9, 0.98)", "data": "data-bin/", "source_lang": "de", "target_lang": "en",
+    "arch": "transformer", "task": "translation", "criterion": "cross_entropy", "optimizer": "adam",
+    "lr_scheduler": "inverse_sqrt", "lr": [0.05], "min_lr": -1.0, "update_freq": [1], "adam_betas": "(0.9, 0.98)",
+    "data": "data-bin/", "source_lang": "de", "target_lang": "en",
     "save_dir": "checkpoints", "max_update": 0, "distributed_world_size": 1, "user_dir": None,
 }  # fmt: skip
 
@@ -124,7 +125,8 @@ def test_training_starts_from_it(path, folder):
     stored = state["args"]
     shape = {name: value for name, value in vars(stored).items() if name.startswith(("encoder_", "decoder_"))}
     new = {
-        "save_dir": "nowhere", "restore_file": "checkpoint_last.pt", "finetune_from_model": path, "pruning_method": "none", "heads_to_keep": None,
+        "save_dir": "nowhere", "restore_file": "checkpoint_last.pt", "finetune_from_model": path,
+        "pruning_method": "none", "heads_to_keep": None,
         "task": "translation", "criterion": "cross_entropy", "data": str(folder), "source_lang": stored.source_lang,
         "target_lang": stored.target_lang, "arch": "gated_transformer",
     }  # fmt: skip

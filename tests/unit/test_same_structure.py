@@ -15,11 +15,12 @@ from dsp_fairseq.preflight import SAME_PRUNING, _checkpoint_problems
 from dsp_fairseq.same_structure import structure_problems
 
 STORED = {
-    "arch": "transformer", "encoder_layers": 2, "encoder_attention_heads": 8, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 32,
-    "encoder_normalize_before": False, "encoder_learned_pos": True, "decoder_layers": 2, "decoder_attention_heads": 4,
-    "decoder_embed_dim": 16, "decoder_ffn_embed_dim": 32, "decoder_normalize_before": False, "decoder_learned_pos": False,
-    "decoder_input_dim": 16, "decoder_output_dim": 16, "share_all_embeddings": True, "share_decoder_input_output_embed": False,
-    "no_token_positional_embeddings": False, "layernorm_embedding": False, "activation_fn": "relu", "no_scale_embedding": False,
+    "arch": "transformer", "encoder_layers": 2, "encoder_attention_heads": 8, "encoder_embed_dim": 16,
+    "encoder_ffn_embed_dim": 32, "encoder_normalize_before": False, "encoder_learned_pos": True,
+    "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_embed_dim": 16, "decoder_ffn_embed_dim": 32,
+    "decoder_normalize_before": False, "decoder_learned_pos": False, "decoder_input_dim": 16, "decoder_output_dim": 16,
+    "share_all_embeddings": True, "share_decoder_input_output_embed": False, "no_token_positional_embeddings": False,
+    "layernorm_embedding": False, "activation_fn": "relu", "no_scale_embedding": False,
     "max_source_positions": 64, "max_target_positions": 64,
 }  # fmt: skip
 
@@ -69,7 +70,8 @@ def test_a_command_line_is_refused_before_anything_is_built(how, tmp_path):
     path = str(tmp_path / "model.pt")
     model = TransformerModel.build_model(Namespace(**STORED), Task())
     torch.save({"args": Namespace(**STORED), "model": model.state_dict(), **REST}, path)
-    words = f"{tmp_path} --arch gated_transformer --pruning-method uniform --heads-to-keep 999 --save-dir {tmp_path} {how} {path}"
+    words = f"{tmp_path} --arch gated_transformer --pruning-method uniform --heads-to-keep 999"
+    words += f" --save-dir {tmp_path} {how} {path}"
     with pytest.raises(BadInput) as refusal:
         options.parse_args_and_arch(options.get_training_parser(), words.split())
     differences, count = str(refusal.value).splitlines()
