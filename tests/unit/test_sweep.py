@@ -22,7 +22,7 @@ from dsp_fairseq.cli import main
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.structures.inventory import uniform_order
-from dsp_fairseq.sweep import check, children, estimate, job, logs, plan, records, trained
+from dsp_fairseq.sweep import check, estimate, executors, job, logs, plan, records, trained
 from dsp_fairseq.sweep import run as run_module
 from dsp_fairseq.sweep.config import read_config
 from dsp_fairseq.sweep.lock import locked
@@ -54,6 +54,14 @@ if what == "nameless":
     os.kill(os.getpid(), 40)
 if what == "silent":
     sys.exit(1)
+until = time.monotonic() + 20
+while what == "wait" and time.monotonic() < until:
+    if open(os.environ["CALLS"]).read().count(command) == 2:
+        break
+    time.sleep(0.02)
+else:
+    if what == "wait":
+        sys.exit("the other cell was not started")
 if "train" in command:
     last = os.path.join(place, "checkpoint_last.pt")
     start = 20 if os.path.exists(last) else 0
@@ -402,7 +410,7 @@ def pretended(tmp_path, monkeypatch):
         path.parent.mkdir(exist_ok=True)
         path.write_text(FAKE.format(python=sys.executable))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(children, "executable", lambda name: str(tmp_path / "bin" / name))
+    monkeypatch.setattr(executors, "executable", lambda name: str(tmp_path / "bin" / name))
     monkeypatch.setattr(job, "parsed", lambda cells: {})
     monkeypatch.setattr("dsp_fairseq.sweep.trained.read", pretended_training)
     monkeypatch.setattr("dsp_fairseq.sweep.run._PAUSE", 0.02)
@@ -507,8 +515,8 @@ class TestRun:
 
     def test_jobs_run_at_a_time(self, tmp_path, pretended):
         run, called = pretended
-        assert run(write_config(tmp_path, grid=GRID), "--jobs", "2") == 0
-        assert {line[1] for line in called()[:2]} == {ONE, TWO}
+        each_waits_for_the_other = {f"{name} fairseq-train": "wait" for name in (ONE, TWO)}
+        assert run(write_config(tmp_path, grid=GRID), "--jobs", "2", **each_waits_for_the_other) == 0
         with open(tmp_path / "out" / ONE / "cell.json") as file:
             assert json.load(file)["jobs"] == 2
 
@@ -537,28 +545,28 @@ class TestRun:
         assert (tmp_path / "out" / ONE / "checkpoint_last.pt").read_text() == "20"  # it did not start anew
         assert "dsp-12-seed1: training goes on, 20 updates were logged" in capsys.readouterr().err
 
-    def test_a_child_that_is_left_keeps_the_folder_locked(self, tmp_path, monkeypatch):
+    def test_a_job_that_is_left_keeps_the_folder_locked_and_stops_with_its_command(self, tmp_path, monkeypatch):
         monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 0.1)
-        with locked(str(tmp_path)) as lock:
-            child = children.start(("sleep", "60"), subprocess.DEVNULL, subprocess.DEVNULL, lock)
+        with locked(str(tmp_path)) as lock, executors.opened("local", str(tmp_path), lock, {}) as executor:
+            job, command = sleeping(executor, tmp_path)
         try:
             with pytest.raises(BadInput), locked(str(tmp_path)):
                 pass
         finally:
-            children.stop([child])
+            executors.stop([job])
         with locked(str(tmp_path)):
-            assert not alive(child.pid)
+            assert not alive(command)
 
-    def test_the_children_of_a_killed_sweep_die(self, tmp_path, monkeypatch):
-        """kill -9 of the sweep, not of its child."""
+    def test_a_job_dies_with_a_killed_sweep(self, tmp_path, monkeypatch):
+        """kill -9 of the sweep, not of its job."""
         code = (
-            "import sys, time; from dsp_fairseq.sweep import children; from dsp_fairseq.sweep.lock import locked\n"
-            "with locked(sys.argv[1]) as lock:\n"
-            "    child = children.start(('sleep', '60'), sys.stderr, sys.stderr, lock)\n"
-            "    print(child.pid, flush=True); time.sleep(60)"
+            "import sys, time; sys.path.insert(0, sys.argv[2]); import test_sweep as test\n"
+            "with test.locked(sys.argv[1]) as lock, test.executors.opened('local', sys.argv[1], lock, {}) as executor:\n"
+            "    print(test.sleeping(executor, test.Path(sys.argv[1]))[1], flush=True); time.sleep(60)"
         )
-        sweep = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        child = int(sweep.stdout.readline())
+        words = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+        sweep = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        command = int(sweep.stdout.readline())
         monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 0.2)
         with pytest.raises(BadInput, match="another sweep is working in"), locked(str(tmp_path)):
             pass
@@ -566,7 +574,7 @@ class TestRun:
         sweep.kill()
         sweep.wait()
         with locked(str(tmp_path)):
-            assert not alive(child)
+            assert not alive(command)
 
     def test_another_sweep_is_refused(self, tmp_path, pretended, capsys, monkeypatch):
         run, called = pretended
@@ -637,6 +645,17 @@ def pretended_training(checkpoint):
 
 def out_of_luck(checkpoint):
     raise Failed("out of luck")
+
+
+def sleeping(executor, folder):
+    """A job that sleeps, and the process of its command."""
+    words = ("sh", "-c", f"echo $$ >{folder}/pid.new; mv {folder}/pid.new {folder}/pid; exec sleep 60")
+    step = {"words": words, "output": str(folder / "sleep.txt"), "errors": None}
+    job = executors.start(executor, "sleep", [step], str(folder / "outcome.json"))
+    until = time.monotonic() + 20
+    while not (folder / "pid").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    return job, int((folder / "pid").read_text())
 
 
 def interrupt_when(is_time, number):
