@@ -64,8 +64,8 @@ class LocalJob(submitit.LocalJob):
 class LocalExecutor(submitit.LocalExecutor):
     """submitit's executor for one machine, without the controller process that it starts for each job.
 
-    The controller survives the death of the sweep and keeps no lock, hides the GPUs unless it is told their numbers, and
-    prints a traceback on the terminal when Ctrl-C ends it. Here the job is a child of the sweep and ends with it.
+    The controller survives the death of the sweep and keeps no lock, hides the GPUs unless it is told their numbers,
+    and prints a traceback on the terminal when Ctrl-C ends it. Here the job is a child of the sweep and ends with it.
     """
 
     job_class = LocalJob

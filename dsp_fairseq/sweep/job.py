@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .. import pictures
@@ -28,7 +30,7 @@ class Plan(NamedTuple):
     jobs: int
     expected: str  # the time, in words
     cluster: str = executors.LOCAL
-    slurm: dict[str, Any] = {}  # parameters of its jobs, as submitit names them
+    slurm: Mapping[str, Any] = MappingProxyType({})  # parameters of its jobs, as submitit names them
 
 
 class Outcome(NamedTuple):

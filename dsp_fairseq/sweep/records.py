@@ -65,8 +65,8 @@ def write_slurm_job(cell: Cell, job_id: str) -> None:
 def slurm_problems(cells: list[Cell]) -> list[str]:
     """Cells that this machine must not touch, because a job of Slurm may be at work in their folders, a line each."""
     return [
-        f"{cell.folder}: job {slurm_job(cell)} of Slurm may be at work there; say --cluster slurm, or cancel the job and "
-        f"remove {slurm_job_file(cell)}"
+        f"{cell.folder}: job {slurm_job(cell)} of Slurm may be at work there; say --cluster slurm, or cancel the job "
+        f"and remove {slurm_job_file(cell)}"
         for cell in cells
         if slurm_job(cell) is not None
     ]

@@ -97,8 +97,8 @@ class _Run:
         if job_id is not None and not self.attached:
             self.attached = True
             self.job = executors.attach(os.path.dirname(self.cell.folder), job_id)
-            told = f"was submitted before, as job {job_id} (if Slurm does not know it: {records.slurm_job_file(self.cell)})"
-            self.display.tell(f"{self.cell.name}: {told}")
+            told = f"job {job_id} was submitted before (if Slurm does not know it, remove"
+            self.display.tell(f"{self.cell.name}: {told} {records.slurm_job_file(self.cell)})")
             return
         self.attached = False
         if not self.record.trained:

@@ -514,7 +514,7 @@ class TestRun:
         assert sorted(os.listdir(tmp_path / "out")) == [".lock", ONE, TWO]
 
     def test_jobs_run_at_a_time(self, tmp_path, pretended):
-        run, called = pretended
+        run, _ = pretended
         each_waits_for_the_other = {f"{name} fairseq-train": "wait" for name in (ONE, TWO)}
         assert run(write_config(tmp_path, grid=GRID), "--jobs", "2", **each_waits_for_the_other) == 0
         with open(tmp_path / "out" / ONE / "cell.json") as file:
@@ -561,8 +561,9 @@ class TestRun:
         """kill -9 of the sweep, not of its job."""
         code = (
             "import sys, time; sys.path.insert(0, sys.argv[2]); import test_sweep as test\n"
-            "with test.locked(sys.argv[1]) as lock, test.executors.opened('local', sys.argv[1], lock, {}) as executor:\n"
-            "    print(test.sleeping(executor, test.Path(sys.argv[1]))[1], flush=True); time.sleep(60)"
+            "out = sys.argv[1]\n"
+            "with test.locked(out) as lock, test.executors.opened('local', out, lock, {}) as executor:\n"
+            "    print(test.sleeping(executor, test.Path(out))[1], flush=True); time.sleep(60)"
         )
         words = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
         sweep = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
