@@ -5,6 +5,7 @@ JSON (:mod:`steps`).
 """
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -130,7 +131,8 @@ def start(executor: submitit.Executor, name: str, steps: list[dict[str, Any]], o
     if isinstance(executor, submitit.SlurmExecutor):
         executor.update_parameters(job_name=name)
     try:
-        return executor.submit(subprocess.call, words, close_fds=False)
+        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it then raises
+            return executor.submit(subprocess.call, words, close_fds=False)
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         told = str(error).strip().splitlines() or ["sbatch said nothing"]
         raise Failed(f"{name}: could not be submitted: {told[-1]}") from error
