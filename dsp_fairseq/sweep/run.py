@@ -141,12 +141,13 @@ class _Run:
 
     def is_over(self) -> bool:
         """Whether nothing is left to do for the cell; failures and records are written on the way."""
-        outcome = self._read_outcome() if self.job.done() else None
+        over = self.job.done()  # asked once: it may end at any moment
+        outcome = self._read_outcome() if over else None
         decoding = os.path.isfile(self._unfinished) or (outcome is not None and outcome["started"] > 1)
         if decoding and not self.record.trained and not self._trained():
             executors.stop([self.job])
             return self._forget()
-        if not self.job.done():
+        if not over:
             return False
         if outcome is None and self.attached:  # it was cancelled, or ended badly while no sweep was there to see it
             self._forget()

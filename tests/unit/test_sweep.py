@@ -645,7 +645,7 @@ SLURM = {
 [ ! -e "$SLURM/refuse" ] || { echo "sbatch: error: invalid partition specified: no-such" >&2; exit 1; }
 cp "$1" "$SLURM/$job.sh"; echo RUNNING >"$SLURM/$job"
 export SLURM_JOB_ID=$job SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0
-{ [ -e "$SLURM/hold" ] || { setsid bash "$1"; echo COMPLETED >"$SLURM/$job"; }; } >/dev/null 2>&1 &
+if [ ! -e "$SLURM/hold" ]; then { setsid bash "$1"; echo COMPLETED >"$SLURM/$job"; } >/dev/null 2>&1 & fi
 echo "Submitted batch job $job"''',
     "srun": 'while :; do case $1 in --output | --error) shift 2 ;; --*) shift ;; *) break ;; esac; done; exec "$@"',
     "sacct": """echo "JobID|State|NodeList"
