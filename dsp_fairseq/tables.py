@@ -1,6 +1,7 @@
 """Tables no wider than the screen, or than 100 characters where there is none."""
 
 import shutil
+import statistics
 from collections.abc import Sequence
 
 from tabulate import tabulate
@@ -26,6 +27,15 @@ def table(
 def whole_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str] | None = None) -> str:
     """However wide: for a file."""
     return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def mean_and_range(values: Sequence[float], digits: int, seeds: bool = False) -> str:
+    """Mean of the values and, of several, lowest and highest in brackets; with ``seeds`` their number too."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    number = f", {len(values)} seeds" if seeds else ""
+    return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f}{number})"
 
 
 def _drawn(header, rows, align, keys: int, start: int, end: int) -> str:

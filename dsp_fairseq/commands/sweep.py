@@ -3,7 +3,7 @@
 import os
 import sys
 
-from ..errors import BadInput, Failed
+from ..errors import BadInput, Failed, refuse
 
 HELP = "train, decode and compare a grid of methods, heads to keep and seeds"
 
@@ -40,14 +40,69 @@ def add_arguments(parser) -> None:
     parser.description, parser.epilog = fill(DESCRIPTION, 100), EPILOG
     parser.add_argument("config", metavar="CONFIG.yaml", help="what to sweep over")
     parser.add_argument("--out", metavar="DIR", help="where everything goes (default: the file's out)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at a time (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="cells at a time (default: 1; with --cluster slurm all, as there is room)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands and the time, do nothing")
     parser.add_argument("--no-plots", action="store_true", help="no pictures, which need matplotlib")
+    parser.add_argument(
+        "--cluster",
+        choices=("local", "slurm"),
+        default="local",
+        help="where the cells are trained: local, on this machine; slurm, each as a job of its own (default: local)",
+    )
+    _add_slurm(parser.add_argument_group("with --cluster slurm"))
+
+
+def _add_slurm(group) -> None:
+    """The destinations are the names of submitit's parameters."""
+    group.add_argument("--slurm-partition", dest="partition", metavar="NAME", help="of each job")
+    group.add_argument(
+        "--slurm-time",
+        dest="time",
+        type=_positive,
+        metavar="MINUTES",
+        help="for the training and decoding of a cell, which goes on when it is submitted again (default: 1440)",
+    )
+    group.add_argument("--slurm-gpus", dest="gpus_per_node", type=_positive, metavar="N", help="of each job")
+    group.add_argument("--slurm-cpus", dest="cpus_per_task", type=_positive, metavar="N", help="cores of each job")
+    group.add_argument("--slurm-mem", dest="mem", metavar="SIZE", help="memory of each job, such as 16G")
+    group.add_argument("--slurm-account", dest="account", metavar="NAME", help="that is charged")
+    group.add_argument("--slurm-qos", dest="qos", metavar="NAME", help="quality of service")
+    group.add_argument(
+        "--slurm-extra",
+        dest="additional_parameters",
+        action="append",
+        metavar="NAME[=VALUE]",
+        help="another option of sbatch, such as constraint=a100 or exclusive; may be given several times",
+    )
+
+
+def _positive(text: str) -> int:
+    from argparse import ArgumentTypeError
+
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"{text} must be a whole number, 1 or more")
+    return int(text)
+
+
+_SLURM = ("partition", "time", "gpus_per_node", "cpus_per_task", "mem", "account", "qos", "additional_parameters")
+
+
+def _slurm(arguments) -> dict:
+    """Parameters of submitit's SlurmExecutor."""
+    given = {name: getattr(arguments, name) for name in _SLURM if getattr(arguments, name) is not None}
+    if "additional_parameters" in given:
+        pairs = [text.partition("=") for text in given["additional_parameters"]]
+        given["additional_parameters"] = {name: value if equal else True for name, equal, value in pairs}
+    return given
 
 
 def check(arguments) -> None:
     if not os.path.isfile(arguments.config):
         raise BadInput(f"{arguments.config}: does not exist; name the YAML file of the sweep")
+    if arguments.cluster == "local" and _slurm(arguments):
+        refuse(["--slurm-...: these options go with --cluster slurm; say it, or leave them out"])
 
 
 def run(arguments) -> int:
@@ -55,7 +110,7 @@ def run(arguments) -> int:
     from ..sweep.table import as_table
 
     plots = not arguments.no_plots
-    todo = job.plan(arguments.config, arguments.out, arguments.jobs, plots)
+    todo = job.plan(arguments.config, arguments.out, arguments.jobs, plots, arguments.cluster, _slurm(arguments))
     if arguments.dry_run:
         print(job.as_text(todo))
         return 0

@@ -3,23 +3,21 @@
 import os
 import re
 import shlex
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
 
 import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import ValidationInfo as Info
 
 from dsp_fairseq_startup.scoring.command import lines_of, what_is_wrong
 
 from ..config import RECIPES
-from ..errors import MOST_SEED, BadInput, refuse
+from ..errors import MOST_SEED, BadInput
 from ..families.transformer import KINDS
 
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
 METHODS = tuple(name for name in RECIPES if name != UNPRUNED)
-KEYS = ("data", "out", "train", "generate", "grid", "unpruned", "method_flags", "score")
-GRID_KEYS = ("method", "heads_to_keep", "seed")
-
 Words = tuple[str, ...]
 
 _OWN = "the sweep sets it; leave it out"
@@ -47,32 +45,281 @@ _NOT_IN_GENERATE = {
 _NO_BLEU4 = ("--sacrebleu", "--scoring")
 
 
-class Config(NamedTuple):
-    """One sweep."""
+_FLAGS_OF_CELLS = "give the flags of fairseq-train that all cells share, --arch first"
+_GRID = "method: [dsp, uniform], heads_to_keep: [24, 12], seed: [1, 2]"
+_DATA = "the one that fairseq-preprocess wrote (its --destdir)"
+# what is to be given, by key
+_MISSING = {
+    "data": f"name a folder, {_DATA}",
+    "out": "name a folder, such as sweep",
+    "train": _FLAGS_OF_CELLS,
+    "grid": f"give {_GRID}",
+    "grid.method": "give one value or more, such as [dsp]",
+    "grid.heads_to_keep": "give one value or more, such as [24, 12]",
+    "grid.seed": "give one value or more, such as [1, 2]",
+}
 
-    data: str
-    out: str
-    train: Words
-    generate: Words
-    methods: Words
-    heads_to_keep: Words
-    seeds: tuple[int, ...]
-    unpruned: bool = False
-    method_flags: Mapping[str, Words] = MappingProxyType({})
-    reference: str | None = None  # score with sacreBLEU against this text; None: fairseq's own BLEU4
+
+_NOTHING = object()  # instead of a value that is missing
+
+
+class _Wrong(ValueError):
+    """Everything that is wrong with one key: (value, reason and remedy), with the rest of the key first if there is."""
+
+    def __init__(self, *problems: tuple[Any, str]):
+        super().__init__()
+        self.problems = problems
+
+
+def _refuse(problems: list[tuple[Any, str]]) -> None:
+    if problems:
+        raise _Wrong(*problems)
+
+
+def _is_name(value: str) -> bool:
+    """Whether a file may have this name, and a command this argument."""
+    try:
+        return b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+
+
+def _character(value: str) -> tuple[str, str]:
+    return ascii(value), "holds a character that no name may have; write it anew"
+
+
+def _text(example: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise _Wrong((value, f"must be the name of a folder, {example}"))
+        if not _is_name(value):
+            raise _Wrong(_character(value))
+        return value
+
+    return read
+
+
+def _folder(value: str) -> str:
+    if not os.path.isdir(value):
+        raise _Wrong((value, f"is no folder; give {_DATA}"))
+    return value
+
+
+def _one_path(value: str) -> str:
+    if os.pathsep in value:
+        raise _Wrong((value, f"fairseq takes {os.pathsep} for the end of a path; choose another folder"))
+    return value
+
+
+def _words(value: Any) -> tuple[Words, list[tuple[Any, str]]]:
+    """Flags, as a string that is split as a shell does or as a list of words; and what is wrong with them."""
+    if value is None:
+        return (), []
+    if isinstance(value, str):
+        if not _is_name(value):
+            return (), [_character(value)]
+        try:
+            return tuple(shlex.split(value)), []
+        except ValueError as error:
+            return (), [(value, f"{str(error).lower()}; close the quotation")]
+    if not isinstance(value, list):
+        return (), [(value, "must be flags, as one string or as a list of words")]
+    return tuple(map(str, value)), [problem for word in value for problem in _word_problems(word)]
+
+
+def _word_problems(word: Any) -> Iterator[tuple[Any, str]]:
+    if isinstance(word, bool) or not isinstance(word, str | int | float):
+        yield word, "must be a word or a number; put it between quotation marks"
+    elif isinstance(word, str) and not _is_name(word):
+        yield _character(word)
+    elif isinstance(word, str) and word.startswith("--") and " " in word:
+        yield word, "is one word of the list; write a comma instead of the space"
+
+
+def _forbidden(words: Words, forbidden: dict[str, str]) -> list[tuple[Any, str]]:
+    return [(name, forbidden[name]) for name in names(words) if name in forbidden]
+
+
+def _train(value: Any) -> Words:
+    words, problems = _words(value)
+    if not words:
+        problems.append((_NOTHING, _FLAGS_OF_CELLS))
+    elif "--arch" not in names(words):
+        problems.append((shlex.join(words), "--arch is missing, such as --arch gated_transformer_iwslt_de_en"))
+    _refuse(problems + _forbidden(words, _NOT_IN_TRAIN))
+    return words
+
+
+def _generate(value: Any) -> Words:
+    words, problems = _words(value)
+    _refuse(problems + _forbidden(words, _NOT_IN_GENERATE))
+    return words
+
+
+def _axis(is_right: Callable[[Any], bool], allowed: str) -> Callable[[Any], list[Any]]:
+    """Reads one list of the grid; a single value needs no list."""
+
+    def read(value: Any) -> list[Any]:
+        if value is None or value == []:
+            raise _Wrong((_NOTHING, ""))
+        values = value if isinstance(value, list) else [value]
+        none = {UNPRUNED: "; for the unpruned model say unpruned: true"}
+        problems = [
+            (value, allowed + (none.get(value, "") if isinstance(value, str) else ""))
+            for value in values
+            if not is_right(value)
+        ]
+        texts = list(map(str, values))
+        twice = dict.fromkeys(text for text in texts if texts.count(text) > 1)
+        _refuse(problems + [(text, f"stands {texts.count(text)} times; once is enough") for text in twice])
+        return values
+
+    return read
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_seed(value: Any) -> bool:
+    return _is_count(value) and value <= MOST_SEED
+
+
+def _is_budget(value: Any) -> bool:
+    """The form; whether the model has so many heads is fairseq-train's question."""
+    if isinstance(value, str) and "=" in value:
+        pairs = [part.partition("=") for part in value.split(",")]
+        return sorted(kind for kind, _, _ in pairs) == sorted(KINDS) and all(n.isdecimal() for _, _, n in pairs)
+    return _is_count(value)
+
+
+def _is_grid(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise _Wrong((value, f"must be {_GRID}"))
+    return {str(key): each for key, each in value.items()}
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong((value, "must be true or false"))
+    return value
+
+
+def _method_flags(value: Any, info: Info) -> dict[str, Words]:
+    value = value or {}
+    if not isinstance(value, dict):
+        raise _Wrong((value, 'must be such as dsp-published: "--cooldown-updates 250"'))
+    grid, flags, problems = info.data.get("grid"), {}, []
+    methods = [*grid.method, *[UNPRUNED] * info.data.get("unpruned", False)] if grid else None
+    for method, given in value.items():
+        if methods is not None and method not in methods:
+            problems.append((method, given, f"no cell has this method; those of the sweep are {', '.join(methods)}"))
+            continue
+        flags[method], wrong = _words(given)
+        problems += [(method, *problem) for problem in wrong + _forbidden(flags[method], _NOT_IN_TRAIN)]
+    _refuse(problems)
+    return flags
+
+
+def _reference(value: Any, info: Info) -> str | None:
+    if value == "fairseq":
+        remedy = "fairseq prints no BLEU4 then; leave it out, or say score: {sacrebleu: FILE}"
+        words = set(names(info.data.get("generate", ()))).intersection(_NO_BLEU4)
+        _refuse([("generate", name, remedy) for name in words])
+        return None
+    if not (isinstance(value, dict) and list(value) == ["sacrebleu"] and isinstance(value["sacrebleu"], str)):
+        raise _Wrong((value, "must be fairseq, or {sacrebleu: FILE} with the text of the reference"))
+    path = value["sacrebleu"]
+    if not os.path.isfile(path):
+        raise _Wrong(("sacrebleu", path, "is no file; name the text of the reference"))
+    try:
+        lines_of(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise _Wrong(("sacrebleu", path, what_is_wrong(error))) from error
+    return path
+
+
+_PER_KIND = ",".join(f"{kind}=4" for kind in KINDS)
+_BUDGETS = _axis(_is_budget, f"must be a number of heads, or one for each kind of block: {_PER_KIND}")
+
+
+_MAY_BE_EMPTY = ("data", "out", "train", "generate", "grid", "method_flags")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Grid(_Model):
+    """Every combination is a cell."""
+
+    method: Annotated[Words, BeforeValidator(_axis(lambda x: x in METHODS, f"must be among {', '.join(METHODS)}"))]
+    heads_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _BUDGETS(value))))]
+    seed: Annotated[tuple[int, ...], BeforeValidator(_axis(_is_seed, f"must be a whole number, 0 to {MOST_SEED}"))]
+
+
+class Config(_Model):
+    """One sweep; the fields are the keys of its file."""
+
+    data: Annotated[str, PlainValidator(_text(_DATA)), AfterValidator(_folder)]
+    out: Annotated[str, PlainValidator(_text("such as sweep")), AfterValidator(_one_path)]
+    train: Annotated[Words, PlainValidator(_train)]
+    generate: Annotated[Words, PlainValidator(_generate)] = Field(default_factory=list)
+    grid: Annotated[Grid, BeforeValidator(_is_grid)]
+    unpruned: Annotated[bool, PlainValidator(_yes_or_no)] = False
+    method_flags: Annotated[Mapping[str, Words], PlainValidator(_method_flags)] = Field(default_factory=dict)
+    # score with sacreBLEU against this text; None: fairseq's own BLEU4
+    score: Annotated[str | None, PlainValidator(_reference)] = "fairseq"
+
+    @property
+    def methods(self) -> Words:
+        return self.grid.method
+
+    @property
+    def heads_to_keep(self) -> Words:
+        return self.grid.heads_to_keep
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.grid.seed
+
+    @property
+    def reference(self) -> str | None:
+        return self.score
 
 
 def read_config(path: str, out: str | None = None) -> Config:
     """The file's content; ``out`` instead of what it says. Raises BadInput with all that is wrong, a line each."""
     content = _load(path)
     if not isinstance(content, dict):
-        raise BadInput(f"{path}: must hold keys and values ({', '.join(KEYS)}), holds {_shown(content)}")
+        raise BadInput(f"{path}: must hold keys and values ({', '.join(Config.model_fields)}), holds {_shown(content)}")
     if out is not None:
         content["out"] = out
-    reader = _Reader(content)
-    config = reader.config()
-    refuse(f"{path}: {problem}" for problem in reader.problems)
-    return config
+    # most keys without a value are as if they were not there
+    given = {str(key): value for key, value in content.items() if value is not None or key not in _MAY_BE_EMPTY}
+    try:
+        return Config.model_validate(given)
+    except ValidationError as error:
+        lines = [f"{path}: {line}" for found in error.errors() for line in _lines(found)]
+        raise BadInput("\n".join(lines)) from None
+
+
+def _lines(error: Any) -> Iterator[str]:
+    """What pydantic found, as one line for each problem: key, value, reason and remedy."""
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "missing":
+        yield f"{key} is missing: {_MISSING[key]}"
+    elif error["type"] == "extra_forbidden":
+        known = Grid.model_fields if key.startswith("grid.") else Config.model_fields
+        yield f"{key} {_shown(error['input'])}: unknown key; known are {', '.join(known)}"
+    else:
+        for *part, value, why in error["ctx"]["error"].problems:
+            place = "generate" if part == ["generate"] else ".".join([key, *map(str, part)])
+            yield (
+                f"{place} is missing: {why or _MISSING[key]}"
+                if value is _NOTHING
+                else f"{place} {_shown(value)}: {why}"
+            )
 
 
 def _load(path: str) -> Any:
@@ -113,188 +360,9 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-class _Reader:
-    """Reads the values one by one and gathers what is wrong with them."""
-
-    def __init__(self, content: dict[Any, Any]):
-        self.content = content
-        self.problems: list[str] = []
-
-    def config(self) -> Config:
-        self._unknown("", self.content, KEYS)
-        data, out = self._folder("data"), self._text("out", "such as sweep")
-        if out is not None and os.pathsep in out:
-            self._wrong("out", out, f"fairseq takes {os.pathsep} for the end of a path; choose another folder")
-        train, generate = self._words("train", self.content.get("train")), self._generate()
-        if not train:
-            self.problems.append("train is missing: give the flags of fairseq-train that all cells share, --arch first")
-        elif "--arch" not in names(train):
-            self._wrong("train", shlex.join(train), "--arch is missing, such as --arch gated_transformer_iwslt_de_en")
-        self._forbidden("train", train, _NOT_IN_TRAIN)
-        methods, heads, seeds = self._grid()
-        unpruned = self._yes_or_no("unpruned")
-        flags = self._method_flags([*methods, *([UNPRUNED] if unpruned else [])])
-        return Config(data, out, train, generate, methods, heads, seeds, unpruned, flags, self._reference(generate))
-
-    def _wrong(self, key: str, value: Any, why: str) -> None:
-        self.problems.append(f"{key} {_shown(value)}: {why}")
-
-    def _unknown(self, prefix: str, mapping: dict[Any, Any], known: tuple[str, ...]) -> None:
-        for key in mapping:
-            if key not in known:
-                self._wrong(f"{prefix}{key}", mapping[key], f"unknown key; known are {', '.join(known)}")
-
-    def _text(self, key: str, example: str) -> str | None:
-        value = self.content.get(key)
-        if value is None:
-            self.problems.append(f"{key} is missing: name a folder, {example}")
-        elif not isinstance(value, str) or not value:
-            self._wrong(key, value, f"must be the name of a folder, {example}")
-            return None
-        return value if value is None or self._is_text(key, value) else None
-
-    def _is_text(self, key: str, value: str) -> bool:
-        """Whether a file may have this name, and a command this argument."""
-        try:
-            right = b"\0" not in os.fsencode(value)
-        except UnicodeEncodeError:
-            right = False
-        if not right:
-            self._wrong(key, ascii(value), "holds a character that no name may have; write it anew")
-        return right
-
-    def _folder(self, key: str) -> str | None:
-        value = self._text(key, "the one that fairseq-preprocess wrote (its --destdir)")
-        if value is not None and not os.path.isdir(value):
-            self._wrong(key, value, "is no folder; give the one that fairseq-preprocess wrote (its --destdir)")
-        return value
-
-    def _yes_or_no(self, key: str) -> bool:
-        value = self.content.get(key, False)
-        if not isinstance(value, bool):
-            self._wrong(key, value, "must be true or false")
-        return value is True
-
-    def _words(self, key: str, value: Any) -> Words:
-        """Flags: a string that is split as a shell does, or a list of words."""
-        if value is None:
-            return ()
-        if isinstance(value, str):
-            if not self._is_text(key, value):
-                return ()
-            try:
-                return tuple(shlex.split(value))
-            except ValueError as error:
-                self._wrong(key, value, f"{str(error).lower()}; close the quotation")
-                return ()
-        if not isinstance(value, list):
-            self._wrong(key, value, "must be flags, as one string or as a list of words")
-            return ()
-        for word in value:
-            if isinstance(word, bool) or not isinstance(word, (str, int, float)):
-                self._wrong(key, word, "must be a word or a number; put it between quotation marks")
-            elif isinstance(word, str) and not self._is_text(key, word):
-                continue
-            elif isinstance(word, str) and word.startswith("--") and " " in word:
-                self._wrong(key, word, "is one word of the list; write a comma instead of the space")
-        return tuple(map(str, value))
-
-    def _forbidden(self, key: str, words: Words, forbidden: dict[str, str]) -> None:
-        for name in names(words):
-            if name in forbidden:
-                self._wrong(key, name, forbidden[name])
-
-    def _generate(self) -> Words:
-        words = self._words("generate", self.content.get("generate"))
-        self._forbidden("generate", words, _NOT_IN_GENERATE)
-        return words
-
-    def _grid(self) -> tuple[Words, Words, tuple[int, ...]]:
-        grid = self.content.get("grid")
-        if not isinstance(grid, dict):
-            example = "method: [dsp, uniform], heads_to_keep: [24, 12], seed: [1, 2]"
-            if grid is None:
-                self.problems.append(f"grid is missing: give {example}")
-            else:
-                self._wrong("grid", grid, f"must be {example}")
-            return (), (), ()
-        self._unknown("grid.", grid, GRID_KEYS)
-        methods = self._axis(grid, "method", lambda x: x in METHODS, f"must be among {', '.join(METHODS)}", "[dsp]")
-        keeps = f"must be a number of heads, or one for each kind of block: {','.join(f'{kind}=4' for kind in KINDS)}"
-        heads = self._axis(grid, "heads_to_keep", _is_budget, keeps, "[24, 12]")
-        seeds = self._axis(grid, "seed", _is_seed, f"must be a whole number, 0 to {MOST_SEED}", "[1, 2]")
-        return tuple(methods), tuple(map(str, heads)), tuple(seeds)
-
-    def _axis(self, grid: dict[str, Any], name: str, is_right, allowed: str, example: str) -> list[Any]:
-        """One list of the grid, without what is wrong in it."""
-        values = grid.get(name)
-        if values is None or values == []:
-            self.problems.append(f"grid.{name} is missing: give one value or more, such as {example}")
-            return []
-        values = values if isinstance(values, list) else [values]
-        for value in values:
-            if not is_right(value):
-                none = "; for the unpruned model say unpruned: true" if value == UNPRUNED else ""
-                self._wrong(f"grid.{name}", value, allowed + none)
-        texts = list(map(str, values))
-        for text in dict.fromkeys(text for text in texts if texts.count(text) > 1):
-            self._wrong(f"grid.{name}", text, f"stands {texts.count(text)} times; once is enough")
-        return [value for value in values if is_right(value)]
-
-    def _method_flags(self, methods: list[str]) -> dict[str, Words]:
-        given = self.content.get("method_flags") or {}
-        if not isinstance(given, dict):
-            self._wrong("method_flags", given, 'must be such as dsp-published: "--cooldown-updates 250"')
-            return {}
-        flags = {}
-        for method, value in given.items():
-            key = f"method_flags.{method}"
-            if method not in methods:
-                self._wrong(key, value, f"no cell has this method; those of the sweep are {', '.join(methods)}")
-                continue
-            flags[method] = self._words(key, value)
-            self._forbidden(key, flags[method], _NOT_IN_TRAIN)
-        return flags
-
-    def _reference(self, generate: Words) -> str | None:
-        value = self.content.get("score", "fairseq")
-        if value == "fairseq":
-            for name in set(names(generate)).intersection(_NO_BLEU4):
-                remedy = "leave it out, or say score: {sacrebleu: FILE}"
-                self._wrong("generate", name, f"fairseq prints no BLEU4 then; {remedy}")
-            return None
-        if not (isinstance(value, dict) and list(value) == ["sacrebleu"] and isinstance(value["sacrebleu"], str)):
-            self._wrong("score", value, "must be fairseq, or {sacrebleu: FILE} with the text of the reference")
-            return None
-        if not os.path.isfile(value["sacrebleu"]):
-            self._wrong("score.sacrebleu", value["sacrebleu"], "is no file; name the text of the reference")
-            return None
-        try:
-            lines_of(value["sacrebleu"])
-        except (OSError, UnicodeDecodeError) as error:
-            self._wrong("score.sacrebleu", value["sacrebleu"], what_is_wrong(error))
-        return value["sacrebleu"]
-
-
 def names(words: Words) -> list[str]:
     """The flags among the words, without the values that --flag=value may carry."""
     return [word.partition("=")[0] for word in words if word.startswith("--")]
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_seed(value: Any) -> bool:
-    return _is_count(value) and value <= MOST_SEED
-
-
-def _is_budget(value: Any) -> bool:
-    """The form; whether the model has so many heads is fairseq-train's question."""
-    if isinstance(value, str) and "=" in value:
-        pairs = [part.partition("=") for part in value.split(",")]
-        return sorted(kind for kind, _, _ in pairs) == sorted(KINDS) and all(n.isdecimal() for _, _, n in pairs)
-    return _is_count(value)
 
 
 def _shown(value: Any) -> str:

@@ -10,7 +10,7 @@ from argparse import Namespace
 from functools import cache
 from typing import NamedTuple
 
-from . import children, logs, records
+from . import executors, logs, records
 from .plan import Cell
 
 # times the time of the products of matrices alone, and seconds on top for each update: what the quick start's model
@@ -28,8 +28,11 @@ class Estimate(NamedTuple):
     basis: str
 
 
-def estimate(cells: list[Cell], arguments: dict[str, Namespace], jobs: int) -> Estimate:
-    """Of what is left to do; ``arguments`` are those of the cells that are not decoded yet, by name."""
+def estimate(cells: list[Cell], arguments: dict[str, Namespace] | None, jobs: int) -> Estimate:
+    """Of what is left to do; ``arguments`` are those of the cells that are not decoded yet, by name.
+
+    Without them there is no guess from the size of the trainings: they run on other machines.
+    """
     found = {cell.name: records.read(cell) for cell in cells}
     left = [cell for cell in cells if not found[cell.name].decoded]
     if not left:
@@ -40,6 +43,8 @@ def estimate(cells: list[Cell], arguments: dict[str, Namespace], jobs: int) -> E
         generate = statistics.mean(record.generate_seconds for record in done)
         times = [_left(cell, found[cell.name], train) + generate for cell in left]
         return Estimate(_side_by_side(times, jobs), f"from {len(done)} of {len(cells)} cells, which are done")
+    if arguments is None:
+        return Estimate(None, "unknown until the first cell is done")
     try:
         times = [
             _START + (0.0 if found[name].trained else _left(cell, found[name], training_seconds(arguments[name])))
@@ -128,7 +133,7 @@ def _operations_per_second(width: int, inner: int, cpu: bool, seconds: float = 0
 
     device = "cuda" if torch.cuda.is_available() and not cpu else "cpu"
     threads, words = torch.get_num_threads(), 1024
-    torch.set_num_threads(int(children.threads()))
+    torch.set_num_threads(int(executors.threads()))
     left, right = torch.rand(words, width, device=device), torch.rand(width, inner, device=device)
     try:
         (left @ right)[0, 0].item()  # waits for a GPU

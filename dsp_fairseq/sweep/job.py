@@ -2,12 +2,14 @@
 
 import importlib.util
 import os
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from .. import pictures
 from ..atomic import writing
 from ..errors import refuse
-from . import children, logs, records
+from . import executors, logs, records
 from .check import parsed
 from .config import Config, read_config
 from .estimate import estimate
@@ -27,6 +29,8 @@ class Plan(NamedTuple):
     cells: list[Cell]
     jobs: int
     expected: str  # the time, in words
+    cluster: str = executors.LOCAL
+    slurm: Mapping[str, Any] = MappingProxyType({})  # parameters of its jobs, as submitit names them
 
 
 class Outcome(NamedTuple):
@@ -36,18 +40,28 @@ class Outcome(NamedTuple):
     failures: list[str]
 
 
-def plan(path: str, out: str | None, jobs: int, with_pictures: bool = True) -> Plan:
+def plan(
+    path: str,
+    out: str | None,
+    jobs: int | None,
+    with_pictures: bool = True,
+    cluster: str = executors.LOCAL,
+    slurm: dict[str, Any] | None = None,
+) -> Plan:
     """Raises BadInput with what is wrong with the file; when nothing is, with what fairseq-train would refuse."""
-    problems = [] if jobs > 0 else [f"--jobs {jobs}: must be 1 or more"]
+    on_slurm = cluster == executors.SLURM
+    problems = [] if jobs is None or jobs > 0 else [f"--jobs {jobs}: must be 1 or more"]
+    problems += executors.slurm_problems() if on_slurm else []
     problems += pictures_problems() if with_pictures else []
     refuse(problems)
     config = read_config(path, out)
     cells = cells_of(config)
-    refuse(records.problems(cells))
+    refuse(records.problems(cells) + ([] if on_slurm else records.slurm_problems(cells)))
     arguments = parsed([cell for cell in cells if not records.read(cell).trained])
-    seconds, basis = estimate(cells, arguments, jobs)
+    jobs = jobs or (len(cells) if on_slurm else 1)
+    seconds, basis = estimate(cells, None if on_slurm else arguments, jobs)
     expected = f"about {duration(seconds)} ({basis})" if seconds else basis
-    return Plan(config, cells, jobs, expected)
+    return Plan(config, cells, jobs, expected, cluster, slurm or {})
 
 
 def pictures_problems() -> list[str]:
@@ -57,7 +71,7 @@ def pictures_problems() -> list[str]:
 
 def as_text(todo: Plan) -> str:
     """The commands of every cell, to copy into a shell, and the time."""
-    lines = [f"export OMP_NUM_THREADS={children.threads()}", ""]
+    lines = [f"export OMP_NUM_THREADS={executors.threads()}", ""]
     for cell in todo.cells:
         # fairseq-train opens its log before it makes the folder
         commands = [("mkdir", "-p", cell.folder), cell.train, cell.generate]
@@ -83,7 +97,8 @@ def run(todo: Plan, with_pictures: bool = True) -> Outcome:
         for cell in todo.cells:
             os.makedirs(cell.folder, exist_ok=True)
             records.write(cell, records.read(cell))
-        failures = run_cells(todo.cells, todo.jobs, lock)
+        with executors.opened(todo.cluster, todo.config.out, lock, todo.slurm) as executor:
+            failures = run_cells(todo.cells, todo.jobs, executor)
         results, problems = collect(todo.cells, todo.config)
         if results.rows:
             _write(results, todo, with_pictures)

@@ -67,13 +67,19 @@ def last_error(*paths: str) -> str:
 
 def bleu4(cell: Cell) -> float:
     """The score that fairseq-generate printed."""
-    found = _BLEU.findall(_text(cell.translations))
-    if not found:
+    found = printed_bleu4(cell.translations)
+    if found is None:
         raise Failed(
             f"{cell.name}: fairseq-generate printed no BLEU4; all that it printed: {cell.translations}; "
             "remove it to decode again"
         )
-    return float(found[-1])
+    return float(found)
+
+
+def printed_bleu4(path: str) -> str | None:
+    """The last score in what fairseq-generate printed, as it is written there."""
+    found = _BLEU.findall(_text(path))
+    return found[-1] if found else None
 
 
 def hypotheses(cell: Cell) -> list[str]:

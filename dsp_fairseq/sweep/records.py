@@ -44,6 +44,34 @@ def write(cell: Cell, record: Record) -> None:
         json.dump(content, file, indent=2)
 
 
+def slurm_job_file(cell: Cell) -> str:
+    """Holds the number of the Slurm job that trains or decodes the cell, until a sweep has seen its end."""
+    return cell.file("slurm-job")
+
+
+def slurm_job(cell: Cell) -> str | None:
+    path = slurm_job_file(cell)
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def write_slurm_job(cell: Cell, job_id: str) -> None:
+    with writing(slurm_job_file(cell), force=True) as beside, open(beside, "w", encoding="utf-8") as file:
+        file.write(f"{job_id}\n")
+
+
+def slurm_problems(cells: list[Cell]) -> list[str]:
+    """Cells that this machine must not touch, because a job of Slurm may be at work in their folders, a line each."""
+    return [
+        f"{cell.folder}: job {slurm_job(cell)} of Slurm may be at work there; say --cluster slurm, or cancel the job "
+        f"and remove {slurm_job_file(cell)}"
+        for cell in cells
+        if slurm_job(cell) is not None
+    ]
+
+
 def problems(cells: list[Cell]) -> list[str]:
     """Folders that hold something else than these cells, a line each."""
     found = []

@@ -1,8 +1,8 @@
 """The figures of every finished cell."""
 
-import csv
-import io
 from typing import NamedTuple
+
+import pandas
 
 from ..errors import Failed
 from ..families.transformer import KINDS
@@ -105,39 +105,21 @@ class _Score:
 
 def as_csv(results: Results) -> str:
     """A line per cell, kept heads by kind."""
-    text = io.StringIO()
-    kinds = [kind.replace(".", "_") for kind in KINDS]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "cell",
-            "method",
-            "heads_to_keep",
-            "seed",
-            "heads",
-            "bleu",
-            "valid_nll",
-            "train_seconds",
-            "generate_seconds",
-            "jobs",
-            *kinds,
-        ]
-    )
-    for row in results.rows:
-        cell, record = row.cell, row.record
-        writer.writerow(
-            [
-                cell.name,
-                cell.method,
-                cell.heads_to_keep or "",
-                cell.seed,
-                row.heads,
-                f"{row.bleu:.2f}",
-                row.valid_nll,
-                record.train_seconds,
-                record.generate_seconds,
-                record.jobs,
-                *row.per_kind.values(),
-            ]
-        )
-    return text.getvalue()
+    lines = [
+        {
+            "cell": row.cell.name,
+            "method": row.cell.method,
+            "heads_to_keep": row.cell.heads_to_keep,
+            "seed": row.cell.seed,
+            "heads": row.heads,
+            "bleu": f"{row.bleu:.2f}",
+            "valid_nll": row.valid_nll,
+            "train_seconds": row.record.train_seconds,
+            "generate_seconds": row.record.generate_seconds,
+            "jobs": row.record.jobs,
+            **{kind.replace(".", "_"): kept for kind, kept in row.per_kind.items()},
+        }
+        for row in results.rows
+    ]
+    # of objects: a column of numbers in which one is missing would become one of floats
+    return pandas.DataFrame(lines, dtype=object).to_csv(index=False, lineterminator="\n")

@@ -1,10 +1,9 @@
 """results.md: a row per method and K, over the seeds."""
 
 import shlex
-import statistics
 from collections.abc import Callable
 
-from ..tables import table, whole_table
+from ..tables import mean_and_range, table, whole_table
 from .config import Config
 from .results import Results, Row
 
@@ -55,7 +54,4 @@ def _line(name: str, rows: list[Row]) -> list[str]:
 
 def _spread(rows: list[Row], measure: Callable[[Row], float | None], digits: int) -> str:
     values = [measure(row) for row in rows if measure(row) is not None]
-    if not values:
-        return "-"
-    mean = f"{statistics.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return mean_and_range(values, digits) if values else "-"

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import summary
 
-sys.path.insert(0, str(summary.PROJECT))
-
 from dsp_fairseq import pictures
 from dsp_fairseq.atomic import writing
+from dsp_fairseq.tables import mean_and_range
 
 HERE = Path(__file__).resolve().parent
 NAME = re.compile(
@@ -116,14 +115,6 @@ def cells(runs: "list[Run]") -> "dict[tuple[str, int], list[Run]]":
     return found
 
 
-def spread(values: "list[float]", digits: int) -> str:
-    """Mean and range."""
-    mean = f"{statistics.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f}, {len(values)} seeds)"
-
-
 def markdown(runs: "list[Run]") -> str:
     found = cells(runs)
     pruned = [(label, heads) for (label, heads), of_cell in found.items() if of_cell[0].series != ALL]
@@ -136,11 +127,14 @@ def markdown(runs: "list[Run]") -> str:
         text += [f"## {title}", ""]
         for (label, _), of_cell in found.items():
             if of_cell[0].series == ALL:
-                text += [f"{label}: {spread([getattr(run, name) for run in of_cell], digits)}", ""]
+                values = [getattr(run, name) for run in of_cell]
+                text += [f"{label}: {mean_and_range(values, digits, seeds=True)}", ""]
         text += head
         for label in labels:
             values = [[getattr(run, name) for run in found.get((label, count), [])] for count in counts]
-            text.append(f"| {label} |" + "".join(f" {spread(v, digits) if v else ''} |" for v in values))
+            text.append(
+                f"| {label} |" + "".join(f" {mean_and_range(v, digits, seeds=True) if v else ''} |" for v in values)
+            )
         text.append("")
     return "\n".join(text)
 

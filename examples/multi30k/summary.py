@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT))  # what needs dsp_fairseq imports it late: --follow must start at once
 COLUMNS = (
     "run",
     "updates",
@@ -81,13 +82,13 @@ def read_validation(printed: Path) -> str:
 
 def read_bleu(generated: Path) -> str:
     """as fairseq-generate prints it: tokenised, lower case"""
-    found = re.findall(r"BLEU4 = ([\d.]+)", generated.read_text(encoding="utf-8")) if generated.exists() else []
-    return found[-1] if found else "-"
+    from dsp_fairseq.sweep.logs import printed_bleu4
+
+    return printed_bleu4(str(generated)) or "-"
 
 
 def read_kept(path: Path) -> str:
     """kept heads per kind"""
-    sys.path.insert(0, str(PROJECT))
     from dsp_fairseq.checkpoints.reading import kept_heads
 
     kept = kept_heads(str(path)).per_kind

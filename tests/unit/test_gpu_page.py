@@ -198,7 +198,7 @@ def test_fairseq_understands_the_flags_of_every_shape(shape, variant, tmp_path, 
     flags += training_speed.variants(shape, heads // 2, 100, "")[variant]
     monkeypatch.setattr(sys, "argv", ["fairseq-train", str(tmp_path), *flags])
     parsed = options.parse_args_and_arch(options.get_training_parser(), sys.argv[1:])
-    assert inventory_of(Namespace(**vars(parsed))).heads == heads
+    assert inventory_of(Namespace(**vars(parsed))).units == heads
     assert parsed.fp16 and not parsed.cpu and parsed.distributed_world_size == 1
     if variant.startswith("dsp"):
         assert parsed.heads_to_keep == str(heads // 2)

@@ -16,13 +16,14 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import submitit
 import yaml
 
 from dsp_fairseq.cli import main
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.structures.inventory import uniform_order
-from dsp_fairseq.sweep import check, children, estimate, job, logs, plan, records, trained
+from dsp_fairseq.sweep import check, estimate, executors, job, logs, plan, records, trained
 from dsp_fairseq.sweep import run as run_module
 from dsp_fairseq.sweep.config import read_config
 from dsp_fairseq.sweep.lock import locked
@@ -54,6 +55,14 @@ if what == "nameless":
     os.kill(os.getpid(), 40)
 if what == "silent":
     sys.exit(1)
+until = time.monotonic() + 20
+while what == "wait" and time.monotonic() < until:
+    if open(os.environ["CALLS"]).read().count(command) == 2:
+        break
+    time.sleep(0.02)
+else:
+    if what == "wait":
+        sys.exit("the other cell was not started")
 if "train" in command:
     last = os.path.join(place, "checkpoint_last.pt")
     start = 20 if os.path.exists(last) else 0
@@ -402,7 +411,7 @@ def pretended(tmp_path, monkeypatch):
         path.parent.mkdir(exist_ok=True)
         path.write_text(FAKE.format(python=sys.executable))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(children, "executable", lambda name: str(tmp_path / "bin" / name))
+    monkeypatch.setattr(executors, "executable", lambda name: str(tmp_path / "bin" / name))
     monkeypatch.setattr(job, "parsed", lambda cells: {})
     monkeypatch.setattr("dsp_fairseq.sweep.trained.read", pretended_training)
     monkeypatch.setattr("dsp_fairseq.sweep.run._PAUSE", 0.02)
@@ -506,9 +515,9 @@ class TestRun:
         assert sorted(os.listdir(tmp_path / "out")) == [".lock", ONE, TWO]
 
     def test_jobs_run_at_a_time(self, tmp_path, pretended):
-        run, called = pretended
-        assert run(write_config(tmp_path, grid=GRID), "--jobs", "2") == 0
-        assert {line[1] for line in called()[:2]} == {ONE, TWO}
+        run, _ = pretended
+        each_waits_for_the_other = {f"{name} fairseq-train": "wait" for name in (ONE, TWO)}
+        assert run(write_config(tmp_path, grid=GRID), "--jobs", "2", **each_waits_for_the_other) == 0
         with open(tmp_path / "out" / ONE / "cell.json") as file:
             assert json.load(file)["jobs"] == 2
 
@@ -537,28 +546,29 @@ class TestRun:
         assert (tmp_path / "out" / ONE / "checkpoint_last.pt").read_text() == "20"  # it did not start anew
         assert "dsp-12-seed1: training goes on, 20 updates were logged" in capsys.readouterr().err
 
-    def test_a_child_that_is_left_keeps_the_folder_locked(self, tmp_path, monkeypatch):
+    def test_a_job_that_is_left_keeps_the_folder_locked_and_stops_with_its_command(self, tmp_path, monkeypatch):
         monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 0.1)
-        with locked(str(tmp_path)) as lock:
-            child = children.start(("sleep", "60"), subprocess.DEVNULL, subprocess.DEVNULL, lock)
+        with locked(str(tmp_path)) as lock, executors.opened("local", str(tmp_path), lock, {}) as executor:
+            job, command = sleeping(executor, tmp_path)
         try:
             with pytest.raises(BadInput), locked(str(tmp_path)):
                 pass
         finally:
-            children.stop([child])
+            executors.stop([job])
         with locked(str(tmp_path)):
-            assert not alive(child.pid)
+            assert not alive(command)
 
-    def test_the_children_of_a_killed_sweep_die(self, tmp_path, monkeypatch):
-        """kill -9 of the sweep, not of its child."""
+    def test_a_job_dies_with_a_killed_sweep(self, tmp_path, monkeypatch):
+        """kill -9 of the sweep, not of its job."""
         code = (
-            "import sys, time; from dsp_fairseq.sweep import children; from dsp_fairseq.sweep.lock import locked\n"
-            "with locked(sys.argv[1]) as lock:\n"
-            "    child = children.start(('sleep', '60'), sys.stderr, sys.stderr, lock)\n"
-            "    print(child.pid, flush=True); time.sleep(60)"
+            "import sys, time; sys.path.insert(0, sys.argv[2]); import test_sweep as test\n"
+            "out = sys.argv[1]\n"
+            "with test.locked(out) as lock, test.executors.opened('local', out, lock, {}) as executor:\n"
+            "    print(test.sleeping(executor, test.Path(out))[1], flush=True); time.sleep(60)"
         )
-        sweep = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        child = int(sweep.stdout.readline())
+        words = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+        sweep = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        command = int(sweep.stdout.readline())
         monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 0.2)
         with pytest.raises(BadInput, match="another sweep is working in"), locked(str(tmp_path)):
             pass
@@ -566,7 +576,7 @@ class TestRun:
         sweep.kill()
         sweep.wait()
         with locked(str(tmp_path)):
-            assert not alive(child)
+            assert not alive(command)
 
     def test_another_sweep_is_refused(self, tmp_path, pretended, capsys, monkeypatch):
         run, called = pretended
@@ -629,6 +639,135 @@ class TestRun:
         assert [line[0] for line in called()] == ["fairseq-train", "fairseq-generate"]
 
 
+# a cluster of one machine: $SLURM holds the batch scripts by job, and the states that `sacct` tells
+SLURM = {
+    "sbatch": '''last=$(cat "$SLURM/last" 2>/dev/null || echo 100); job=$((last + 1)); echo $job >"$SLURM/last"
+[ ! -e "$SLURM/refuse" ] || { echo "sbatch: error: invalid partition specified: no-such" >&2; exit 1; }
+cp "$1" "$SLURM/$job.sh"; echo RUNNING >"$SLURM/$job"
+export SLURM_JOB_ID=$job SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0
+if [ ! -e "$SLURM/hold" ]; then { setsid bash "$1"; echo COMPLETED >"$SLURM/$job"; } >/dev/null 2>&1 & fi
+echo "Submitted batch job $job"''',
+    "srun": 'while :; do case $1 in --output | --error) shift 2 ;; --*) shift ;; *) break ;; esac; done; exec "$@"',
+    "sacct": """echo "JobID|State|NodeList"
+while [ $# -gt 0 ]; do [ "$1" != -j ] || echo "$2|$(cat "$SLURM/$2")|node1"; shift; done""",
+    "scancel": 'echo CANCELLED >"$SLURM/$1"',
+}
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """The folder of a pretended cluster."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    for name, text in SLURM.items():
+        path = folder / name
+        path.write_text(f"#!/usr/bin/env bash\n{text}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("SLURM", str(folder))
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("dsp_fairseq.sweep.run._SLURM_PAUSE", 0.05)
+    # it remembers the states of jobs, which have the same numbers in every test
+    monkeypatch.setattr(submitit.SlurmJob, "watcher", type(submitit.SlurmJob.watcher)(delay_s=600))
+    return folder
+
+
+class TestSlurm:
+    def test_every_cell_is_a_job_with_the_options_that_were_given(self, tmp_path, pretended, slurm):
+        run, called = pretended
+        options = ["--cluster", "slurm", "--slurm-partition", "gpu", "--slurm-time", "90", "--slurm-gpus", "1"]
+        options += ["--slurm-cpus", "4", "--slurm-mem", "16G", "--slurm-account", "us", "--slurm-qos", "low"]
+        path = write_config(tmp_path, grid=GRID)
+        assert run(path, *options, "--slurm-extra", "constraint=a100", "--slurm-extra", "exclusive") == 0
+        assert sorted(line[:2] for line in called()) == sorted(
+            [command, cell] for command in ("fairseq-train", "fairseq-generate") for cell in (ONE, TWO)
+        )
+        script = (slurm / "101.sh").read_text().splitlines()
+        for option in (
+            f"job-name={ONE}", "partition=gpu", "time=90", "gpus-per-node=1", "cpus-per-task=4", "mem=16G",
+            "account=us", "qos=low", "constraint=a100", "exclusive", "signal=USR2@90",
+        ):  # fmt: skip
+            assert f"#SBATCH --{option}" in script
+        assert not [line for line in script if "wckey" in line]
+        assert "submitit.core._submit" in script[-1] and script[-1].startswith("srun ")
+        assert (slurm / "102.sh").exists() and not (slurm / "103.sh").exists()
+        rows = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
+        assert [(row["cell"], row["bleu"]) for row in rows] == [(ONE, "31.25"), (TWO, "31.25")]
+
+    def test_what_is_pickled_is_a_command(self, tmp_path, pretended, slurm):
+        import pickletools
+
+        run, _ = pretended
+        assert run(write_config(tmp_path, grid={**GRID, "seed": [1]}), "--cluster", "slurm") == 0
+        [path] = (tmp_path / "out" / executors.FOLDER).glob("*_submitted.pkl")
+        strings, names = [], []
+        for operation, argument, _ in pickletools.genops(path.read_bytes()):
+            if operation.name == "STACK_GLOBAL":
+                names.append(tuple(strings[-2:]))
+            if isinstance(argument, str):
+                strings.append(argument)
+        assert names == [("submitit.core.utils", "DelayedSubmission"), ("subprocess", "call")]
+
+    def test_a_sweep_that_was_killed_finds_its_jobs_again(self, tmp_path, pretended, slurm, capsys):
+        run, called = pretended
+        path = write_config(tmp_path, grid={**GRID, "seed": [1]})
+        (slurm / "101").write_text("COMPLETED\n")
+        (slurm / "last").write_text("101")
+        assert run(path, "--cluster", "slurm") == 0
+        [cell] = cells(tmp_path, grid={**GRID, "seed": [1]})
+        # as a sweep leaves it that dies while the job goes on
+        Path(cell.translations).rename(f"{cell.translations}.partial")
+        records.write(cell, records.Record())
+        records.write_slurm_job(cell, "101")
+        Path(cell.file("outcome.json")).write_text(json.dumps({"started": 2, "status": 0, "seconds": 3.0}))
+        called()
+        assert run(path) == 2
+        assert "job 101 of Slurm may be at work there; say --cluster slurm" in capsys.readouterr().err
+        assert run(path, "--cluster", "slurm") == 0
+        assert called() == [] and not (slurm / "103.sh").exists()
+        assert json.loads(Path(cell.file("cell.json")).read_text())["generate_seconds"] == 3.0
+        assert records.slurm_job(cell) is None
+
+    def test_a_job_that_was_cancelled_is_submitted_again(self, tmp_path, pretended, slurm, monkeypatch, capsys):
+        run, called = pretended
+        path = write_config(tmp_path, grid={**GRID, "seed": [1]})
+        (slurm / "hold").touch()
+        interrupting = threading.Thread(target=interrupt_when, args=((slurm / "101").exists, signal.SIGTERM))
+        interrupting.start()
+        assert run(path, "--cluster", "slurm") == 130
+        interrupting.join()
+        assert (slurm / "101").read_text() == "CANCELLED\n" and called() == []
+        (slurm / "hold").unlink()
+        assert run(path, "--cluster", "slurm") == 0
+        assert f"{ONE}: job 101 was submitted before" in capsys.readouterr().err and (slurm / "102.sh").exists()
+        assert [line[0] for line in called()] == ["fairseq-train", "fairseq-generate"]
+
+    def test_what_sbatch_refuses_is_told_in_one_line(self, tmp_path, pretended, slurm, capsys):
+        run, _ = pretended
+        (slurm / "refuse").touch()
+        assert run(write_config(tmp_path, grid=GRID), "--cluster", "slurm") == 1
+        [line] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert line.endswith(f"{ONE}: could not be submitted: sbatch: error: invalid partition specified: no-such")
+
+    def test_without_slurm(self, tmp_path, pretended, capsys, monkeypatch):
+        run, _ = pretended
+        path = write_config(tmp_path, grid=GRID)
+        assert run(path, "--slurm-gpus", "1") == 2
+        assert "these options go with --cluster slurm" in capsys.readouterr().err
+        monkeypatch.setattr(executors.shutil, "which", lambda _: None)
+        assert run(path, "--cluster", "slurm") == 2
+        assert "--cluster slurm: needs sbatch, srun, sacct of Slurm on PATH" in capsys.readouterr().err
+
+
+def test_a_job_runs_through_submitits_debug_executor_too(tmp_path):
+    steps = [{"words": ("sh", "-c", f"echo {n}; exit {n}"), "output": str(tmp_path / f"{n}.txt"), "errors": None}
+             for n in (0, 3, 0)]  # fmt: skip
+    job = executors.start(submitit.DebugExecutor(tmp_path / "jobs"), "x", steps, str(tmp_path / "outcome.json"))
+    assert job.done()
+    outcome = json.loads((tmp_path / "outcome.json").read_text())
+    assert (outcome["started"], outcome["status"]) == (2, 3)
+    assert (tmp_path / "3.txt").read_text() == "3\n"
+
+
 def pretended_training(checkpoint):
     assert os.path.isfile(checkpoint)
     record = with_heads(records.Record(), 12)
@@ -637,6 +776,17 @@ def pretended_training(checkpoint):
 
 def out_of_luck(checkpoint):
     raise Failed("out of luck")
+
+
+def sleeping(executor, folder):
+    """A job that sleeps, and the process of its command."""
+    words = ("sh", "-c", f"echo $$ >{folder}/pid.new; mv {folder}/pid.new {folder}/pid; exec sleep 60")
+    step = {"words": words, "output": str(folder / "sleep.txt"), "errors": None}
+    job = executors.start(executor, "sleep", [step], str(folder / "outcome.json"))
+    until = time.monotonic() + 20
+    while not (folder / "pid").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    return job, int((folder / "pid").read_text())
 
 
 def interrupt_when(is_time, number):
