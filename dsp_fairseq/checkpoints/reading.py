@@ -91,9 +91,9 @@ def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
 
 def showing(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """The same checkpoint, decoding with the heads that are True in ``mask`` [H] whatever it was trained for."""
-    from ..config import NO_PRUNING
+    from ..config import unpruned_options
 
     changed = {"pruning_method": "uniform", "heads_to_keep": int(mask.sum())}
-    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, **changed})
+    options = Namespace(**{**vars(model_options(state)), **unpruned_options(), **changed})
     weights = {**state["model"], "gates.logits": mask.double()}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}

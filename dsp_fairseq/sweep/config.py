@@ -11,12 +11,12 @@ import yaml
 
 from dsp_fairseq_startup.scoring.command import lines_of, what_is_wrong
 
-from ..config import RECIPES
 from ..errors import MOST_SEED, BadInput, refuse
 from ..families.transformer import KINDS
+from ..gates import methods
 
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
-METHODS = tuple(name for name in RECIPES if name != UNPRUNED)
+METHODS = tuple(name for name in methods.METHODS if name != UNPRUNED)
 KEYS = ("data", "out", "train", "generate", "grid", "unpruned", "method_flags", "score")
 GRID_KEYS = ("method", "heads_to_keep", "seed")
 
