@@ -35,7 +35,7 @@ def mask_entries(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
 
 
 def stored_mask(weights: Mapping[str, Tensor], inventory: Inventory) -> Tensor | None:
-    """The mask in the state dict of gates, bool [units]; None when it holds none, as checkpoints up to version 0.1 do."""
+    """The mask in the state dict of gates, bool [units]; None when it holds none, as files up to version 0.1 do."""
     pieces = {name: weights.get(PREFIX + name) for name in _sizes(inventory)}
     found = {name: piece for name, piece in pieces.items() if piece is not None}
     return _flat(found, inventory) if len(found) == len(pieces) else None
