@@ -4,15 +4,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..families.transformer import KINDS
 from .inclusion import entropy
 
 if TYPE_CHECKING:
     from .head_gates import HeadGates
 
-KEPT = {kind: f"kept_{kind.replace('.', '_')}" for kind in KINDS}  # by kind: heads that would decode now
-ENTROPY, MEAN, SPREAD = "subset_entropy", "logits_mean", "logits_std"
-SCALARS = (*KEPT.values(), ENTROPY, MEAN, SPREAD)
+KEPT = "kept_"  # begins the names of the numbers of heads, by kind, that would decode now
+ENTROPY, MEAN, SPREAD = CHOICE = ("subset_entropy", "logits_mean", "logits_std")
+
+
+def kept_name(kind: str) -> str:
+    """The name in the logs for the kept heads of a kind.
+
+    >>> kept_name("decoder.cross")
+    'kept_decoder_cross'
+    """
+    return KEPT + kind.replace(".", "_")
 
 
 def scalars(gates: "HeadGates") -> dict[str, float]:
@@ -22,11 +29,11 @@ def scalars(gates: "HeadGates") -> dict[str, float]:
     :func:`~dsp_fairseq.gates.inclusion.entropy`; ``logits_mean`` and ``logits_std``: over all heads.
     """
     kept = gates.inventory.kept_per_kind(gates.mask().tolist())
-    told = {KEPT[kind]: float(count) for kind, count in kept.items()}
+    found = {kept_name(kind): float(count) for kind, count in kept.items()}
     if gates.method.learns:
         logits = gates.logits.detach().numpy()
-        told.update({ENTROPY: _entropy(gates), MEAN: _rounded(np.mean(logits)), SPREAD: _rounded(np.std(logits))})
-    return told
+        found.update({ENTROPY: _entropy(gates), MEAN: _rounded(np.mean(logits)), SPREAD: _rounded(np.std(logits))})
+    return found
 
 
 def _rounded(number: np.floating) -> float:

@@ -5,10 +5,12 @@ import logging
 from typing import NamedTuple
 
 from ..errors import BadInput
-from ..gates.scalars import SCALARS
+from ..families import known_kinds
+from ..gates.scalars import CHOICE, kept_name
 
 HEADS, TEMPERATURE = "heads_kept", "temperature"
-TAGS = (HEADS, *SCALARS[:3], TEMPERATURE, *SCALARS[3:])
+KEPT = {kind: kept_name(kind) for kind in known_kinds()}
+TAGS = (HEADS, *KEPT.values(), TEMPERATURE, *CHOICE)
 EVERYTHING = 0  # in TensorBoard's words: no limit to the number of values that are kept
 
 

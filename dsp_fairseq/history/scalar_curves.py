@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from ..gates.scalars import ENTROPY, KEPT, MEAN, SPREAD
-from .events import HEADS, TEMPERATURE, Curve
+from ..gates.scalars import ENTROPY, MEAN, SPREAD
+from .events import HEADS, KEPT, TEMPERATURE, Curve
 from .looks import DARK, GRID, LOOKS, QUIET, Box, axes
 
 # inches

@@ -7,7 +7,8 @@ from test_train_and_decode import logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads
 from dsp_fairseq.cli import main
-from dsp_fairseq.gates.scalars import KEPT, SCALARS
+from dsp_fairseq.gates.scalars import CHOICE
+from dsp_fairseq.history.events import KEPT
 
 pytest.importorskip("tensorboard")
 pytest.importorskip("matplotlib")
@@ -34,7 +35,7 @@ def told(watched, capsys):
 def test_the_log_and_the_event_files_say_the_same(watched, told):
     lines = logged(watched[1], "train_inner")
     assert len(lines) == UPDATES
-    for tag in (*SCALARS, "heads_kept", "temperature"):
+    for tag in (*KEPT.values(), *CHOICE, "heads_kept", "temperature"):
         curve = told["scalars"][tag]
         printed = {int(line["num_updates"]): float(line[tag]) for line in lines if line[tag] is not None}
         assert dict(zip(curve["updates"], curve["values"], strict=True)) == pytest.approx(printed, rel=1e-4, abs=1e-6)

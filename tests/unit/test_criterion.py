@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import Task, batch, pair
 
-from dsp_fairseq.criterions import dsp_label_smoothed_cross_entropy as module
+from dsp_fairseq.training import criterion as module
 
 LENGTHS = (6, 4, 3)
 

@@ -7,7 +7,7 @@ from fairseq.data.iterators import CountingIterator, GroupedIterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsp_fairseq.tasks.length import Length
+from dsp_fairseq.training.length import Length
 
 BATCHES = st.lists(st.integers(1, 9), min_size=1, max_size=3)  # of each shard of the data
 TOGETHER = st.lists(st.integers(1, 4), min_size=1, max_size=3)

@@ -15,10 +15,12 @@ from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.gates.inclusion import entropy, inclusion
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.methods import METHODS
-from dsp_fairseq.gates.scalars import KEPT, SCALARS, scalars
+from dsp_fairseq.gates.scalars import CHOICE, scalars
 from dsp_fairseq.gates.subset import gumbel_noise, hard_top_k
+from dsp_fairseq.history.events import KEPT
 
 KIND_TAGS = set(KEPT.values())
+SCALARS = (*KEPT.values(), *CHOICE)
 
 
 def slow_inclusion(logits, k, noise):

@@ -1,0 +1,87 @@
+"""The mixin for criterions: it begins the update of the gates, counts for it, and logs what they do."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from fairseq import metrics
+
+from ..errors import BadInput
+from ..families import families
+from ..gates.head_gates import HeadGates
+from ..gates.scalars import CHOICE, KEPT, scalars
+
+_OF_GATES = ("heads_kept", "temperature", "penalty", "expected_heads")
+
+
+class PruningCriterion:
+    """Mixin in front of a fairseq criterion: ``class MyCriterion(PruningCriterion, CrossEntropyCriterion)``.
+
+    The model applies the gates of the update itself, inside its ``forward``. Logs ``heads_kept`` (in training the
+    heads open in this update, at validation K) and, while the gates are sampled, ``temperature``; with L0 gates
+    ``penalty`` (which the logged loss leaves out) and ``expected_heads``; in training also what
+    ``gates/scalars.py`` says of the choice.
+    """
+
+    name: ClassVar[str]  # under which fairseq knows the criterion
+    stock_name: ClassVar[str]  # of fairseq's own criterion, for models without gates
+
+    _starts_update = False
+    _scalars: Mapping[str, float] = MappingProxyType({})  # of this update, the same for all of its batches
+    _are_final = False
+
+    def train(self, mode: bool = True):
+        # fairseq's trainer calls this once at the start of every update, not for every batch
+        self._starts_update = mode
+        return super().train(mode)
+
+    def forward(self, model, sample, reduce=True):
+        gates = self._gates_of(model)
+        if self._starts_update:
+            gates.begin_update()
+            self._describe(gates)
+            self._starts_update = False
+        loss, sample_size, logging_output = super().forward(model, sample, reduce=reduce)
+        if model.training:
+            gates.add_sample_size(sample_size)
+            loss = self._with_penalty(loss, gates, sample_size, logging_output)
+            logging_output.update(self._scalars)
+        logging_output["batches"] = 1
+        logging_output["heads_kept"] = gates.heads_kept
+        if model.training and gates.temperature is not None:
+            logging_output["temperature"] = gates.temperature
+        return loss, sample_size, logging_output
+
+    def _gates_of(self, model) -> HeadGates:
+        gates = getattr(model, "gates", None)
+        if gates is None:
+            gated = " or ".join(family.model for family in families())
+            raise BadInput(
+                f"--criterion {self.name}: needs a gated model; say --arch {gated} or one of its shapes, or "
+                f"--criterion {self.stock_name}"
+            )
+        return gates
+
+    def _describe(self, gates: HeadGates) -> None:
+        """What the logs say of the choice; nothing moves any more once it is final."""
+        if not (self._are_final and gates.settled):
+            self._scalars, self._are_final = scalars(gates), gates.settled
+
+    def _with_penalty(self, loss, gates: HeadGates, sample_size, logging_output):
+        """The summed loss and what open heads cost (L0 gates), which is stated per unit of sample size."""
+        penalty = gates.penalty()
+        if penalty is None:
+            return loss
+        logging_output["penalty"] = float(penalty.detach())
+        logging_output["expected_heads"] = gates.expected_heads
+        return loss + penalty.to(loss) * float(sample_size)
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs) -> None:
+        super().reduce_metrics(logging_outputs)
+        batches = sum(log.get("batches", 0) for log in logging_outputs)
+        kinds = dict.fromkeys(name for log in logging_outputs for name in log if name.startswith(KEPT))
+        for name in (*_OF_GATES, *kinds, *CHOICE):
+            logged = [log[name] for log in logging_outputs if name in log]
+            if batches and logged:
+                metrics.log_scalar(name, sum(logged) / batches, weight=0, priority=150)

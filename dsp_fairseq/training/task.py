@@ -1,0 +1,127 @@
+"""The mixin for tasks: after each step of the weights the logits take theirs."""
+
+import logging
+from typing import Any
+
+import torch
+from fairseq import utils
+from fairseq.distributed import utils as distributed
+from torch import Tensor
+
+from ..config import SEARCH_SHARE
+from ..errors import BadInput
+from ..gates.head_gates import HeadGates
+from .length import Length
+
+logger = logging.getLogger(__name__)
+
+
+class PruningTask:
+    """Mixin in front of a fairseq task: ``class MyTask(PruningTask, TranslationTask)``.
+
+    The task's configuration has ``max_epoch``, ``max_update`` and ``update_freq`` (interpolated from
+    ``optimization``), for a search that ends with a share of the training. A model without gates trains as ever.
+    """
+
+    _gates: HeadGates | None = None
+    _batches: Any = None  # fairseq's iterator over the batches of the training
+    _begun: tuple[int, int] | None = (
+        None  # the epoch that has begun, and how many of its batches an earlier run has done
+    )
+    _refused: BadInput | None = None
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._batching: dict[str, Any] = {}  # the options that the batches of the training were made with
+        self._number_of: dict[int, int] = {}  # batches by shard of the data
+
+    def build_model(self, cfg, from_checkpoint=False):
+        model = super().build_model(cfg, from_checkpoint)
+        self._gates = getattr(model, "gates", None)
+        self._share = SEARCH_SHARE[getattr(cfg, "pruning_mode", None) or "joint"]
+        return model
+
+    @property
+    def training_subset(self) -> str:
+        """Name of the data set that the model is trained on."""
+        return getattr(self.cfg, "train_subset", "train")
+
+    def get_batch_iterator(self, dataset, **options):
+        batches = super().get_batch_iterator(dataset, **options)
+        if dataset is self.datasets.get(self.training_subset):
+            self._batches, self._batching = batches, options
+            self._number_of[self._shard(options.get("epoch", 1))] = len(batches)
+        return batches
+
+    def begin_epoch(self, epoch, model):
+        super().begin_epoch(epoch, model)
+        if self._batches is not None:
+            self._begun = (epoch, self._batches.iterations_in_epoch)
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        if self._begun is not None and self._gates is not None:
+            self._plan(update_num)
+        loss, sample_size, logging_output = super().train_step(
+            sample, model, criterion, optimizer, update_num, ignore_grad
+        )
+        if ignore_grad and self._gates is not None:  # a batch that only fills up a process
+            self._gates.add_sample_size(-sample_size)
+        return loss, sample_size, logging_output
+
+    def optimizer_step(self, optimizer, model, update_num):
+        if self._refused is not None:
+            raise self._refused
+        scale = _loss_scale(optimizer)  # of the gradients at hand: the step may change it
+        super().optimizer_step(optimizer, model, update_num)
+        if self._gates is None:
+            return
+        if _loss_scale(optimizer) < scale:  # torch's scaler has found an overflow and left out the step of the weights
+            self._gates.begin_update()
+        else:
+            self._gates.step(loss_scale=scale, all_reduce=_sum_over_processes)
+
+    def _plan(self, update: int) -> None:
+        """Tell the gates how long the training is, where the first update of an epoch begins."""
+        (epoch, done), self._begun = self._begun, None
+        cfg, drops = self.cfg, self._batching.get("skip_remainder_batch", False)
+        length = Length(cfg.max_update, cfg.max_epoch, cfg.update_freq, self._batches_of, drops)
+        if not self._gates.choosing(update) or length.left() is None:
+            return
+        left, before = length.left(update, epoch, done), float(self._gates.search)
+        try:
+            self._gates.plan(update, left, self._share, length.left())
+        except BadInput as problem:  # at this place fairseq would write a crash.pt: raised before anything is changed
+            self._refused = problem
+        else:
+            if float(self._gates.search) != before:
+                logger.info("the choice of heads is final at update %d of %d", self._gates.search, update + left)
+
+    def _shard(self, epoch: int) -> int:
+        return (epoch - 1) % len(utils.split_paths(self.cfg.data))
+
+    def _batches_of(self, epoch: int) -> int:
+        """Number of batches in an epoch. Several data folders (``shard1:shard2``) take turns, an epoch each."""
+        shard, subset = self._shard(epoch), self.training_subset
+        if shard not in self._number_of:
+            in_use = self.datasets[subset]
+            self.load_dataset(subset, epoch=epoch, combine=True)
+            dataset, self.datasets[subset] = self.datasets[subset], in_use
+            options = {**self._batching, "epoch": epoch, "disable_iterator_cache": True}
+            self._number_of[shard] = len(super().get_batch_iterator(dataset, **options))
+        return self._number_of[shard]
+
+
+def _loss_scale(optimizer: Any) -> float:
+    """What mixed precision multiplied the loss by: fairseq's scaler (fp16) or torch's (amp)."""
+    scaler = getattr(optimizer, "scaler", None)
+    if scaler is None:
+        return 1.0
+    return scaler.get_scale() if hasattr(scaler, "get_scale") else scaler.loss_scale
+
+
+def _sum_over_processes(tensor: Tensor) -> Tensor:
+    if distributed.get_data_parallel_world_size() > 1:
+        group = distributed.get_data_parallel_group()
+        device = "cuda" if torch.distributed.get_backend(group) == "nccl" else "cpu"
+        return distributed.all_reduce(tensor.to(device), group=group).to("cpu")
+    return tensor
