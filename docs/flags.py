@@ -36,7 +36,7 @@ def cell(text: str) -> str:
 
 
 def of_training() -> str:
-    options = [f for f in fields(PruningConfig) if f.name != "_name"]
+    options = [f for f in fields(PruningConfig.complete()) if f.name != "_name"]
     return "".join(f"| `{flag(f.name)}` | {cell(f.metadata['help'])}{default_of(f)} |\n" for f in options)
 
 

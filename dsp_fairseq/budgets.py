@@ -8,6 +8,7 @@ from typing import Any
 from .errors import BadInput, refuse
 from .gates.choice import Choice, Share
 from .gates.limits import Limits
+from .gates.methods import METHODS
 from .structures.inventory import Block, Inventory
 
 _NUMBER = r"-?\d{1,18}"  # of so many digits that Python turns it into a number whatever it limits
@@ -31,7 +32,8 @@ def choice_of(args: Namespace, inventory: Inventory, heads_to_keep: Any = None) 
     refuse(problem for share in shares for problem in share.limits.problems(share.keep))
     if len(shares) > 1:  # a kind that keeps all its heads has no choice to make
         shares = [share.fixed() if share.keep == share.heads else share for share in shares]
-    free = value is None and getattr(args, "pruning_method", None) == "l0"
+    method = METHODS.get(getattr(args, "pruning_method", None))
+    free = value is None and method is not None and method.independent
     return Choice(tuple(shares), free_count=free)
 
 

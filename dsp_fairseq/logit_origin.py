@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .checkpoints.reading import KeptHeads
 from .config import PruningConfig
-from .gates.methods import UNIFORM_PRIOR, uniform_logits
+from .gates.methods import METHODS, UNIFORM_PRIOR, uniform_logits
 from .structures.inventory import Inventory
 
 
@@ -35,7 +35,7 @@ def origin_of(kept: KeptHeads) -> Origin:
     config, logits = PruningConfig.from_args(kept.options), kept.logits.double()
     if len(logits.unique()) < 2:
         return ALIKE
-    if config.pruning_method == "l0":
+    if METHODS[config.pruning_method].independent:
         return LOG_ODDS
     step = UNIFORM_PRIOR if config.uniform_prior is None else config.uniform_prior
     if any(torch.allclose(logits, prior, rtol=0, atol=1e-9) for prior in _priors(kept.inventory, step)):

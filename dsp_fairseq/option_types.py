@@ -18,12 +18,11 @@ from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecB
 
 from dsp_fairseq_startup.errors import shown
 
-from .config import PruningConfig
+from .config import option_types
 from .errors import flag
 from .families import original_inventory
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
-_PRUNING = tuple(field.name for field in fields(PruningConfig))
 # options without which nothing is known of a model
 SHAPE = tuple(
     f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
@@ -94,11 +93,14 @@ def _declared() -> Iterator[tuple[str, Any]]:
     for group, config in _GROUPS.items():
         for field in fields(config):
             yield f"{group}_{field.name}", field.type
-    for field in fields(PruningConfig):
-        yield field.name, field.type
 
 
-DECLARED = {**dict(_declared()), **_FURTHER}
+_DECLARED = {**dict(_declared()), **_FURTHER}
+
+
+def declared_types() -> dict[str, Any]:
+    """Type of every option that is known, those of the registered methods included."""
+    return {**_DECLARED, **option_types()}
 
 
 def _defaults() -> Iterator[tuple[str, Any]]:
@@ -109,7 +111,7 @@ def _defaults() -> Iterator[tuple[str, Any]]:
 
 
 # what fairseq builds a Transformer with where its options are None, as those of a YAML file's training are
-DEFAULTS = {name: value for name, value in _defaults() if name in DECLARED and value is not None and name != "tpu"}
+DEFAULTS = {name: value for name, value in _defaults() if name in _DECLARED and value is not None and name != "tpu"}
 # names by which fairseq would take a value instead of the one with the prefix
 _STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fields(config))} - {"_name"}
 
@@ -117,20 +119,20 @@ _STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fie
 def type_problems(options: Any) -> list[str]:
     """One line per option, of a Namespace or a DictConfig, that is missing or no possible value."""
     found = dict(options) if isinstance(options, Mapping) else vars(options)
+    types = declared_types()
     problems = [f"{flag(name)} is missing" for name in SHAPE if name not in found]
     problems += [f"{shown(name)}: no option of a Transformer" for name in sorted(_STRAY & set(found))]
-    empty = [name for name in _PRUNING if found.get(name) == ""]
+    empty = [name for name in option_types() if found.get(name) == ""]
     problems += [f"{flag(name)} '': is empty; give it a value, or leave it out" for name in empty]
-    for name in sorted(set(found) & set(DECLARED) - set(empty)):
-        wanted = _wanted(name, found[name])
+    for name in sorted(set(found) & set(types) - set(empty)):
+        wanted = _wanted(name, found[name], types[name])
         if wanted:
             problems.append(f"{flag(name)} {shown(found[name])}: must be {wanted}")
     return problems or _heads_problems(options)
 
 
-def _wanted(name: str, value: Any) -> str | None:
+def _wanted(name: str, value: Any, kind: Any) -> str | None:
     """What the value had to be; None: it is."""
-    kind = DECLARED[name]
     if name in _MAY_BE_TEXT:
         value = number(value)
     if name in _MAY_BE_NONE or get_origin(kind) is Union:

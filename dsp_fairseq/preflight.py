@@ -10,9 +10,10 @@ import torch
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from .checkpoints.reading import load, model_options
-from .config import LIMITS, RECIPES
+from .config import LIMITS
 from .errors import BadInput, flag, refuse
 from .families import inventory_of
+from .gates.methods import METHODS
 from .option_problems import model_problems
 from .same_structure import structure_problems
 from .starting_point import heads_not_taken_over, unable_to_go_on
@@ -77,7 +78,7 @@ def _driver_problems(args: Namespace) -> list[str]:
             f"--heads-to-keep {args.heads_to_keep}: --pruning-method none trains with all heads; "
             "leave it out, or choose another method"
         ]
-    if method not in RECIPES or not RECIPES[method].learns:
+    if method not in METHODS or not METHODS[method].learns:
         return []
     problems = []
     if args.pruning_mode == "pipelined" and args.finetune_from_model is None and _restored(args) is None:
@@ -85,7 +86,7 @@ def _driver_problems(args: Namespace) -> list[str]:
             "--pruning-mode pipelined: needs a converged model to choose heads of; name its checkpoint with "
             "--finetune-from-model"
         )
-    if method == "dsp" and not (args.search_updates or args.max_update or args.max_epoch):
+    if METHODS[method].searches and not (args.search_updates or args.max_update or args.max_epoch):
         problems.append(
             "--search-updates is missing: say after how many updates the choice is final, or give "
             "--max-update or --max-epoch (then it is a share of the planned updates)"

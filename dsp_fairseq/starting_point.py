@@ -5,9 +5,8 @@ from typing import Any
 
 from .budgets import choice_of
 from .checkpoints.reading import kept_heads_of
-from .config import RECIPES
 from .families import inventory_of
-from .gates.methods import uniform_logits
+from .gates.methods import METHODS, uniform_logits
 
 
 def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
@@ -30,7 +29,7 @@ def unable_to_go_on(path: str, state: dict[str, Any], args: Namespace) -> list[s
     """A line when fairseq would begin again at update 0, and so would the choice of heads."""
     if "last_optimizer_state" in state or "gates.logits" not in state["model"]:
         return []
-    if RECIPES[args.pruning_method].learns or heads_not_taken_over(path, state, args):
+    if METHODS[args.pruning_method].learns or heads_not_taken_over(path, state, args):
         return [
             f"{path}: has no state of the optimiser (as of --no-save-optimizer-state, average, importance), so the "
             "choice of heads cannot go on where it was; choose anew with --finetune-from-model, or train on under "

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..another_choice import is_of_a_training, warnings_of
 from ..atomic import check_target, writing
 from ..collisions import collisions
-from ..config import LIMITS, NO_PRUNING
+from ..config import LIMITS, unpruned_options
 from ..errors import Failed, refuse
 from ..families import Family, family_of
 from ..structures.inventory import Inventory
@@ -116,7 +116,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     """The checkpoint without the removed heads, and as if no training had begun; limits stay, for the next prune."""
     options = vars(model_options(state))
     limits = {name: options.get(name) for name in LIMITS}
-    options = Namespace(**{**options, **NO_PRUNING, **limits, "kept_heads": after.indices()})
+    options = Namespace(**{**options, **unpruned_options(), **limits, "kept_heads": after.indices()})
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
@@ -132,7 +132,7 @@ def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
     """The same model for plain fairseq: stock model, task and criterion."""
     options = Namespace(**vars(small["cfg"]["model"]))
     family = family_of(options)
-    for name in ("kept_heads", *NO_PRUNING):
+    for name in ("kept_heads", *unpruned_options()):
         delattr(options, name)
     for name in ("arch", "_name"):
         setattr(options, name, getattr(options, name).replace(family.model, family.stock))

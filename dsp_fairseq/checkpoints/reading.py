@@ -101,9 +101,9 @@ def gates_of(state: dict[str, Any]) -> dict[str, Tensor]:
 
 def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """The same checkpoint, decoding with the heads that are True in ``mask`` [H] whatever it was trained for."""
-    from ..config import NO_PRUNING
+    from ..config import unpruned_options
 
-    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING, "heads_to_keep": int(mask.sum())})
+    options = Namespace(**{**vars(model_options(state)), **unpruned_options(), "heads_to_keep": int(mask.sum())})
     weights = {**state["model"], **stored(mask, inventory_of(options))}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 

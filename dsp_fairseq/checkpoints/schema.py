@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from dsp_fairseq_startup.errors import BadCheckpoint, shown
 
-from ..config import NO_PRUNING
+from ..config import unpruned_options
 from ..families import architecture_of, families, family_of, is_gated
 from ..option_problems import model_problems, unsupported
 from ..option_types import DEFAULTS, type_problems
@@ -82,7 +82,7 @@ def _problems(state: dict[str, Any]) -> list[str]:
     problems += wrong_options
     if not problems and not unsupported(options):
         # a stock model has the same weights, and copies of some, which a gated one leaves out
-        options = options if gated else Namespace(**{**vars(options), **NO_PRUNING})
+        options = options if gated else Namespace(**{**vars(options), **unpruned_options()})
         problems += _shape_problems(options, weights)
     return problems
 

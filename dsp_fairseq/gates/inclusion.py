@@ -7,15 +7,18 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from .limits import Limits
+
+Floats = npt.NDArray[np.float64]
 
 _EXACT = 1e-9  # heads: so near to k the probabilities sum
 _MOST_STEPS = 100  # of the search for the cut; a handful is usual
 _OVERFLOW = 50.0  # exp(-exp(50)) is 0 in float64
 
 
-def inclusion(logits: np.ndarray, k: int, noise: float, limits: Limits) -> np.ndarray:
+def inclusion(logits: Floats, k: int, noise: float, limits: Limits) -> Floats:
     """Probability [H] that each head is among the k largest under Gumbel noise, within the limits.
 
     p_h = P(logit_h + noise * Gumbel > cut) = 1 - exp(-exp((logit_h - cut) / noise)), with the one cut at which
@@ -37,7 +40,7 @@ def inclusion(logits: np.ndarray, k: int, noise: float, limits: Limits) -> np.nd
     return np.concatenate([_chances(block, count) for block, count in zip(blocks, counts, strict=True)])
 
 
-def entropy(chances: np.ndarray) -> float:
+def entropy(chances: Floats) -> float:
     """Bits: the sum over the heads of -p log2 p - (1 - p) log2 (1 - p).
 
     0 when every head is in or out for certain, 1 for each head that is as likely in as out. It is the entropy
@@ -47,18 +50,18 @@ def entropy(chances: np.ndarray) -> float:
     return -float((p * np.log(p) + (1.0 - p) * np.log1p(-p)).sum()) / math.log(2.0) + 0.0
 
 
-def _rates(scores: np.ndarray, cut: float) -> np.ndarray:
+def _rates(scores: Floats, cut: float) -> Floats:
     return np.exp(np.minimum(scores - cut, _OVERFLOW))
 
 
-def _chances(scores: np.ndarray, k: float) -> np.ndarray:
+def _chances(scores: Floats, k: float) -> Floats:
     """1 - exp(-exp(score - cut)), which sum to k."""
     if not 0 < k < len(scores):
         return np.full(len(scores), float(k > 0))
     return -np.expm1(-_rates(scores, _cut(scores, k)))
 
 
-def _cut(scores: np.ndarray, k: float) -> float:
+def _cut(scores: Floats, k: float) -> float:
     """Where the chances sum to k, 0 < k < H."""
 
     def excess(cut: float) -> tuple[float, float]:
@@ -74,14 +77,15 @@ def _cut(scores: np.ndarray, k: float) -> float:
     return _root(excess, low, high, 0.5 * (ordered[last - 1] + ordered[last]))
 
 
-def _counts(scores: np.ndarray, k: int, limits: Limits) -> np.ndarray:
+def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
     """Heads of each block, which sum to k: those beyond one cut, or where that is not allowed the floor or the cap."""
     least, most = (np.array(bound, dtype=float) for bound in limits.bounds(k))
     blocks = np.arange(len(least)).repeat(limits.sizes)
 
-    def beyond(cut: float) -> tuple[np.ndarray, np.ndarray]:
+    def beyond(cut: float) -> tuple[Floats, Floats]:
         rates = _rates(scores, cut)
-        return np.bincount(blocks, -np.expm1(-rates), len(least)), rates * np.exp(-rates)
+        counts: Floats = np.bincount(blocks, -np.expm1(-rates), len(least))
+        return counts, rates * np.exp(-rates)
 
     def excess(cut: float) -> tuple[float, float]:
         counts, slopes = beyond(cut)

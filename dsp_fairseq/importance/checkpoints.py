@@ -11,7 +11,7 @@ from torch import Tensor
 from ..atomic import writing
 from ..checkpoints.building import build_model
 from ..checkpoints.reading import load, model_options, save, stored, with_mask
-from ..config import NO_PRUNING
+from ..config import unpruned_options
 from ..errors import BadInput, Failed
 from ..families import family_of, inventory_of, known_family, known_models
 
@@ -33,7 +33,7 @@ def load_with_gates(path: str) -> dict[str, Any]:
 
 def with_gates(state: dict[str, Any]) -> dict[str, Any]:
     """A stock checkpoint as one of the gated architecture of that name, all heads open."""
-    options = Namespace(**{**vars(model_options(state)), **NO_PRUNING})
+    options = Namespace(**{**vars(model_options(state)), **unpruned_options()})
     # all options are in the checkpoint: the name is a name only
     options.arch = options._name = known_family(options).gated_architecture(options.arch)
     logits = torch.zeros(inventory_of(options).units, dtype=torch.float64)

@@ -32,7 +32,7 @@ class GatedTransformerModel(GatedModel, TransformerModel):
     @classmethod
     def add_args(cls, parser):
         super().add_args(parser)
-        gen_parser_from_dataclass(parser, PruningConfig())
+        gen_parser_from_dataclass(parser, PruningConfig.complete()())
 
     @classmethod
     def build_model(cls, args, task):

@@ -12,12 +12,12 @@ from pydantic import ValidationInfo as Info
 
 from dsp_fairseq_startup.scoring.command import lines_of, what_is_wrong
 
-from ..config import RECIPES
 from ..errors import MOST_SEED, BadInput
 from ..families.transformer import KINDS
+from ..gates import methods
 
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
-METHODS = tuple(name for name in RECIPES if name != UNPRUNED)
+METHODS = tuple(name for name in methods.METHODS if name != UNPRUNED)
 Words = tuple[str, ...]
 
 _OWN = "the sweep sets it; leave it out"

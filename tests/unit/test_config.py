@@ -5,9 +5,10 @@ from argparse import Namespace
 import pytest
 
 from dsp_fairseq.budgets import choice_of, parse_heads_to_keep
-from dsp_fairseq.config import RECIPES, PruningConfig
+from dsp_fairseq.config import PruningConfig
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.families import inventory_of
+from dsp_fairseq.gates.methods import METHODS
 from dsp_fairseq.option_problems import model_problems
 
 SHAPE = {
@@ -24,7 +25,7 @@ def test_h_counts_all_three_kinds():
     assert inventory_of(Namespace(**SHAPE)).units == 2 * 4 + 2 * 1 * 2
 
 
-@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("method", METHODS)
 def test_defaults_are_fine(method):
     penalty = {"l0_penalty": 0.1} if method == "l0" else {}
     assert problems(pruning_method=method, heads_to_keep=12, **penalty) == []
@@ -48,7 +49,7 @@ def test_a_number_that_python_does_not_read(text):
         ({}, ["--heads-to-keep", "0 to 12", "none"]),
         ({"heads_to_keep": -1}, ["-1", "0 to 12"]),
         ({"heads_to_keep": 13}, ["13", "0 to 12"]),
-        ({"pruning_method": "best", "heads_to_keep": 1}, ["best", *RECIPES]),
+        ({"pruning_method": "best", "heads_to_keep": 1}, ["best", *METHODS]),
         ({"heads_to_keep": 1, "initial_temperature": 0.0}, ["--initial-temperature 0.0", "1e-30 to"]),
         ({"heads_to_keep": 1, "final_temperature": float("nan")}, ["--final-temperature nan"]),
         ({"heads_to_keep": 1, "initial_temperature": 0.1}, ["--final-temperature 0.2 (the default)", "0.1"]),

@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from dsp_fairseq.budgets import choice_of
-from dsp_fairseq.config import RECIPES, PruningConfig
+from dsp_fairseq.config import PruningConfig
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.gates.hard_concrete import open_probability
 from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.logit_adam import LogitAdam
+from dsp_fairseq.gates.methods import METHODS
 
 INVENTORY = transformer_inventory(2, 3, 2, 4)
 HEADS = INVENTORY.units
-LEARNED = [name for name, recipe in RECIPES.items() if recipe.learns]
+LEARNED = [name for name, cls in METHODS.items() if cls.learns]
 COUNTED = [name for name in LEARNED if name != "l0"]  # a sample has exactly so many heads
 
 
@@ -25,11 +26,7 @@ def gates_of(method="dsp", keep=5, seed=1, **options):
         options.setdefault("search_updates", 100)
     if method == "l0":
         options.setdefault("l0_penalty", 0.1)
-    config = PruningConfig(pruning_method=method, heads_to_keep=keep, **options)
-    recipe = RECIPES[method].defaults
-    for name, value in recipe.items():
-        if getattr(config, name) is None:
-            setattr(config, name, value)
+    config = PruningConfig.from_args(Namespace(pruning_method=method, heads_to_keep=keep, **options))
     torch.manual_seed(seed)
     said = Namespace(heads_to_keep=keep, pruning_method=method, prunable=options.get("prunable"))
     choice = choice_of(said, INVENTORY)
@@ -49,7 +46,7 @@ def train(gates, slope, updates, first=0):
     return gates
 
 
-@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("keep", [0, 1, HEADS - 1, HEADS])
 def test_mask_is_exact(method, keep):
     gates = gates_of(method, keep)
@@ -154,7 +151,7 @@ def test_a_restarted_search_forgets_the_old_one():
     assert torch.equal(gates.logits, gates_of(search_updates=50).logits)
 
 
-@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_training_from_a_checkpoint_chooses_anew(method):
     """Its logits ranked the heads of another training; after the first update they are this one's."""
     gates = gates_of(method)
@@ -163,7 +160,7 @@ def test_a_training_from_a_checkpoint_chooses_anew(method):
     state["logits"] = torch.randn(HEADS, dtype=torch.float64)
     gates.load_state_dict(state)
     gates.set_num_updates(0)
-    assert torch.equal(gates.logits.detach(), expected) and gates.logits.requires_grad == RECIPES[method].learns
+    assert torch.equal(gates.logits.detach(), expected) and gates.logits.requires_grad == METHODS[method].learns
     gates.set_num_updates(7)
     gates.load_state_dict(state)
     assert torch.equal(gates.logits.detach(), state["logits"])
@@ -388,7 +385,7 @@ def test_uniform_prior_makes_the_start_uniform():
     assert torch.equal(gates.mask(), uniform.mask())
 
 
-@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("method", METHODS)
 def test_budgets_of_each_kind_are_exact_in_sampling_and_at_evaluation(method):
     keep = {"encoder.self": 1, "decoder.self": 5, "decoder.cross": 3}
     text = ",".join(f"{kind}={count}" for kind, count in keep.items())

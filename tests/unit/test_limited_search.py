@@ -7,7 +7,7 @@ import torch
 from test_head_gates import HEADS, INVENTORY, LEARNED, train
 
 from dsp_fairseq.budgets import choice_of
-from dsp_fairseq.config import RECIPES, PruningConfig
+from dsp_fairseq.config import PruningConfig
 from dsp_fairseq.gates.head_gates import HeadGates
 
 UPDATES = 200
@@ -27,10 +27,8 @@ LIMITED = {
 
 
 def limited_gates(method, keep, limits, seed):
-    config = PruningConfig(pruning_method=method, heads_to_keep=keep, **OF_METHOD.get(method, {}))
-    for name, value in RECIPES[method].defaults.items():
-        if getattr(config, name) is None:
-            setattr(config, name, value)
+    options = {"pruning_method": method, "heads_to_keep": keep, **OF_METHOD.get(method, {})}
+    config = PruningConfig.from_args(Namespace(**options))
     torch.manual_seed(seed)
     choice = choice_of(Namespace(heads_to_keep=keep, pruning_method=method, **limits), INVENTORY)
     return HeadGates(INVENTORY, choice, config.methods(choice), config.rate, seed)

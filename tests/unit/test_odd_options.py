@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsp_fairseq.budgets import choice_of, keep_range_of
-from dsp_fairseq.config import RECIPES, SEARCH_SHARE, PruningConfig
+from dsp_fairseq.config import PruningConfig
 from dsp_fairseq.families import inventory_of
 from dsp_fairseq.gates.head_gates import HeadGates
+from dsp_fairseq.gates.methods import METHODS, SEARCH_SHARE
 from dsp_fairseq.gates.scalars import scalars
 from dsp_fairseq.option_problems import model_problems
 
@@ -82,7 +83,7 @@ def base(method, mode):
 
 
 @pytest.mark.parametrize("mode", SEARCH_SHARE)
-@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("option", ODD)
 def test_one_odd_value(option, method, mode):
     for value in ODD[option]:
@@ -92,7 +93,7 @@ def test_one_odd_value(option, method, mode):
 @settings(max_examples=300)
 @given(st.data())
 def test_several_values(data):
-    options = base(data.draw(st.sampled_from(list(RECIPES))), data.draw(st.sampled_from(list(SEARCH_SHARE))))
+    options = base(data.draw(st.sampled_from(list(METHODS))), data.draw(st.sampled_from(list(SEARCH_SHARE))))
     for name in data.draw(st.lists(st.sampled_from(list(ODD)), min_size=2, max_size=4, unique=True)):
         options[name] = data.draw(st.sampled_from(ODD[name]))
     works_or_is_refused(**options)

@@ -12,9 +12,9 @@ import torch
 from test_head_gates import HEADS, INVENTORY, gates_of
 
 from dsp_fairseq.budgets import choice_of
-from dsp_fairseq.config import RECIPES
 from dsp_fairseq.gates.inclusion import entropy, inclusion
 from dsp_fairseq.gates.limits import Limits
+from dsp_fairseq.gates.methods import METHODS
 from dsp_fairseq.gates.scalars import KEPT, SCALARS, scalars
 from dsp_fairseq.gates.subset import gumbel_noise, hard_top_k
 
@@ -137,12 +137,12 @@ class TestEntropy:
 
 
 class TestScalars:
-    @pytest.mark.parametrize("method", RECIPES)
+    @pytest.mark.parametrize("method", METHODS)
     def test_names(self, method):
         gates = gates_of(method)
-        assert set(scalars(gates)) == (set(SCALARS) if RECIPES[method].learns else KIND_TAGS)
+        assert set(scalars(gates)) == (set(SCALARS) if METHODS[method].learns else KIND_TAGS)
 
-    @pytest.mark.parametrize("method", RECIPES)
+    @pytest.mark.parametrize("method", METHODS)
     def test_heads_by_kind_are_those_of_the_mask(self, method):
         gates = gates_of(method, 9)
         gates.set_logits(torch.from_numpy(random_logits(HEADS, 6)))

@@ -1,0 +1,157 @@
+"""``dsp``: differentiable subset pruning with commitment and budget schedule, the default."""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ...errors import MOST
+from ...structures.inventory import Inventory
+from ..limits import Limits
+from ..schedules import anneal_temperature, head_budget, noise_scale
+from ..subset import straight_through_gumbel_top_k
+from .method import SEARCH_SHARE, Method, Options, temperature_problems
+from .option import COOLDOWN, FINAL_TEMPERATURE, INITIAL_TEMPERATURE, RATE, Option
+from .registry import register_method
+from .starts import UNIFORM_PRIOR, uniform_logits
+
+WARM_UP_SHARE = 0.35  # of the search: updates with all heads open
+
+
+@register_method("dsp")
+@dataclass(frozen=True)
+class CommittedDsp(Method):
+    """DSP that commits itself to its choice at the end of a search.
+
+    All heads are open while the weights warm up; then the number of open heads falls to K while the
+    choice is learned by straight-through sampling under fading noise; at the end of the search the
+    mask is the top-K of the logits and the weights train on under it.
+    """
+
+    initial_temperature: float
+    final_temperature: float
+    cooldown: int | None  # None: the search's length
+    search: int | None  # None until planned
+    warm_up: int | None  # None: WARM_UP_SHARE of the search
+    prior: float
+
+    SUMMARY = "differentiable subset pruning with commitment"
+    # pipelined: trained heads of a block differ, their weights need no warm-up, and there is little time
+    OPTIONS = (
+        RATE.with_default(0.05, pipelined=0.2),
+        Option(
+            "search_updates",
+            int,
+            "dsp: updates until the choice is final; the weights train on under it (default: 30%% of the planned "
+            "updates, from --max-update or --max-epoch; all of them with --pruning-mode pipelined)",
+            1,
+            MOST,
+        ),
+        Option(
+            "search_warmup_updates",
+            int,
+            "dsp: updates with all heads open, before their number falls (default: 35%% of the search; 0 with "
+            "--pruning-mode pipelined)",
+            0,
+            MOST,
+            pipelined=0,
+        ),
+        Option(
+            "uniform_prior",
+            float,
+            "dsp: by how much the first logit of a block exceeds the second, and so on, at the start; 0 starts without "
+            "a preference (default: 4.0; 0 with --pruning-mode pipelined)",
+            0,
+            1e6,
+            default=UNIFORM_PRIOR,
+            pipelined=0.0,
+        ),
+        INITIAL_TEMPERATURE.with_default(0.5),
+        FINAL_TEMPERATURE.with_default(0.2),
+        COOLDOWN.with_default(None, default_words="--search-updates"),
+    )
+    learns = True
+    pooled = True
+    searches = True
+
+    @classmethod
+    def build(cls, heads: int, keep: int, options: Options) -> "CommittedDsp":
+        return cls(
+            heads,
+            keep,
+            options["initial_temperature"],
+            options["final_temperature"],
+            options["cooldown_updates"],
+            options["search_updates"],
+            options["search_warmup_updates"],
+            options["uniform_prior"],
+        )
+
+    @classmethod
+    def option_problems(cls, options: Options, given: Options, updates: int | None) -> list[str]:
+        problems = temperature_problems(options, given)
+        search, warm_up, mode = (options[n] for n in ("search_updates", "search_warmup_updates", "pruning_mode"))
+        if mode not in SEARCH_SHARE:  # refused elsewhere
+            return problems
+        if search is not None and updates and search > updates:
+            problems.append(
+                f"--search-updates {search}: must not be above --max-update ({updates}), or the choice is never made"
+            )
+        if search is None and updates:
+            search = max(1, round(SEARCH_SHARE[mode] * updates))
+        if search is not None and warm_up is not None and warm_up >= search:
+            problems.append(f"--search-warmup-updates {warm_up}: must be below --search-updates ({search})")
+        return problems
+
+    @property
+    def search_updates(self) -> int | None:
+        return self.search
+
+    def planned(self, search: int) -> "CommittedDsp":
+        return replace(
+            self,
+            search=search,
+            warm_up=round(WARM_UP_SHARE * search) if self.warm_up is None else self.warm_up,
+            cooldown=search if self.cooldown is None else self.cooldown,
+        )
+
+    def problems(self, length: int) -> list[str]:
+        problems: list[str] = []
+        if self.search is None or self.warm_up is None:
+            return problems
+        if self.search > length:
+            problems.append(
+                f"--search-updates {self.search}: the training ends before, after {length} updates, so the choice is "
+                "never final; say fewer, or train longer (--max-update, --max-epoch)"
+            )
+        if self.warm_up >= self.search:
+            problems.append(
+                f"--search-warmup-updates {self.warm_up}: must be below the {self.search} updates of the search "
+                "(--search-updates, or a share of the planned updates)"
+            )
+        return problems
+
+    def initial_logits(self, inventory: Inventory) -> Tensor:
+        return uniform_logits(inventory, self.prior)
+
+    def settled(self, update: int) -> bool:
+        return self.search is not None and update >= self.search
+
+    def open_heads(self, update: int) -> int:
+        if self.search is None or self.warm_up is None:
+            return self.heads
+        return head_budget(update, self.heads, self.keep, self.warm_up, self.search)
+
+    def temperature(self, update: int) -> float:
+        if self.cooldown is None:  # until planned
+            return self.initial_temperature
+        return anneal_temperature(update, self.initial_temperature, self.final_temperature, self.cooldown)
+
+    def noise_level(self, update: int) -> float:
+        if self.search is None or self.warm_up is None:
+            return 1.0
+        return noise_scale(update, self.warm_up, self.search)
+
+    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
+        count = self.open_heads(update)
+        noise = noise * self.noise_level(update)
+        return straight_through_gumbel_top_k(logits, count, self.temperature(update), noise, limits)

@@ -1,0 +1,55 @@
+"""``dsp-published``: differentiable subset pruning as Li et al. (TACL 2021) describe it."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ...structures.inventory import Inventory
+from ..limits import Limits
+from ..schedules import anneal_temperature
+from ..subset import gumbel_soft_top_k
+from .method import Method, Options, temperature_problems
+from .option import COOLDOWN, FINAL_TEMPERATURE, INITIAL_TEMPERATURE, RATE
+from .registry import register_method
+from .starts import published_logits
+
+
+@register_method("dsp-published")
+@dataclass(frozen=True)
+class PublishedDsp(Method):
+    """Relaxed gates under noise to the end, temperature falling."""
+
+    initial_temperature: float
+    final_temperature: float
+    cooldown: int
+
+    SUMMARY = "as in TACL 2021"
+    OPTIONS = (
+        RATE.with_default(0.2),
+        INITIAL_TEMPERATURE.with_default(0.1),
+        FINAL_TEMPERATURE.with_default(1e-8),
+        COOLDOWN.with_default(15000),
+    )
+    learns = True
+
+    @classmethod
+    def build(cls, heads: int, keep: int, options: Options) -> "PublishedDsp":
+        return cls(
+            heads, keep, options["initial_temperature"], options["final_temperature"], options["cooldown_updates"]
+        )
+
+    @classmethod
+    def option_problems(cls, options: Options, given: Options, updates: int | None) -> list[str]:
+        return temperature_problems(options, given)
+
+    def initial_logits(self, inventory: Inventory) -> Tensor:
+        return published_logits(inventory)
+
+    def settled(self, update: int) -> bool:
+        return False
+
+    def temperature(self, update: int) -> float:
+        return anneal_temperature(update, self.initial_temperature, self.final_temperature, self.cooldown)
+
+    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
+        return gumbel_soft_top_k(logits, self.keep, self.temperature(update), noise, limits, bounded=True)

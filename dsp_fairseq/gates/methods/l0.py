@@ -1,0 +1,80 @@
+"""``l0``: independent hard-concrete gates with a penalty on each open head."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...structures.inventory import Inventory
+from ..hard_concrete import hard_concrete, logistic_noise, open_probability
+from ..inclusion import Floats
+from ..limits import Limits
+from .method import Method, Options
+from .option import RATE, Option
+from .registry import register_method
+
+
+@register_method("l0")
+@dataclass(frozen=True)
+class L0(Method):
+    """Independent hard-concrete gates; the loss pays for every head that is probably open.
+
+    Voita et al. (ACL 2019), section 5. The logits are the log-odds of the gates.
+    """
+
+    price: float  # of one expected open head, in the loss per target token (nats)
+    initial: float  # log-odds at the start
+
+    SUMMARY = "hard-concrete gates"
+    OPTIONS = (
+        RATE.with_default(0.05),
+        Option(
+            "l0_penalty",
+            float,
+            "l0: what one open head costs, added to the loss per target token (nats); more heads close when it is "
+            "higher. Without --heads-to-keep it alone says how many",
+            0,
+            1e6,
+            needs="the cost of an open head, such as 0.01",
+            before="heads_to_keep",
+        ),
+        Option(
+            "initial_log_odds",
+            float,
+            "l0: log-odds of a gate at the start (default: 2.0, which is open in 94 of 100)",
+            -1e6,
+            1e6,
+            default=2.0,
+            before="heads_to_keep",
+        ),
+    )
+    learns = True
+    needs_count = False
+    independent = True
+
+    @classmethod
+    def build(cls, heads: int, keep: int, options: Options) -> "L0":
+        return cls(heads, keep, options["l0_penalty"], options["initial_log_odds"])
+
+    def initial_logits(self, inventory: Inventory) -> Tensor:
+        return torch.full((inventory.units,), self.initial, dtype=torch.float64)
+
+    def settled(self, update: int) -> bool:
+        return False
+
+    def open_heads(self, update: int) -> int | None:
+        return None
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        return logistic_noise(size, generator)
+
+    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
+        return hard_concrete(logits, noise).masked_fill(limits.fixed_heads, 1.0)
+
+    def inclusion(self, logits: Tensor, update: int, limits: Limits) -> Floats:
+        """Probability [H] that a gate is above a half: sigmoid(log-odds); gates are independent, whatever K."""
+        probability: Floats = torch.sigmoid(logits).masked_fill(limits.fixed_heads, 1.0).numpy()
+        return probability
+
+    def penalty(self, logits: Tensor, limits: Limits) -> Tensor:
+        return self.price * open_probability(logits).masked_fill(limits.fixed_heads, 0.0).sum()

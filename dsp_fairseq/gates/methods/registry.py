@@ -1,0 +1,76 @@
+"""The registered methods: ``METHODS[name]`` is the class of ``--pruning-method name``."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from .method import Method
+from .option import Option
+
+METHODS: dict[str, type[Method]] = {}
+
+
+def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
+    """Class decorator that makes a method known by the name that ``--pruning-method`` takes."""
+
+    def register(method: type[Method]) -> type[Method]:
+        if name in METHODS:
+            raise ValueError(f"there already is a pruning method {name}")
+        METHODS[name] = method
+        return method
+
+    return register
+
+
+def method_options() -> dict[str, Option]:
+    """The options of all methods by name, each with its whole help text, in the order of ``--help``."""
+    found: dict[str, Option] = {}
+    for method in METHODS.values():
+        for option in method.OPTIONS:
+            found.setdefault(option.name, option)
+    return found
+
+
+def readers_of(name: str) -> list[str]:
+    """The methods that read an option."""
+    return [method for method, _ in _declarations(name)]
+
+
+def help_of(option: Option) -> str:
+    """Help of an option with the defaults of the methods that read it."""
+    return option.help.replace("{defaults}", _defaults(option.name))
+
+
+def summary_of_methods() -> str:
+    """All methods with what they do, such as ``ste (straight-through), none (all heads)``."""
+    return ", ".join(f"{name} ({method.SUMMARY})" for name, method in METHODS.items())
+
+
+def _declarations(name: str) -> Iterator[tuple[str, Option]]:
+    for method, cls in METHODS.items():
+        yield from ((method, option) for option in cls.OPTIONS if option.name == name)
+
+
+def _defaults(name: str) -> str:
+    """Such as ``0.05 with dsp and l0; 0.2 with ste``."""
+    declared = list(_declarations(name))
+    pairs = [(option.default_words or _number(option.default), method) for method, option in declared]
+    pairs += [
+        (_number(option.pipelined), f"{method} with --pruning-mode pipelined")
+        for method, option in declared
+        if option.pipelined is not None
+    ]
+    methods: dict[str, list[str]] = {}
+    for value, method in pairs:
+        methods.setdefault(value, []).append(method)
+    separator = "; " if max(map(len, methods.values())) > 1 else ", "
+    return separator.join(f"{value} with {_listed(names)}" for value, names in methods.items())
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else re.sub("e-0", "e-", f"{value:g}")
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) < 3:
+        return " and ".join(names)
+    return f"{', '.join(names[:-1])}, and {names[-1]}"
