@@ -5,6 +5,7 @@ Pure functions of flat vectors of length H, float64. In numpy, whose calls on so
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,10 +83,9 @@ def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
     least, most = (np.array(bound, dtype=float) for bound in limits.bounds(k))
     blocks = np.arange(len(least)).repeat(limits.sizes)
 
-    def beyond(cut: float) -> tuple[Floats, Floats]:
+    def beyond(cut: float) -> tuple[npt.NDArray[Any], Floats]:
         rates = _rates(scores, cut)
-        counts: Floats = np.bincount(blocks, -np.expm1(-rates), len(least))
-        return counts, rates * np.exp(-rates)
+        return np.bincount(blocks, -np.expm1(-rates), len(least)), rates * np.exp(-rates)
 
     def excess(cut: float) -> tuple[float, float]:
         counts, slopes = beyond(cut)
@@ -93,7 +93,8 @@ def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
         return np.clip(counts, least, most).sum() - k, slopes[free[blocks]].sum()
 
     low, high = scores.min() - _OVERFLOW, scores.max() + _OVERFLOW
-    return np.clip(beyond(_root(excess, low, high, np.median(scores)))[0], least, most)
+    counts: Floats = np.clip(beyond(_root(excess, low, high, float(np.median(scores))))[0], least, most)
+    return counts
 
 
 def _root(excess: Callable[[float], tuple[float, float]], low: float, high: float, start: float) -> float:
