@@ -5,38 +5,20 @@ from argparse import Namespace
 from .budgets import choice_of, keep_range_of
 from .config import PruningConfig
 from .errors import BadInput, flag
-from .families import inventory_of
+from .families import architecture_of, family_of, inventory_of, known_models
 from .gates.methods import METHODS, SEARCH_SHARE
 from .gates.methods.registry import method_options, readers_of
-from .option_types import type_problems
-from .shape_problems import shape_problems
 
 
 def model_problems(args: Namespace) -> list[str]:
     """Everything that keeps these options from making a gated model, one line each."""
+    family = family_of(args)
+    if family is None:
+        return [f"--arch {architecture_of(args)}: is no architecture of {known_models()}"]
     # heads cannot be counted in a shape that cannot be
-    return type_problems(args) or unsupported(args) + (shape_problems(args) or _method_problems(args))
-
-
-def unsupported(args: Namespace) -> list[str]:
-    """Options of the stock transformer that cannot work together with gates."""
-    wrong = {
-        "quant_noise_pq": "quantisation noise replaces the projections that gates scale",
-        "quant_noise_scalar": "quantisation noise replaces the projections that gates scale",
-        "encoder_xformers_att_config": "xformers attention has no gates",
-        "decoder_xformers_att_config": "xformers attention has no gates",
-        "cross_self_attention": "its blocks are not counted among the heads",
-        "no_cross_attention": "decoder.cross heads would not exist",
-        "base_layers": "BASE layers have attention without gates",
-        "encoder_layers_to_keep": "the heads of dropped layers would be counted",
-        "decoder_layers_to_keep": "the heads of dropped layers would be counted",
-        "adaptive_softmax_cutoff": "the pruning criterion reads a full softmax",
-    }
-    return [
-        f"{flag(name)} {getattr(args, name)}: not supported by gated_transformer ({why}); leave it out"
-        for name, why in wrong.items()
-        if getattr(args, name, None)
-    ]
+    return family.type_problems(args) or family.unsupported(args) + (
+        family.shape_problems(args) or _method_problems(args)
+    )
 
 
 def _method_problems(args: Namespace) -> list[str]:

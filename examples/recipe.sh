@@ -96,13 +96,14 @@ parse() {
 check_options() {
     [ -n "$keep" ] || misuse "the number of heads to keep is missing: say K, or all for the unpruned model"
     [[ $keep =~ ^([0-9]+|all)$ ]] || misuse "K is $keep: must be a number of heads, or all for the unpruned model"
-    [[ $method =~ ^(dsp|dsp-published|ste|uniform|l0)$ ]] ||
-        misuse "--method $method: must be dsp, dsp-published, ste, uniform or l0"
+    local methods  # that the code registers, but none, which is K = all here
+    methods=$(sed -n 's/^@register_method("\(.*\)")$/\1/p' "$project"/dsp_fairseq/gates/methods/*.py | grep -vx none)
+    grep -qxF -e "$method" <<< "$methods" || misuse "--method $method: must be one of ${methods//$'\n'/, }"
     [[ $tune =~ ^([1-9][0-9]*)?$ ]] || misuse "--tune $tune: must be a number of epochs, 1 or more"
     [ "$keep" != all ] || [ "$method$pipelined$tune" = dspno ] ||
         misuse "all prunes nothing: --method, --pipelined and --tune go with a number of heads"
-    [ "$pipelined" = no ] || [[ $method =~ ^(dsp|dsp-published|ste)$ ]] ||
-        misuse "--pipelined --method $method: must be dsp, dsp-published or ste, which choose with weights as they are"
+    [ "$pipelined" = no ] || [[ ! $method =~ ^(uniform|l0)$ ]] ||
+        misuse "--pipelined --method $method: uniform learns no choice, and l0 has --tune: take another method"
     [ "$method" != l0 ] || [ -n "$tune" ] || misuse "--method l0 needs --tune E: the epochs that the encoder trains on"
     [ -z "$tune" ] || [ "$pipelined" = yes ] || [ "$method" = l0 ] ||
         misuse "--tune $tune: goes with --pipelined or --method l0; all others end with their final heads anyway"

@@ -15,8 +15,8 @@ from dsp_fairseq_startup.errors import BadCheckpoint, shown
 
 from ..config import unpruned_options
 from ..families import architecture_of, families, family_of, is_gated
-from ..option_problems import model_problems, unsupported
-from ..option_types import DEFAULTS, type_problems
+from ..option_problems import model_problems
+from ..option_types import DEFAULTS
 
 LOGITS = "gates.logits"
 
@@ -71,7 +71,7 @@ def _problems(state: dict[str, Any]) -> list[str]:
         wanted = " or ".join(known.model for known in families())
         return [f"--arch {shown(architecture_of(options) or None)}: {LOGITS} are in it; must be a {wanted}"]
     problems = _part_problems(state, gated) + _number_problems(weights)
-    wrong_options = model_problems(options) if gated else type_problems(options)
+    wrong_options = model_problems(options) if gated else family.type_problems(options)
     if gated:
         names = {name: getattr(options, name, None) for name in ("_name", "arch")}
         wrong_options += [
@@ -80,7 +80,7 @@ def _problems(state: dict[str, Any]) -> list[str]:
             if value is None or (isinstance(value, str) and ARCH_MODEL_NAME_REGISTRY.get(value) != family.model)
         ]
     problems += wrong_options
-    if not problems and not unsupported(options):
+    if not problems and not family.unsupported(options):
         # a stock model has the same weights, and copies of some, which a gated one leaves out
         options = options if gated else Namespace(**{**vars(options), **unpruned_options()})
         problems += _shape_problems(options, weights)

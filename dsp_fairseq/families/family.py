@@ -42,6 +42,18 @@ class Family(ABC):
         kept = getattr(options, "kept_heads", None)
         return original if kept is None else original.only(kept)
 
+    def type_problems(self, options: Any) -> list[str]:
+        """One line per option that is missing or no possible value; later checks read options without fear."""
+        return []
+
+    def unsupported(self, options: Namespace) -> list[str]:
+        """One line per option of the stock model that cannot work together with gates."""
+        return []
+
+    def shape_problems(self, options: Namespace) -> list[str]:
+        """One line per option that no model can be computed with."""
+        return []
+
     @abstractmethod
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
         """All that a model asks of its task; ``dictionary(n)`` has n words."""

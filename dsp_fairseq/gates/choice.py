@@ -39,7 +39,7 @@ class Choice:
 
     def cut(self, flat: Tensor) -> list[Tensor]:
         """A flat tensor [H] cut into one piece per share."""
-        return list(flat.split([share.heads for share in self.shares]))
+        return list(torch.split(flat, [share.heads for share in self.shares]))
 
     def mask(self, logits: Tensor) -> Tensor:
         """The heads with the largest logits [H] within the budgets and limits: bool [H], exactly K True."""

@@ -93,7 +93,8 @@ def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
         return np.clip(counts, least, most).sum() - k, slopes[free[blocks]].sum()
 
     low, high = scores.min() - _OVERFLOW, scores.max() + _OVERFLOW
-    return np.clip(beyond(_root(excess, low, high, np.median(scores)))[0], least, most)
+    counts: Floats = np.clip(beyond(_root(excess, low, high, float(np.median(scores))))[0], least, most)
+    return counts
 
 
 def _root(excess: Callable[[float], tuple[float, float]], low: float, high: float, start: float) -> float:

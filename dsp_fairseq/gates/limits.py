@@ -1,7 +1,7 @@
 """How few and how many heads a block may keep."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -108,8 +108,10 @@ class Limits:
         ]
         full = (least == most)[blocks]
         capped = (least < most) & (most < sizes)
-        caps = {"blocks": blocks, "room": np.where(capped, most - least, np.inf)} if capped.any() else {}
-        rest = Round(slice(0, len(blocks)), k - self.least, full if full.any() else None, **caps)
+        closed = full if full.any() else None
+        rest = Round(slice(0, len(blocks)), k - self.least, closed)
+        if capped.any():
+            rest = replace(rest, blocks=blocks, room=np.where(capped, most - least, np.inf))
         return [*floors, rest]
 
     def problems(self, k: int) -> list[str]:

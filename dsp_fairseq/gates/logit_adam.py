@@ -16,12 +16,16 @@ class LogitAdam(nn.Module):
     the same speed however small its gradient is; a ranking needs the gradients' relative sizes.
     """
 
+    mean: Tensor
+    square: Tensor
+    steps: Tensor
+
     def __init__(
         self,
         size: int,
         rate: float,
         pooled: bool,
-        betas=(0.9, 0.98),
+        betas: tuple[float, float] = (0.9, 0.98),
         eps: float = 1e-8,
         choosable: Tensor | None = None,
     ):

@@ -6,10 +6,14 @@ cheaper than torch's, and the backward pass is written out for that reason.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Flat = npt.NDArray[Any]
 
 # Where the relaxation is unstable (ties at a very low temperature) its true gradient grows like
 # (1/temperature)**k and leaves float64; it is cut off here, far above anything an optimiser uses.
@@ -23,12 +27,21 @@ class Round:
 
     heads: slice  # in flat order
     picks: int
-    closed: np.ndarray | None = None  # bool [H]: cannot be picked; None: all can
-    blocks: np.ndarray | None = None  # int [H]: block of each head; None: there are no caps
-    room: np.ndarray | None = None  # [blocks]: heads that each block has room for in this round
+    closed: Flat | None = None  # bool [H]: cannot be picked; None: all can
+    blocks: Flat | None = None  # int [H]: block of each head; None: there are no caps
+    room: Flat | None = None  # [blocks]: heads that each block has room for in this round
     # whether a head that is picked for certain feels those that are all but ruled out; without limits it does not,
     # so that the numbers of earlier trainings are repeated to the bit
     precise: bool = True
+
+
+def relaxed_picks(perturbed: Tensor, rounds: Sequence[Round], temperature: float, bounded: bool) -> Tensor:
+    """Gates [H], float64, of perturbed logits [H]: the sum of all picks, see :class:`RelaxedPicks`.
+
+    ``bounded``: the gradient of each logit is at most that of one softmax.
+    """
+    gates: Tensor = RelaxedPicks.apply(perturbed, rounds, temperature, bounded)  # type: ignore[no-untyped-call]
+    return gates
 
 
 class RelaxedPicks(torch.autograd.Function):
@@ -40,7 +53,7 @@ class RelaxedPicks(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, perturbed: Tensor, rounds: Sequence[Round], temperature: float, bounded: bool) -> Tensor:
+    def forward(ctx: Any, perturbed: Tensor, rounds: Sequence[Round], temperature: float, bounded: bool) -> Tensor:
         scores = perturbed.detach().cpu().numpy() / temperature  # r / t, [H]
         picks = np.zeros((sum(round.picks for round in rounds), scores.size))  # p_1 .. p_k, [k, H]
         rooms, first = [], 0
@@ -54,7 +67,7 @@ class RelaxedPicks(torch.autograd.Function):
         return torch.from_numpy(picks.sum(axis=0)).to(perturbed.device)
 
     @staticmethod
-    def backward(ctx, grad_gates: Tensor):
+    def backward(ctx: Any, grad_gates: Tensor) -> tuple[Tensor, None, None, None]:
         grad = grad_gates.detach().double().cpu().numpy()
         left = 1.0 - ctx.picks
         # d log(1 - p) / dp; nothing flows through a head that was taken for certain
@@ -73,11 +86,12 @@ class RelaxedPicks(torch.autograd.Function):
         return torch.from_numpy(grad_scores).to(grad_gates.device), None, None, None
 
 
-def _pick(scores: np.ndarray, picks: np.ndarray, round: Round, temperature: float) -> np.ndarray | None:
+def _pick(scores: Flat, picks: Flat, round: Round, temperature: float) -> Flat | None:
     """Fill in the picks [picks, H] and lower the scores r / t [H] in place; the room left before each pick."""
     if round.closed is not None:
         scores[round.closed] = -np.inf
     left, rooms = np.empty_like(scores), None
+    blocks: Any = round.blocks  # None where no room is counted
     if round.room is not None:
         rooms = np.empty((round.picks, round.room.size))
         room = round.room.copy()
@@ -86,7 +100,7 @@ def _pick(scores: np.ndarray, picks: np.ndarray, round: Round, temperature: floa
             np.subtract(scores, np.maximum.reduce(scores), out=p)
         else:
             np.clip(room, _TINY, 1.0, out=rooms[j])
-            np.add(scores, (np.log(rooms[j]) / temperature)[round.blocks], out=p)
+            np.add(scores, (np.log(rooms[j]) / temperature)[blocks], out=p)
             np.subtract(p, np.maximum.reduce(p), out=p)
         np.exp(p, out=p)
         np.divide(p, np.add.reduce(p), out=p)
@@ -96,21 +110,22 @@ def _pick(scores: np.ndarray, picks: np.ndarray, round: Round, temperature: floa
         np.divide(left, temperature, out=left)
         np.add(scores, left, out=scores)
         if rooms is not None:
-            room -= np.bincount(round.blocks, p, room.size)
+            room -= np.bincount(blocks, p, room.size)
     return rooms
 
 
 def _pick_backward(
-    grad_scores: np.ndarray,
-    grad: np.ndarray,
-    picks: np.ndarray,
-    slopes: np.ndarray,
+    grad_scores: Flat,
+    grad: Flat,
+    picks: Flat,
+    slopes: Flat,
     round: Round,
-    rooms: np.ndarray | None,
+    rooms: Flat | None,
     temperature: float,
 ) -> None:
     """Add to the gradient of r / t [H], in place, what flows through the picks of a round."""
     grad_p = np.empty_like(grad)
+    blocks: Any = round.blocks  # None where no room is counted
     if rooms is not None:
         # d log(room) / d room, where less than one head has room and the block is not full
         room_slopes = np.divide(1.0, rooms * temperature, out=np.zeros_like(rooms), where=(rooms < 1) & (rooms > _TINY))
@@ -120,7 +135,7 @@ def _pick_backward(
         np.multiply(grad_scores, slopes[j], out=grad_p)
         np.add(grad_p, grad, out=grad_p)
         if rooms is not None:
-            np.subtract(grad_p, grad_room[round.blocks], out=grad_p)
+            np.subtract(grad_p, grad_room[blocks], out=grad_p)
         if not grad_p.dot(grad_p) < _GRADIENT_LIMIT**2:
             np.clip(grad_p, -_GRADIENT_LIMIT, _GRADIENT_LIMIT, out=grad_p)
         if round.precise:  # a softmax does not feel a constant: what is left is the difference to the likeliest head
@@ -129,4 +144,4 @@ def _pick_backward(
         np.multiply(grad_p, p, out=grad_p)
         np.add(grad_scores, grad_p, out=grad_scores)
         if rooms is not None:
-            grad_room += np.bincount(round.blocks, grad_p, grad_room.size) * room_slopes[j]
+            grad_room += np.bincount(blocks, grad_p, grad_room.size) * room_slopes[j]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .relaxed import RelaxedPicks, Round
+from .relaxed import Round, relaxed_picks
 
 if TYPE_CHECKING:
     from .limits import Limits
@@ -97,8 +97,8 @@ def gumbel_soft_top_k(
     perturbed = logits.double() + (gumbel_noise(logits.numel()) if noise is None else noise.double())
     if limits is None or not limits.binding:
         everywhere = Round(slice(0, logits.numel()), k, precise=False)
-        return RelaxedPicks.apply(perturbed, [everywhere], float(temperature), bounded)
-    gates = RelaxedPicks.apply(perturbed, limits.rounds(k), float(temperature), bounded)
+        return relaxed_picks(perturbed, [everywhere], float(temperature), bounded)
+    gates = relaxed_picks(perturbed, limits.rounds(k), float(temperature), bounded)
     return gates + limits.certain.to(gates)
 
 

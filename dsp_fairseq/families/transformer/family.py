@@ -12,6 +12,7 @@ from ...structures.inventory import Inventory
 from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
 from ..family import Family, register_family
 from .inventory import KINDS, transformer_inventory
+from .refusals import unsupported
 
 STACKS = ("encoder", "decoder")
 
@@ -45,6 +46,19 @@ class TransformerFamily(Family):
                 options.decoder_embed_dim // options.decoder_attention_heads,
             ),
         )
+
+    def type_problems(self, options: Any) -> list[str]:
+        from ...option_types import type_problems
+
+        return type_problems(options)
+
+    def unsupported(self, options: Namespace) -> list[str]:
+        return unsupported(options)
+
+    def shape_problems(self, options: Namespace) -> list[str]:
+        from ...shape_problems import shape_problems
+
+        return shape_problems(options)
 
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
         source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in STACKS)
