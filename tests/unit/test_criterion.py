@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_models import Task, batch, pair
 
+from dsp_fairseq.criterions import DspLabelSmoothedCrossEntropyCriterion
 from dsp_fairseq.training import criterion as module
 
 LENGTHS = (6, 4, 3)
@@ -11,7 +12,7 @@ LENGTHS = (6, 4, 3)
 
 @pytest.fixture
 def criterion():
-    made = module.DspLabelSmoothedCrossEntropyCriterion(Task(), sentence_avg=False, label_smoothing=0.1)
+    made = DspLabelSmoothedCrossEntropyCriterion(Task(), sentence_avg=False, label_smoothing=0.1)
     made.train()
     return made
 
