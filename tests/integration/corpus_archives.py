@@ -13,6 +13,11 @@ PATIENCE = 600  # seconds; the machine may be busy
 RESULTS = ("raw", "tok", "split", "codes", "subwords", "data-bin")
 OWN = ("DSP_VENV", "IWSLT14_ARCHIVE", "WMT_ORIG", "CORPUS_MIRROR", "PREPARE_TERMINAL", "DSP_DEBUG")
 
+TESTS = ("TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012")
+PAIRS, TALKS, TEST_PAIRS = 200, 4, 3
+BAD_PAIRS = (("kurz.", " ".join(["long"] * 9)), ("", "no German"), (" ".join(["zu"] * 176), " ".join(["too"] * 176)))
+KEPT = PAIRS + 2 * TALKS  # titles and descriptions are text, too
+
 NOUNS = ("Hund dog", "Mann man", "Straße street", "Café café", "Übung exercise", "Kinder kids", "Ball ball")
 VERBS = ("läuft runs", "springt jumps", "schläft sleeps", "spielt plays")
 
@@ -96,3 +101,30 @@ def assert_refused(done, out, *words, left=("orig", "settings")):
     for word in words:
         assert str(word) in done.stderr
     assert {path.name for path in out.glob("*")} <= {"logs", ".lock", *left}
+
+
+def training_file(text, talk="Vortrag"):
+    """Mark-up as in train.tags.de-en.de: the lines of a talk after its header."""
+    sentences_ = text.split("\n")[:-1]
+    size = -(-len(sentences_) // TALKS)
+    talks = [sentences_[start : start + size] for start in range(0, len(sentences_), size)]
+    return "".join(
+        f"<url>http://www.ted.com/talks/{number}</url>\n<keywords>a, b</keywords>\n<talkid>{number}</talkid>\n"
+        f"<title>{talk} {number}: Titel</title>\n<description>{talk} {number}: Text</description>\n"
+        + "".join(f"{line}\n" for line in talk_lines)
+        for number, talk_lines in enumerate(talks)
+    )
+
+
+def archive_files(pair="de-en", tests=TESTS):
+    train = sides([*sentences(PAIRS, seed=3), *BAD_PAIRS])
+    files = {f"{pair}/train.tags.{pair}.{language}": training_file(text) for language, text in train.items()}
+    for number, test in enumerate(tests):
+        for language, text in sides([(f"{test} Café’s", f"{test} it’s"), *sentences(TEST_PAIRS - 1, number)]).items():
+            files[f"{pair}/IWSLT14.{test}.{pair}.{language}.xml"] = segments(text)
+    return files
+
+
+def make_archive(folder, files=None, name="de-en.tgz"):
+    folder.mkdir(exist_ok=True)
+    return write_archive(folder / name, files or archive_files())

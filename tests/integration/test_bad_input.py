@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from conftest import COMMANDS, PROJECT
-from test_train_and_decode import TRAIN
+from trainings import TRAIN
 
 
 def refused(done):

@@ -5,7 +5,7 @@ import json
 
 import numpy
 import pytest
-from test_train_and_decode import train
+from trainings import train
 
 from dsp_fairseq.bench.memory import peak_bytes
 from dsp_fairseq.bench.settings import Decoding

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from in_process import fairseq_train
-from test_train_and_decode import TRAIN
-from test_training_guarantees import assert_same_state
+from trainings import TRAIN, assert_same_state
 
 from dsp_fairseq.checkpoints.prune import prune
 from dsp_fairseq.checkpoints.reading import kept_heads, load

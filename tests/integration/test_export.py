@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from test_train_and_decode import train
+from trainings import train
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_train_and_decode import logged, train
+from trainings import logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads
 from dsp_fairseq.cli import main

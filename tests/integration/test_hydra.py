@@ -4,8 +4,7 @@ import shlex
 
 import pytest
 from conftest import PROJECT
-from test_methods import heads_of_generate
-from test_training_guarantees import assert_same_state
+from trainings import assert_same_state, heads_of_generate
 
 from dsp_fairseq.checkpoints.reading import load
 

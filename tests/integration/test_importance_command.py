@@ -9,8 +9,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from test_prune import STOCK
-from test_train_and_decode import train
+from trainings import STOCK, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
 from dsp_fairseq.cli import main

@@ -1,10 +1,8 @@
 """Every way to choose heads through the console commands: a few updates, then exactly what was asked for."""
 
-import re
-
 import pytest
 import torch
-from test_train_and_decode import HEADS, logged, train
+from trainings import HEADS, heads_of_generate, logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load
 
@@ -23,16 +21,6 @@ def stock(run, corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stock")
     train(run, corpus, folder, base=STOCK)
     return folder / "checkpoint_last.pt"
-
-
-def heads_of_generate(run, corpus, checkpoint, *options):
-    done = run(
-        "fairseq-generate", corpus.data_bin, "--user-dir", "dsp_fairseq", "--path", checkpoint, "--beam", 1,
-        "--max-len-b", 5, "--gen-subset", "valid", *options,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    [said] = re.findall(r"decoding with (\d+) of 36 heads", done.stdout + done.stderr)
-    return int(said)
 
 
 def test_l0_counts_by_its_penalty_alone(run, corpus, stock, tmp_path):

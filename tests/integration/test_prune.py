@@ -4,15 +4,10 @@ import re
 import resource
 
 import pytest
-from test_train_and_decode import train
+from trainings import STOCK, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
 
-STOCK = [
-    *("--arch", "transformer_tiny", "--encoder-embed-dim", 64, "--decoder-embed-dim", 64),
-    *("--share-all-embeddings", "--optimizer", "adam", "--lr", 1e-3, "--max-tokens", 800),
-    *("--no-epoch-checkpoints", "--num-workers", 0, "--max-update", 1),
-]
 DECODE = ["--beam", 3, "--max-len-b", 12, "--gen-subset", "valid", "--batch-size", 20]
 
 

@@ -8,9 +8,8 @@ import subprocess
 
 import pytest
 from conftest import PROJECT
-from corpus_archives import environment, lines
+from corpus_archives import environment, lines, make_archive
 from corpus_archives import prepare as prepare_script
-from test_prepare_iwslt14 import make_archive
 
 from dsp_fairseq.checkpoints.reading import kept_heads
 

@@ -9,6 +9,7 @@ import sys
 import venv
 from pathlib import Path
 
+import console
 import pytest
 import torch
 
@@ -33,16 +34,12 @@ BLEU = [
 
 
 def run(command, *arguments, folder, stdin="", **environment):
-    program = [str(BIN / command)] if isinstance(command, str) else list(command)
-    return subprocess.run(
-        [*program, *map(str, arguments)],
-        cwd=folder,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
+    """A console command, or the words of another one, as `conftest.run_command` but from a folder of the test."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    if isinstance(command, str):
+        return console.run(command, *arguments, timeout=300, env=env, cwd=folder, input=stdin)
+    words = [*map(str, command), *map(str, arguments)]
+    return subprocess.run(words, cwd=folder, input=stdin, capture_output=True, text=True, timeout=300, env=env)
 
 
 def succeed(*arguments, **keywords):

@@ -1,31 +1,12 @@
 """The main job through the stock console commands, each in a process of its own."""
 
-import json
 import re
 
 import pytest
 import torch
+from trainings import HEADS, TRAIN, logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load
-
-TRAIN = """--user-dir dsp_fairseq --arch gated_transformer_tiny --task translation_pruning
- --criterion dsp_label_smoothed_cross_entropy --label-smoothing 0.1 --share-all-embeddings --optimizer adam
- --adam-betas (0.9,0.98) --lr 3e-3 --lr-scheduler inverse_sqrt --warmup-updates 50 --max-tokens 800 --dropout 0
- --no-epoch-checkpoints --log-format json --log-interval 2 --num-workers 0 --seed 1""".split()
-HEADS = 36
-
-
-def train(run, corpus, folder, *options, succeeds=True, base=TRAIN):
-    done = run("fairseq-train", corpus.data_bin, *base, "--save-dir", folder, *options)
-    if succeeds:
-        assert done.returncode == 0, done.stderr + done.stdout[-2000:]
-    return done
-
-
-def logged(done, kind):
-    """Dictionaries that fairseq logged under ``train_inner``, ``train`` or ``valid``."""
-    lines = (done.stdout + done.stderr).splitlines()
-    return [json.loads(line.split(f"| {kind} |", 1)[1]) for line in lines if f"| {kind} | {{" in line]
 
 
 @pytest.fixture(scope="module")

@@ -7,42 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import PROJECT
-from test_methods import heads_of_generate
-from test_train_and_decode import TRAIN, logged, train
+from trainings import TRAIN, assert_same_state, flat, heads_of_generate, logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load
 
-UNSET = "embed_positions._float_tensor"  # fairseq's buffer of one number that nobody sets or reads
 HERE = Path(__file__).parent
 # the budget falls from update 4 to 12, so that a training may be cut in the middle of the search
 SEARCH = ["--heads-to-keep", 10, "--search-updates", 12, "--search-warmup-updates", 4, "--max-update", 16]
 SAVES = ["--save-interval-updates", 3, "--keep-interval-updates", 1, "--dropout", 0.1, "--log-interval", 1]
-
-
-def flat(state, name=""):
-    """Every number of a nested state, by its path."""
-    if isinstance(state, dict):
-        pairs = [(key, value) for key, value in state.items() if not str(key).endswith(UNSET)]
-    elif isinstance(state, (list, tuple)):
-        pairs = enumerate(state)
-    else:
-        return {name: state}
-    return {key: value for part, inner in pairs for key, value in flat(inner, f"{name}/{part}").items()}
-
-
-def assert_same_state(one, other):
-    """Weights, logits and the moments of both optimisers, bit for bit."""
-    assert one.keys() == other.keys()
-    for part in {"model", "last_optimizer_state", "optimizer_history"} & one.keys():
-        # a restart adds to the history, whose last entry is now
-        ones, others = (flat(s[part][-1] if part == "optimizer_history" else s[part]) for s in (one, other))
-        assert ones.keys() == others.keys()
-        different = [name for name, value in ones.items() if not _equal(value, others[name])]
-        assert different == []
-
-
-def _equal(one, other):
-    return torch.equal(one, other) if torch.is_tensor(one) else one == other
 
 
 def losses(done):

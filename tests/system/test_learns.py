@@ -8,12 +8,12 @@ from conftest import build_corpus
 
 from dsp_fairseq.checkpoints.reading import kept_heads
 
-UPDATES, PAIRS, MERGES = 500, 8000, 600
+UPDATES, PAIRS, MERGES = 300, 6000, 600
 TRAIN = """--user-dir dsp_fairseq --arch gated_transformer_tiny --task translation_pruning
  --criterion dsp_label_smoothed_cross_entropy --label-smoothing 0.1 --share-all-embeddings --dropout 0
- --optimizer adam --adam-betas (0.9,0.98) --lr 4e-3 --lr-scheduler inverse_sqrt --warmup-updates 200
- --max-tokens 2048 --no-epoch-checkpoints --no-save-optimizer-state --log-format json --log-interval 100
- --num-workers 0 --seed 1""".split()
+ --optimizer adam --adam-betas (0.9,0.98) --lr 4e-3 --lr-scheduler inverse_sqrt --warmup-updates 120
+ --max-tokens 1536 --disable-validation --no-epoch-checkpoints --no-save-optimizer-state --log-format json
+ --log-interval 100 --num-workers 0 --seed 1""".split()
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ import torch
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.models.transformer import TransformerModel
 from omegaconf import OmegaConf
-from test_decoding import translations
 from tiny_checkpoints import checkpoint_of
-from tiny_models import build
+from tiny_models import build, translations
 
 from dsp_fairseq.bench.run import bench
 from dsp_fairseq.bench.settings import Decoding, Settings

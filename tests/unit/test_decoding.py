@@ -17,7 +17,7 @@ from fairseq.token_generation_constraints import pack_constraints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from tiny_models import HEADS, Task, batch, build, pair, show_mask
+from tiny_models import HEADS, Task, batch, build, pair, show_mask, translations
 
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
@@ -53,20 +53,6 @@ def prepared(mask, variant="post-norm", **generation):
         model.eval()
         model.prepare_for_inference_(config)
     return stock, gated
-
-
-def translations(models, sample=None, **options):
-    """Hypotheses of ``build_generator`` and ``inference_step``, as fairseq-generate gets them."""
-    dictionary = Task().source_dictionary
-    task = TranslationTask(TranslationConfig(), dictionary, dictionary)
-    extra = {name: options.pop(name) for name in ("prefix_tokens", "constraints") if name in options}
-    defaults = GenerationConfig(beam=4, max_len_b=FIRST_POSITIONS + 9)
-    args = Namespace(**{**vars(defaults), **options})
-    sample = sample or {"net_input": batch()}
-    sample.setdefault("target", batch()["prev_output_tokens"])
-    generator = task.build_generator(models, args)
-    torch.manual_seed(5)
-    return task.inference_step(generator, models, sample, **extra)
 
 
 def same(theirs, ours):

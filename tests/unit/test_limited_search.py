@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from test_head_gates import HEADS, INVENTORY, LEARNED, train
+from tiny_gates import HEADS, INVENTORY, LEARNED, train
 
 from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.config import PruningConfig

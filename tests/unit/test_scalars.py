@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_head_gates import HEADS, INVENTORY, gates_of
+from tiny_gates import HEADS, INVENTORY, gates_of
 
 from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.gates.inclusion import entropy, inclusion

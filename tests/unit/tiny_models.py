@@ -7,12 +7,15 @@ from argparse import Namespace
 
 import torch
 from fairseq.data import Dictionary
+from fairseq.dataclass.configs import GenerationConfig
 from fairseq.models.transformer import TransformerModel
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 import dsp_fairseq  # noqa: F401 (registers)
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
+from dsp_fairseq.modules.decoder_steps import FIRST_POSITIONS
 
 HEADS = 30
 SHAPE = {
@@ -104,3 +107,17 @@ def stock_attention(model):
         + [layer.self_attn for layer in layers]
         + [layer.encoder_attn for layer in layers]
     )
+
+
+def translations(models, sample=None, **options):
+    """Hypotheses of ``build_generator`` and ``inference_step``, as fairseq-generate gets them."""
+    dictionary = Task().source_dictionary
+    task = TranslationTask(TranslationConfig(), dictionary, dictionary)
+    extra = {name: options.pop(name) for name in ("prefix_tokens", "constraints") if name in options}
+    defaults = GenerationConfig(beam=4, max_len_b=FIRST_POSITIONS + 9)
+    args = Namespace(**{**vars(defaults), **options})
+    sample = sample or {"net_input": batch()}
+    sample.setdefault("target", batch()["prev_output_tokens"])
+    generator = task.build_generator(models, args)
+    torch.manual_seed(5)
+    return task.inference_step(generator, models, sample, **extra)

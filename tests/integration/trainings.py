@@ -1,0 +1,67 @@
+"""The tiny training of the tests, what it logs, and comparisons of what it saves."""
+
+import json
+import re
+
+import torch
+
+TRAIN = """--user-dir dsp_fairseq --arch gated_transformer_tiny --task translation_pruning
+ --criterion dsp_label_smoothed_cross_entropy --label-smoothing 0.1 --share-all-embeddings --optimizer adam
+ --adam-betas (0.9,0.98) --lr 3e-3 --lr-scheduler inverse_sqrt --warmup-updates 50 --max-tokens 800 --dropout 0
+ --no-epoch-checkpoints --log-format json --log-interval 2 --num-workers 0 --seed 1""".split()
+HEADS = 36
+STOCK = [
+    *("--arch", "transformer_tiny", "--encoder-embed-dim", 64, "--decoder-embed-dim", 64),
+    *("--share-all-embeddings", "--optimizer", "adam", "--lr", 1e-3, "--max-tokens", 800),
+    *("--no-epoch-checkpoints", "--num-workers", 0, "--max-update", 1),
+]
+UNSET = "embed_positions._float_tensor"  # fairseq's buffer of one number that nobody sets or reads
+
+
+def train(run, corpus, folder, *options, succeeds=True, base=TRAIN):
+    done = run("fairseq-train", corpus.data_bin, *base, "--save-dir", folder, *options)
+    if succeeds:
+        assert done.returncode == 0, done.stderr + done.stdout[-2000:]
+    return done
+
+
+def logged(done, kind):
+    """Dictionaries that fairseq logged under ``train_inner``, ``train`` or ``valid``."""
+    lines = (done.stdout + done.stderr).splitlines()
+    return [json.loads(line.split(f"| {kind} |", 1)[1]) for line in lines if f"| {kind} | {{" in line]
+
+
+def heads_of_generate(run, corpus, checkpoint, *options):
+    done = run(
+        "fairseq-generate", corpus.data_bin, "--user-dir", "dsp_fairseq", "--path", checkpoint, "--beam", 1,
+        "--max-len-b", 5, "--gen-subset", "valid", *options,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [said] = re.findall(r"decoding with (\d+) of 36 heads", done.stdout + done.stderr)
+    return int(said)
+
+
+def flat(state, name=""):
+    """Every number of a nested state, by its path."""
+    if isinstance(state, dict):
+        pairs = [(key, value) for key, value in state.items() if not str(key).endswith(UNSET)]
+    elif isinstance(state, (list, tuple)):
+        pairs = enumerate(state)
+    else:
+        return {name: state}
+    return {key: value for part, inner in pairs for key, value in flat(inner, f"{name}/{part}").items()}
+
+
+def assert_same_state(one, other):
+    """Weights, logits and the moments of both optimisers, bit for bit."""
+    assert one.keys() == other.keys()
+    for part in {"model", "last_optimizer_state", "optimizer_history"} & one.keys():
+        # a restart adds to the history, whose last entry is now
+        ones, others = (flat(s[part][-1] if part == "optimizer_history" else s[part]) for s in (one, other))
+        assert ones.keys() == others.keys()
+        different = [name for name, value in ones.items() if not _equal(value, others[name])]
+        assert different == []
+
+
+def _equal(one, other):
+    return torch.equal(one, other) if torch.is_tensor(one) else one == other

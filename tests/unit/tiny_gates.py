@@ -1,0 +1,41 @@
+"""Gates of a small transformer, and a training of them without a model."""
+
+from argparse import Namespace
+
+import torch
+
+from dsp_fairseq.budgets import choice_of
+from dsp_fairseq.config import PruningConfig
+from dsp_fairseq.families.transformer import transformer_inventory
+from dsp_fairseq.gates.head_gates import HeadGates
+from dsp_fairseq.gates.methods import METHODS
+
+INVENTORY = transformer_inventory(2, 3, 2, 4)
+HEADS = INVENTORY.units
+LEARNED = [name for name, cls in METHODS.items() if cls.learns]
+COUNTED = [name for name in LEARNED if name != "l0"]  # a sample has exactly so many heads
+
+
+def gates_of(method="dsp", keep=5, seed=1, **options):
+    if method == "dsp":
+        options.setdefault("search_updates", 100)
+    if method == "l0":
+        options.setdefault("l0_penalty", 0.1)
+    config = PruningConfig.from_args(Namespace(pruning_method=method, heads_to_keep=keep, **options))
+    torch.manual_seed(seed)
+    said = Namespace(heads_to_keep=keep, pruning_method=method, prunable=options.get("prunable"))
+    choice = choice_of(said, INVENTORY)
+    return HeadGates(INVENTORY, choice, config.methods(choice), config.rate, seed)
+
+
+def train(gates, slope, updates, first=0):
+    """Updates of a linear loss slope . gates."""
+    for update in range(first, first + updates):
+        gates.set_num_updates(update)
+        gates.begin_update()
+        sample = None if gates.settled else gates.sample()
+        if sample is not None:
+            (sample * slope).sum().backward()
+            gates.add_sample_size(1)
+            gates.step()
+    return gates
