@@ -6,7 +6,6 @@ from typing import Any
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from .budgets import choice_of, keep_range_of
 from .checkpoints.reading import KeptHeads
 from .logit_origin import origin_of
 
@@ -51,5 +50,5 @@ def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> list[str]:
 
 def _open_in_training(kept: KeptHeads) -> Tensor:
     """The heads, bool [H], that the training was for; of a range of K those of the largest."""
-    drawn = keep_range_of(kept.options, kept.inventory)
-    return kept.mask if drawn is None else choice_of(kept.options, kept.inventory, drawn[1]).mask(kept.logits)
+    drawn = kept.plan.keep_range
+    return kept.mask if drawn is None else kept.plan.keeping(drawn[1]).mask(kept.logits)

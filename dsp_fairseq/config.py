@@ -7,12 +7,10 @@ from typing import Any, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
-from .gates.choice import Choice
-from .gates.methods import METHODS, SEARCH_SHARE, Method
+from .gates.methods import METHODS
 from .gates.methods.option import Option
 from .gates.methods.registry import help_of, method_options, summary_of_methods
 
-__all__ = ["LIMITS", "SEARCH_SHARE", "CommonOptions", "PruningConfig", "option_types", "unpruned_options"]
 # the limits, which a pruned checkpoint keeps for whoever prunes it further
 LIMITS = ("prunable", "min_heads_per_block", "max_heads_per_block")
 
@@ -82,25 +80,15 @@ class PruningConfig(FairseqDataclass):
         """The dataclass that fairseq reads, with a field for every option in the order of ``--help``."""
         return make_dataclass("PruningConfig", _all_fields(), bases=(cls,))
 
-    @classmethod
-    def from_args(cls, args: Namespace) -> "PruningConfig":
-        """The options in ``args``, filled up with the defaults of the method."""
-        given = {name: getattr(args, name) for name in option_types() if getattr(args, name, None) is not None}
-        config = cls.complete()(**given)
-        method = METHODS.get(config.pruning_method)
-        for name, value in (method.defaults(config.pruning_mode) if method else {}).items():
-            if getattr(config, name) is None:
-                setattr(config, name, value)
-        return config
 
-    @property
-    def rate(self) -> float:
-        return self.pruning_lr or 0.0
-
-    def methods(self, choice: Choice) -> list[Method]:
-        """The method objects of the shares of a choice."""
-        method = METHODS[self.pruning_method]
-        return [method.build(share.heads, share.keep, vars(self)) for share in choice.shares]
+def with_defaults(args: Namespace) -> dict[str, Any]:
+    """All options of pruning by name: as ``args`` have them, or else the defaults of the method; the rest is None."""
+    options = {name: getattr(args, name, None) for name in option_types()}
+    options["pruning_method"] = options["pruning_method"] or "dsp"
+    options["pruning_mode"] = options["pruning_mode"] or "joint"
+    method = METHODS.get(options["pruning_method"])
+    defaults = method.defaults(options["pruning_mode"]) if method else {}
+    return {**options, **{name: value for name, value in defaults.items() if options[name] is None}}
 
 
 def option_types() -> dict[str, Any]:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints.reading import KeptHeads
-from .config import PruningConfig
-from .gates.methods import METHODS, UNIFORM_PRIOR, uniform_logits
+from .gates.methods import UNIFORM_PRIOR, uniform_logits
 from .structures.inventory import Inventory
 
 
@@ -32,12 +31,13 @@ def origin_of(kept: KeptHeads) -> Origin:
     ``prune`` and ``importance`` leave no trace of the method in the options, but their numbers tell: ranks are
     different whole numbers from 0 up, a prior that nothing has moved is the prior. The rest was learned once.
     """
-    config, logits = PruningConfig.from_args(kept.options), kept.logits.double()
+    plan, logits = kept.plan, kept.logits.double()
     if len(logits.unique()) < 2:
         return ALIKE
-    if METHODS[config.pruning_method].independent:
+    if plan.method.independent:
         return LOG_ODDS
-    step = UNIFORM_PRIOR if config.uniform_prior is None else config.uniform_prior
+    prior = plan.options["uniform_prior"]
+    step = UNIFORM_PRIOR if prior is None else prior
     if any(torch.allclose(logits, prior, rtol=0, atol=1e-9) for prior in _priors(kept.inventory, step)):
         return PRIOR
     return RANKS if _are_ranks(logits) else LEARNED

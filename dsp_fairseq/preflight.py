@@ -14,7 +14,7 @@ from .config import LIMITS
 from .errors import BadInput, flag, refuse
 from .families import inventory_of
 from .gates.methods import METHODS
-from .option_problems import model_problems
+from .options.problems import model_problems
 from .same_structure import structure_problems
 from .starting_point import heads_not_taken_over, unable_to_go_on
 

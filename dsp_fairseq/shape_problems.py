@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from .errors import flag
-from .option_types import number
+from .options.types import number
 
 _SIDES = ("encoder", "decoder")
 

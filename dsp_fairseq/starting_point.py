@@ -3,10 +3,9 @@
 from argparse import Namespace
 from typing import Any
 
-from .budgets import choice_of
 from .checkpoints.reading import kept_heads_of
-from .families import inventory_of
 from .gates.methods import METHODS, uniform_logits
+from .options.plan import Plan
 
 
 def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
@@ -40,5 +39,5 @@ def unable_to_go_on(path: str, state: dict[str, Any], args: Namespace) -> list[s
 
 
 def _spread_evenly(args: Namespace) -> list[bool]:
-    inventory = inventory_of(args)
-    return choice_of(args, inventory).mask(uniform_logits(inventory, 1.0)).tolist()
+    plan = Plan.of(args)
+    return plan.choice.mask(uniform_logits(plan.inventory, 1.0)).tolist()

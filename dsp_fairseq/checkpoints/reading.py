@@ -10,11 +10,11 @@ from torch import Tensor
 from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 
 from ..atomic import telling_of
-from ..budgets import choice_of
 from ..errors import BadInput
 from ..families import inventory_of
 from ..gates.head_gates import mask_that_decodes
 from ..gates.stored_mask import mask_entries
+from ..options.plan import Plan
 from ..structures.inventory import Inventory
 from . import schema
 from .old import with_cfg
@@ -45,7 +45,7 @@ def save(state: dict[str, Any], beside: str, out: str) -> None:
 class KeptHeads(NamedTuple):
     """Which heads of a checkpoint decode."""
 
-    inventory: Inventory
+    plan: Plan  # of its training
     mask: Tensor  # bool [H]
     logits: Tensor  # float64 [H]
     options: Namespace
@@ -55,7 +55,11 @@ class KeptHeads(NamedTuple):
 
         Takes what ``--heads-to-keep`` takes; raises BadInput when there are not so many.
         """
-        return choice_of(self.options, self.inventory, heads_to_keep).mask(self.logits)
+        return self.plan.keeping(heads_to_keep).mask(self.logits)
+
+    @property
+    def inventory(self) -> Inventory:
+        return self.plan.inventory
 
     @property
     def per_kind(self) -> dict[str, int]:
@@ -89,9 +93,9 @@ def load_gated(path: str) -> dict[str, Any]:
 def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
     """The heads that a loaded checkpoint of a gated model decodes with."""
     options, gates = model_options(state), gates_of(state)
-    inventory = inventory_of(options)
-    mask = mask_that_decodes(gates, inventory, choice_of(options, inventory))
-    return KeptHeads(inventory, mask, gates["logits"].detach().clone(), options)
+    plan = Plan.of(options)
+    mask = mask_that_decodes(gates, plan.inventory, plan.choice)
+    return KeptHeads(plan, mask, gates["logits"].detach().clone(), options)
 
 
 def gates_of(state: dict[str, Any]) -> dict[str, Tensor]:

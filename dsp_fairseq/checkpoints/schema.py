@@ -15,8 +15,8 @@ from dsp_fairseq_startup.errors import BadCheckpoint, shown
 
 from ..config import unpruned_options
 from ..families import architecture_of, families, family_of, is_gated
-from ..option_problems import model_problems
-from ..option_types import DEFAULTS
+from ..options.problems import model_problems
+from ..options.types import DEFAULTS
 
 LOGITS = "gates.logits"
 

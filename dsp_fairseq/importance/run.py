@@ -1,6 +1,5 @@
 """The whole job: importances, removal, and a checkpoint that decodes with exactly the heads that are left."""
 
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,12 +12,12 @@ from tqdm import tqdm
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..atomic import check_target, writing
-from ..budgets import choice_of
 from ..checkpoints.reading import KeptHeads, kept_heads_of, with_mask
 from ..collisions import collisions
 from ..config import LIMITS
 from ..errors import BadInput, refuse
 from ..gates.choice import Choice
+from ..options.budget import Budget
 from ..structures.inventory import Inventory
 from . import GRADIENT, NONE, RANDOM
 from .checkpoints import decoding, load_with_gates, model_of, writing_checkpoint
@@ -108,7 +107,7 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
 
     Raises BadInput when the heads that are open now do not allow them.
     """
-    choose = partial(choice_of, Namespace(**_limits(kept, settings)), heads_to_keep=settings.heads_to_keep)
+    choose = Budget.of({**_limits(kept, settings), "heads_to_keep": settings.heads_to_keep}).choice
     open_now = kept.inventory.keeping(kept.mask.tolist())
     try:
         choose(open_now)
@@ -134,7 +133,7 @@ def _limits_of(kept: KeptHeads, settings: Settings, mask: Tensor, logits: Tensor
     """
     limits = _limits(kept, settings)
     try:
-        choice = choice_of(Namespace(**limits), kept.inventory, int(mask.sum()))
+        choice = Budget.of({**limits, "heads_to_keep": int(mask.sum())}).choice(kept.inventory)
         holds = torch.equal(choice.mask(logits), mask)
     except BadInput:
         holds = False

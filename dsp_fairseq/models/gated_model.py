@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..another_choice import is_of_a_training, options_of_training, warnings_of
-from ..budgets import choice_of, keep_range_of
 from ..checkpoints.reading import KeptHeads
-from ..config import PruningConfig
 from ..families import Family
 from ..gates.choice import Choice, Share
 from ..gates.head_gates import HeadGates
 from ..gates.limits import Limits
 from ..gates.methods import Method
+from ..options.plan import Plan
 from ..structures.inventory import Inventory
 from ..structures.surgery import UNUSED
 
@@ -42,14 +41,12 @@ class GatedModel:
 
     def carry_gates(self, args: Namespace, family: Family) -> None:
         """Make the gates that options describe; ``build_model`` calls this once the model is there."""
-        self.family, inventory = family, family.inventory(args)
-        options, choice = PruningConfig.from_args(args), choice_of(args, inventory)
-        seed, keep_range = getattr(args, "seed", 1), keep_range_of(args, inventory)
-        self.gates = HeadGates(inventory, choice, options.methods(choice), options.rate, seed, keep_range)
-        for block, module in zip(inventory.blocks, self.gated_blocks, strict=True):
+        self.family, plan = family, Plan.of(args, family.inventory(args))
+        self.gates = plan.gates()
+        for block, module in zip(plan.inventory.blocks, self.gated_blocks, strict=True):
             if block.units < block.original_units:
                 module.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
-        self._freeze(options)
+        self._freeze(plan)
         self._options = options_of_training(args)
 
     @property
@@ -57,11 +54,11 @@ class GatedModel:
         """The modules that gates act on, in the order of the inventory."""
         return [self.get_submodule(block.module) for block in self.gates.inventory.blocks]
 
-    def _freeze(self, options: PruningConfig) -> None:
+    def _freeze(self, plan: Plan) -> None:
         """Weights that do not learn have no gradient and no state in the optimiser."""
-        pipelined = options.pruning_mode == "pipelined"
+        pipelined = plan.mode == "pipelined"
         for part in self.family.parts:
-            if pipelined or options.frozen == part:
+            if pipelined or plan.frozen == part:
                 getattr(self, part).requires_grad_(False)
         if pipelined:  # fairseq's optimisers and data parallel training want a parameter
             self.unused = nn.Parameter(torch.zeros(1))
@@ -162,6 +159,7 @@ class GatedModel:
             inventory.original_units,
             ", ".join(f"{kind} {count}" for kind, count in kept.items()),
         )
-        trained = KeptHeads(inventory, choice_of(self._options, inventory).mask(logits), logits, self._options)
+        plan = Plan.of(self._options, inventory)
+        trained = KeptHeads(plan, plan.choice.mask(logits), logits, self._options)
         for line in warnings_of(trained, mask, self._is_of_a_training):
             logger.warning(line)

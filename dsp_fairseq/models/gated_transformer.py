@@ -18,7 +18,7 @@ from ..families.transformer import TransformerFamily
 from ..modules import GatedDecoderLayer, GatedEncoderLayer
 from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
 from ..modules.retained_dropout import retained
-from ..option_problems import model_problems
+from ..options.problems import model_problems
 from .gated_model import GatedModel
 
 

@@ -8,9 +8,9 @@ from fairseq import utils
 from fairseq.distributed import utils as distributed
 from torch import Tensor
 
-from ..config import SEARCH_SHARE
 from ..errors import BadInput
 from ..gates.head_gates import HeadGates
+from ..gates.methods import SEARCH_SHARE
 from .length import Length
 
 logger = logging.getLogger(__name__)

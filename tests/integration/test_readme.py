@@ -98,7 +98,7 @@ def test_flags_of_the_table_make_a_training(corpus, trained, said):
     """Parsed as fairseq-train does, and no problem for the model."""
     from fairseq import options
 
-    from dsp_fairseq.option_problems import model_problems
+    from dsp_fairseq.options.problems import model_problems
 
     words = [*commands(OWN_MODEL, "fairseq-train")[0], *shlex.split(said)]
     if "pipelined" in said:  # "its weights" are those of the row above

@@ -20,7 +20,7 @@ from dsp_fairseq.checkpoints.reading import kept_heads, load
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings as Ranking
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.option_problems import model_problems
+from dsp_fairseq.options.problems import model_problems
 from dsp_fairseq.report.report import as_json, as_text, report_of
 
 K = 9

@@ -4,12 +4,13 @@ from argparse import Namespace
 
 import pytest
 
-from dsp_fairseq.budgets import choice_of, parse_heads_to_keep
-from dsp_fairseq.config import PruningConfig
+from dsp_fairseq.config import with_defaults
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.families import inventory_of
 from dsp_fairseq.gates.methods import METHODS
-from dsp_fairseq.option_problems import model_problems
+from dsp_fairseq.options.budget import parse_heads_to_keep
+from dsp_fairseq.options.plan import Plan
+from dsp_fairseq.options.problems import model_problems
 
 SHAPE = {
     "arch": "gated_transformer", "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_embed_dim": 16,
@@ -120,7 +121,7 @@ def test_each_problem_is_one_line_with_option_value_and_remedy(options, words):
 
 def test_heads_to_keep_of_each_kind_in_any_order():
     options = Namespace(**SHAPE, heads_to_keep="decoder.cross=1,encoder.self=5,decoder.self=0")
-    choice = choice_of(options, inventory_of(options))
+    choice = Plan.of(options).choice
     assert [share.keep for share in choice.shares] == [5, 0, 1]
     assert [share.heads for share in choice.shares] == [8, 2, 2]
 
@@ -135,16 +136,14 @@ def test_all_problems_come_at_once():
 
 
 def test_defaults_depend_on_the_method():
-    rate = {
-        method: PruningConfig.from_args(Namespace(pruning_method=method)).rate
-        for method in ("dsp-published", "ste", "uniform")
-    }
-    assert rate == {"dsp-published": 0.2, "ste": 0.2, "uniform": 0.0}
-    later = PruningConfig.from_args(Namespace(pruning_method="dsp", pruning_mode="pipelined"))
-    first = PruningConfig.from_args(Namespace(pruning_method="dsp"))
-    assert (first.rate, first.uniform_prior, first.search_warmup_updates) == (0.05, 4.0, None)
-    assert (later.rate, later.uniform_prior, later.search_warmup_updates) == (0.2, 0.0, 0)
-    said = PruningConfig.from_args(Namespace(pruning_method="dsp", pruning_mode="pipelined", uniform_prior=1.0))
-    assert said.uniform_prior == 1.0
-    given = PruningConfig.from_args(Namespace(pruning_method="ste", pruning_lr=0.7))
-    assert given.rate == 0.7
+    def options(method, **given):
+        return with_defaults(Namespace(pruning_method=method, **given))
+
+    rate = {method: options(method)["pruning_lr"] for method in ("dsp-published", "ste", "uniform")}
+    assert rate == {"dsp-published": 0.2, "ste": 0.2, "uniform": None}
+    names = ("pruning_lr", "uniform_prior", "search_warmup_updates")
+    assert [options("dsp")[name] for name in names] == [0.05, 4.0, None]
+    assert [options("dsp", pruning_mode="pipelined")[name] for name in names] == [0.2, 0.0, 0]
+    assert options("dsp", pruning_mode="pipelined", uniform_prior=1.0)["uniform_prior"] == 1.0
+    assert options("ste", pruning_lr=0.7)["pruning_lr"] == 0.7
+    assert Plan.of(Namespace(**SHAPE, pruning_method="uniform", heads_to_keep=3)).rate == 0.0

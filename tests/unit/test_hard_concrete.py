@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.gates.hard_concrete import hard_concrete, is_open, logistic_noise, open_probability
+from dsp_fairseq.options.plan import Plan
 
 log_odds = st.lists(st.floats(-12, 12), min_size=1, max_size=12)
 
@@ -54,7 +54,17 @@ def test_without_a_budget_the_log_odds_count_and_other_kinds_stay():
     inventory = transformer_inventory(1, 2, 1, 3)  # 2 + 3 + 3
     logits = torch.tensor([1.0, -1, -1, -1, -1, 2, -2, 3])
     options = Namespace(pruning_method="l0", prunable="encoder.self,decoder.cross")
-    mask = choice_of(options, inventory).mask(logits)
+    mask = Plan.of(options, inventory).choice.mask(logits)
     assert mask.tolist() == [True, False, True, True, True, True, False, True]
     options.heads_to_keep = 4
-    assert choice_of(options, inventory).mask(logits).tolist() == [False, False, True, True, True, False, False, True]
+    mask = Plan.of(options, inventory).choice.mask(logits)
+    assert mask.tolist() == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]

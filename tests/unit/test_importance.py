@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tiny_checkpoints import MASK, checkpoint_of, masked_checkpoint, without_removed_heads
 from tiny_models import HEADS, VARIANTS, Task, batch, build, near, pair, stock_attention
 
-from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.reading import KeptHeads, kept_heads_of
 from dsp_fairseq.errors import BadInput, Failed
@@ -29,6 +28,8 @@ from dsp_fairseq.importance.run import chooser
 from dsp_fairseq.importance.sentences import Sentences
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.importance.weights import magnitude_importance, random_importance
+from dsp_fairseq.options.budget import Budget
+from dsp_fairseq.options.plan import Plan
 
 END = 2
 LENGTHS = [(7, 3), (2, 6), (4, 4), (1, 1)]  # words of source and target
@@ -277,7 +278,7 @@ def removed_by(drawn):
     open_heads, keep, limits, step, base, moods = drawn
 
     def choose(inventory):
-        return choice_of(limits, inventory, keep)
+        return Budget.of(vars(limits)).keeping(keep).choice(inventory)
 
     def importance_of(mask):
         asked.append(mask.tolist())
@@ -347,7 +348,7 @@ def test_ranks_keep_the_mask_for_k_and_the_order_for_every_other(drawn, logits):
     logits = torch.tensor(logits, dtype=torch.float64)
     found = ranks(ranking, logits)
     assert sorted(found.tolist()) == list(range(14)) and found.dtype == torch.float64
-    assert torch.equal(choice_of(Namespace(), MODEL, int(ranking.mask.sum())).mask(found), ranking.mask)
+    assert torch.equal(Budget(int(ranking.mask.sum())).choice(MODEL).mask(found), ranking.mask)
     rising = torch.argsort(found).tolist()
     assert rising[-len(ranking.order) or 14 :] == ranking.order.tolist()
     closed = rising[: 14 - len(ranking.order)]
@@ -359,13 +360,15 @@ def test_an_importance_that_is_no_number_is_refused():
     for wrong in (float("nan"), float("inf")):
         numbers[3] = wrong
         with pytest.raises(Failed, match="finite"):
-            remove_heads(MODEL, everything, lambda left: choice_of(Namespace(), left, 3), None, lambda mask: numbers)
+            remove_heads(MODEL, everything, Budget(3).choice, None, lambda mask: numbers)
 
 
 def test_limits_of_the_training_hold_unless_others_are_said():
     mask = torch.tensor([1] * 12 + [0, 0], dtype=torch.bool)
-    options = Namespace(max_heads_per_block=2, min_heads_per_block=1, prunable="encoder.self,decoder.self")
-    kept = KeptHeads(MODEL, mask, torch.zeros(14), options)
+    options = Namespace(
+        heads_to_keep="10", max_heads_per_block=2, min_heads_per_block=1, prunable="encoder.self,decoder.self"
+    )
+    kept = KeptHeads(Plan.of(options, MODEL), mask, torch.zeros(14), options)
 
     def limits(**said):
         [share] = chooser(kept, Settings("9", **said))(MODEL).shares

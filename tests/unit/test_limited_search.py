@@ -6,9 +6,7 @@ import pytest
 import torch
 from tiny_gates import HEADS, INVENTORY, LEARNED, train
 
-from dsp_fairseq.budgets import choice_of
-from dsp_fairseq.config import PruningConfig
-from dsp_fairseq.gates.head_gates import HeadGates
+from dsp_fairseq.options.plan import Plan
 
 UPDATES = 200
 OF_METHOD = {
@@ -27,11 +25,9 @@ LIMITED = {
 
 
 def limited_gates(method, keep, limits, seed):
-    options = {"pruning_method": method, "heads_to_keep": keep, **OF_METHOD.get(method, {})}
-    config = PruningConfig.from_args(Namespace(**options))
+    options = {"pruning_method": method, "heads_to_keep": keep, "seed": seed, **OF_METHOD.get(method, {}), **limits}
     torch.manual_seed(seed)
-    choice = choice_of(Namespace(heads_to_keep=keep, pruning_method=method, **limits), INVENTORY)
-    return HeadGates(INVENTORY, choice, config.methods(choice), config.rate, seed)
+    return Plan.of(Namespace(**options), INVENTORY).gates()
 
 
 @pytest.mark.parametrize("name", LIMITED)

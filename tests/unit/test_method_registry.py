@@ -11,7 +11,7 @@ from tiny_models import HEADS, SHAPE, Task, batch
 from dsp_fairseq.gates.methods import METHODS, Method, Option, register_method
 from dsp_fairseq.gates.methods.option import RATE
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.option_problems import model_problems
+from dsp_fairseq.options.problems import model_problems
 
 
 @pytest.fixture(autouse=True)

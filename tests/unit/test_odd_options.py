@@ -8,13 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsp_fairseq.budgets import choice_of, keep_range_of
-from dsp_fairseq.config import PruningConfig
-from dsp_fairseq.families import inventory_of
-from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.methods import METHODS, SEARCH_SHARE
 from dsp_fairseq.gates.scalars import scalars
-from dsp_fairseq.option_problems import model_problems
+from dsp_fairseq.options.plan import Plan
+from dsp_fairseq.options.problems import model_problems
 
 SHAPE = {
     "arch": "gated_transformer",
@@ -56,12 +53,11 @@ def works_or_is_refused(**options):
 
 
 def trains(args):
-    config, inventory = PruningConfig.from_args(args), inventory_of(args)
-    choice = choice_of(args, inventory)
-    gates = HeadGates(inventory, choice, config.methods(choice), config.rate, 1, keep_range_of(args, inventory))
+    plan = Plan.of(args)
+    gates = plan.gates()
     for update in (0, 1, 5, 6, 19, UPDATES):
         if update < UPDATES:
-            gates.plan(update, UPDATES - update, SEARCH_SHARE[config.pruning_mode], UPDATES)
+            gates.plan(update, UPDATES - update, SEARCH_SHARE[plan.mode], UPDATES)
         gates.set_num_updates(update)
         gates.begin_update()
         drawn = gates.mask_of_update() if gates.settled else gates.of_update(torch.device("cpu"))
@@ -73,8 +69,8 @@ def trains(args):
             gates.add_sample_size(1)
             gates.step()
         assert gates.logits.isfinite().all()
-    if not choice.free_count:
-        assert gates.mask().sum() == sum(share.keep for share in choice.shares)
+    if not plan.choice.free_count:
+        assert gates.mask().sum() == sum(share.keep for share in plan.choice.shares)
 
 
 def base(method, mode):

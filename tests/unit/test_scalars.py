@@ -11,13 +11,13 @@ import pytest
 import torch
 from tiny_gates import HEADS, INVENTORY, gates_of
 
-from dsp_fairseq.budgets import choice_of
 from dsp_fairseq.gates.inclusion import entropy, inclusion
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.methods import METHODS
 from dsp_fairseq.gates.scalars import CHOICE, scalars
 from dsp_fairseq.gates.subset import gumbel_noise, hard_top_k
 from dsp_fairseq.history.events import KEPT
+from dsp_fairseq.options.plan import Plan
 
 KIND_TAGS = set(KEPT.values())
 SCALARS = (*KEPT.values(), *CHOICE)
@@ -196,7 +196,7 @@ class TestScalars:
         keep = None if method == "l0" else 15
         gates = gates_of(method, keep)
         options = Namespace(heads_to_keep=keep, pruning_method=method, prunable="encoder.self,decoder.cross")
-        gates.set_choice(choice_of(options, INVENTORY))
+        gates.set_choice(Plan.of(options, INVENTORY).choice)
         assert gates.choice.shares[0].limits.fixed_heads.sum() == 8
         gates.set_logits(torch.zeros_like(gates.logits))
         # 14 heads are open questions, of which 7 are kept, or which are as likely open as not
@@ -205,7 +205,7 @@ class TestScalars:
     def test_a_budget_for_each_kind_counts_by_itself(self):
         gates = gates_of("dsp", 5)
         budget = "encoder.self=3,decoder.self=0,decoder.cross=8"
-        gates.set_choice(choice_of(Namespace(heads_to_keep=budget, pruning_method="dsp"), INVENTORY))
+        gates.set_choice(Plan.of(Namespace(heads_to_keep=budget), INVENTORY).choice)
         gates.methods = [replace(gates.method, heads=share.heads, keep=share.keep) for share in gates.choice.shares]
         gates.set_logits(torch.zeros_like(gates.logits))
         assert scalars(gates)["subset_entropy"] == pytest.approx(6.0)

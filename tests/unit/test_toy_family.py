@@ -23,7 +23,7 @@ from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.families import Family, family_named, family_of, register_family
 from dsp_fairseq.models.gated_model import GatedModel
 from dsp_fairseq.modules import GatedMultiheadAttention
-from dsp_fairseq.option_problems import model_problems
+from dsp_fairseq.options.problems import model_problems
 from dsp_fairseq.structures.heads import HEADS
 from dsp_fairseq.structures.inventory import Block, Inventory
 from dsp_fairseq.training import PruningCriterion, PruningTask

@@ -4,11 +4,9 @@ from argparse import Namespace
 
 import torch
 
-from dsp_fairseq.budgets import choice_of
-from dsp_fairseq.config import PruningConfig
 from dsp_fairseq.families.transformer import transformer_inventory
-from dsp_fairseq.gates.head_gates import HeadGates
 from dsp_fairseq.gates.methods import METHODS
+from dsp_fairseq.options.plan import Plan
 
 INVENTORY = transformer_inventory(2, 3, 2, 4)
 HEADS = INVENTORY.units
@@ -21,11 +19,8 @@ def gates_of(method="dsp", keep=5, seed=1, **options):
         options.setdefault("search_updates", 100)
     if method == "l0":
         options.setdefault("l0_penalty", 0.1)
-    config = PruningConfig.from_args(Namespace(pruning_method=method, heads_to_keep=keep, **options))
     torch.manual_seed(seed)
-    said = Namespace(heads_to_keep=keep, pruning_method=method, prunable=options.get("prunable"))
-    choice = choice_of(said, INVENTORY)
-    return HeadGates(INVENTORY, choice, config.methods(choice), config.rate, seed)
+    return Plan.of(Namespace(pruning_method=method, heads_to_keep=keep, seed=seed, **options), INVENTORY).gates()
 
 
 def train(gates, slope, updates, first=0):

@@ -48,7 +48,7 @@ class TransformerFamily(Family):
         )
 
     def type_problems(self, options: Any) -> list[str]:
-        from ...option_types import type_problems
+        from ...options.types import type_problems
 
         return type_problems(options)
 

@@ -18,9 +18,9 @@ from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecB
 
 from dsp_fairseq_startup.errors import shown
 
-from .config import option_types
-from .errors import flag
-from .families import original_inventory
+from ..config import option_types
+from ..errors import flag
+from ..families import original_inventory
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
 # options without which nothing is known of a model

@@ -2,12 +2,12 @@
 
 from argparse import Namespace
 
-from .budgets import choice_of, keep_range_of
-from .config import PruningConfig
-from .errors import BadInput, flag
-from .families import architecture_of, family_of, inventory_of, known_models
-from .gates.methods import METHODS, SEARCH_SHARE
-from .gates.methods.registry import method_options, readers_of
+from ..config import with_defaults
+from ..errors import BadInput, flag
+from ..families import architecture_of, family_of, inventory_of, known_models
+from ..gates.methods import METHODS, SEARCH_SHARE
+from ..gates.methods.registry import method_options, readers_of
+from .plan import Plan
 
 
 def model_problems(args: Namespace) -> list[str]:
@@ -22,7 +22,7 @@ def model_problems(args: Namespace) -> list[str]:
 
 
 def _method_problems(args: Namespace) -> list[str]:
-    name = PruningConfig.from_args(args).pruning_method
+    name = with_defaults(args)["pruning_method"]
     if name not in METHODS:
         return [f"--pruning-method {name}: unknown; choose one of {', '.join(METHODS)}"]
     problems = [
@@ -35,7 +35,7 @@ def _method_problems(args: Namespace) -> list[str]:
 
 
 def _mode_problems(args: Namespace, method: str) -> list[str]:
-    mode, frozen = PruningConfig.from_args(args).pruning_mode, getattr(args, "frozen", None)
+    mode, frozen = with_defaults(args)["pruning_mode"], getattr(args, "frozen", None)
     problems = []
     if mode not in SEARCH_SHARE:
         problems.append(f"--pruning-mode {mode}: must be {' or '.join(SEARCH_SHARE)}")
@@ -73,8 +73,7 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
     if negative:
         return [f"{option}: must be 0 or more" for option in negative]
     try:
-        choice_of(args, inventory)
-        keep_range_of(args, inventory)
+        Plan.of(args, inventory)
     except BadInput as error:
         return str(error).splitlines()
     return []
@@ -91,6 +90,5 @@ def _number_problems(args: Namespace) -> list[str]:
     ]
     if problems:
         return problems
-    options = PruningConfig.from_args(args)
-    updates = getattr(args, "max_update", None)
-    return METHODS[options.pruning_method].option_problems(vars(options), given, updates)
+    options = with_defaults(args)
+    return METHODS[options["pruning_method"]].option_problems(options, given, getattr(args, "max_update", None))

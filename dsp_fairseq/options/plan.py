@@ -1,0 +1,72 @@
+"""The plan of pruning: what the options ask for, read once for the blocks of one model."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..config import with_defaults
+from ..families import inventory_of
+from ..gates.choice import Choice
+from ..gates.head_gates import HeadGates
+from ..gates.methods import METHODS, Method
+from ..structures.inventory import Inventory
+from .budget import Budget
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which heads of a model are to be kept, how they are chosen, and which weights learn meanwhile."""
+
+    inventory: Inventory
+    budget: Budget
+    choice: Choice  # the budget and its limits, for the blocks of the inventory
+    keep_range: tuple[int, int] | None  # lowest and highest K, when every update draws its own
+    method: type[Method]
+    mode: str  # joint or pipelined
+    frozen: str | None  # the part of the model that does not learn
+    seed: int
+    options: Mapping[str, Any]  # all options of pruning by name, with the defaults of the method
+
+    @classmethod
+    def of(cls, args: Namespace, inventory: Inventory | None = None) -> "Plan":
+        """The plan that options describe; their method must be a known one.
+
+        Args:
+            args: of a command line or of a checkpoint.
+            inventory: of the model; None: as the options say.
+
+        Raises BadInput when the heads cannot be so many within the limits, one line per problem.
+        """
+        options = with_defaults(args)
+        method = METHODS[options["pruning_method"]]
+        inventory = inventory_of(args) if inventory is None else inventory
+        budget = Budget.of(options, method.independent)
+        return cls(
+            inventory,
+            budget,
+            budget.choice(inventory),
+            budget.keep_range(inventory),
+            method,
+            options["pruning_mode"],
+            options["frozen"],
+            getattr(args, "seed", 1),
+            options,
+        )
+
+    def keeping(self, heads_to_keep: Any) -> Choice:
+        """The choice of as many heads as a --heads-to-keep says, within the limits of the plan; raises BadInput."""
+        return self.budget.keeping(heads_to_keep).choice(self.inventory)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the logits."""
+        return self.options["pruning_lr"] or 0.0
+
+    def methods(self) -> list[Method]:
+        """The method of each share of the choice."""
+        return [self.method.build(share.heads, share.keep, self.options) for share in self.choice.shares]
+
+    def gates(self) -> HeadGates:
+        """Gates at the start of a training."""
+        return HeadGates(self.inventory, self.choice, self.methods(), self.rate, self.seed, self.keep_range)
