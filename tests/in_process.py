@@ -1,4 +1,4 @@
-"""`fairseq-train` in the process of the test: the same command without its imports (5 s) and its hydra (1 s)."""
+"""`fairseq-train` inside the process of the test: the same commands without the imports and hydra (6 s) of each."""
 
 import contextlib
 import copy

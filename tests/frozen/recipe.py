@@ -1,0 +1,186 @@
+"""Makes the frozen checkpoints of a version: ``python tests/frozen/recipe.py FOLDER [NAME ...]``
+
+Every folder here holds the checkpoints that the version and commit in its name wrote. They are never made again, because
+a later version writes other formats. To freeze the formats of another version, check it out, put it first into
+PYTHONPATH and name a new folder; a new format is another entry of ``RECIPES``. ``data-bin`` is made once and shared.
+
+A checkpoint is stored as NAME.pt.gz, because three quarters of its 70 kB are zeros and names of options. NAME.json
+holds what the version that wrote the checkpoint did with it (see ``tests/behaviour.py``).
+"""
+
+import argparse
+import gzip
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE / "data-bin"
+SHAPE = (  # 16 heads: encoder.self 4 4, decoder.self 2 2, decoder.cross 2 2
+    "--encoder-layers 2 --encoder-embed-dim 8 --encoder-ffn-embed-dim 8 --encoder-attention-heads 4 "
+    "--decoder-layers 2 --decoder-embed-dim 8 --decoder-ffn-embed-dim 8 --decoder-attention-heads 2 "
+    "--max-source-positions 16 --max-target-positions 16 --dropout 0"
+)
+TRAINING = (
+    "--label-smoothing 0.1 --optimizer adam --lr 0.01 --max-tokens 200 --no-epoch-checkpoints --seed 1 --cpu "
+    "--num-workers 0 --log-format none"
+)
+GATED = "--arch gated_transformer --task translation_pruning --criterion dsp_label_smoothed_cross_entropy"
+STOCK = "--arch transformer --task translation --criterion label_smoothed_cross_entropy"
+WITHOUT_STATE = "--no-save-optimizer-state"
+PRE_NORM = "--encoder-normalize-before --decoder-normalize-before"
+
+
+def run(command: str, *words: str) -> None:
+    """A console command of this environment, in the current folder."""
+    done = subprocess.run([str(Path(sys.executable).parent / command), *words], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{command} {' '.join(words)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+def train(name: str, options: str, updates: int = 200, model: str = GATED, state: str = WITHOUT_STATE) -> None:
+    """``NAME.pt``: the last checkpoint of a training."""
+    words = f"{model} {SHAPE} {TRAINING} {state} --max-update {updates} --save-dir models/{name} {options}"
+    run("fairseq-train", "data-bin", "--user-dir", "dsp_fairseq", *words.split())
+    shutil.copy(f"models/{name}/checkpoint_last.pt", f"{name}.pt")
+
+
+def training(options: str, **others) -> Callable[[str], None]:
+    return lambda name: train(name, options, **others)
+
+
+def command(words: str) -> Callable[[str], None]:
+    """``NAME.pt`` by a command of dsp-fairseq, whose words name other checkpoints and ``OUT``."""
+    return lambda name: run("dsp-fairseq", *words.replace("OUT", f"{name}.pt").split())
+
+
+def resumable(name: str) -> None:
+    """A training of 24 updates in the middle of its search of 7, with the state of its optimiser."""
+    options = "--pruning-method dsp --heads-to-keep 7 --share-all-embeddings --save-interval-updates 3"
+    train(name, options, updates=24, state="")
+    [middle] = Path("models", name).glob("checkpoint_*_3.pt")
+    shutil.copy(middle, f"{name}.pt")
+
+
+def averaged(name: str) -> None:
+    options = "--pruning-method dsp --heads-to-keep 7 --share-all-embeddings --save-interval-updates 66"
+    train(name, options)
+    several = [str(path) for path in sorted(Path("models", name).glob("checkpoint_*_*.pt"))]
+    run("dsp-fairseq", "average", *several, "--out", f"{name}.pt", "--force")
+
+
+def by_yaml(name: str) -> None:
+    """The options of ``hydra.yaml``: the checkpoint holds a table of options, no Namespace."""
+    run("fairseq-hydra-train", "--config-dir", str(HERE), "--config-name", "hydra")
+    shutil.copy("models/hydra/checkpoint_last.pt", f"{name}.pt")
+
+
+RECIPES = {
+    # as a training leaves them, heads masked
+    "stock": training("--share-all-embeddings", model=STOCK),
+    "none": training("--pruning-method none"),
+    "masked": training("--pruning-method dsp --heads-to-keep 7 --uniform-prior 0 --share-all-embeddings"),
+    "resumable": resumable,
+    "per-kind": training(
+        "--pruning-method dsp --heads-to-keep encoder.self=3,decoder.self=4,decoder.cross=2 --uniform-prior 1 "
+        + PRE_NORM
+    ),
+    "limits": training(
+        "--pruning-method dsp --heads-to-keep 9 --min-heads-per-block 1 --max-heads-per-block 2 --uniform-prior 0 "
+        "--encoder-learned-pos --decoder-learned-pos"
+    ),
+    "prunable": training(
+        "--pruning-method dsp --heads-to-keep 8 --prunable encoder.self,decoder.cross --max-heads-per-block 3 "
+        "--uniform-prior 0"
+    ),
+    "range": training(
+        "--pruning-method dsp --heads-to-keep-range 3:11 --uniform-prior 0 --share-decoder-input-output-embed"
+    ),
+    "dsp-published": training("--pruning-method dsp-published --heads-to-keep 6 --cooldown-updates 150"),
+    "ste": training("--pruning-method ste --heads-to-keep 6 --layernorm-embedding"),
+    "uniform": training("--pruning-method uniform --heads-to-keep 5"),
+    "l0": training("--pruning-method l0 --heads-to-keep 6 --l0-penalty 0.05"),
+    "l0-free": training(
+        "--pruning-method l0 --l0-penalty 0.02 --pruning-lr 0.1 --prunable encoder.self --frozen decoder "
+        "--share-all-embeddings --finetune-from-model stock.pt"
+    ),
+    "pipelined": training(
+        "--pruning-mode pipelined --pruning-method dsp --heads-to-keep 6 --share-all-embeddings "
+        "--finetune-from-model stock.pt",
+        updates=60,
+    ),
+    "yaml": by_yaml,
+    # what commands make of them
+    "pruned": command("prune masked.pt OUT --heads-to-keep 6"),
+    "half": command("prune masked.pt OUT --half"),
+    "dense": command("prune masked.pt OUT --dense"),
+    "limits-pruned": command("prune limits.pt OUT"),
+    "empty": command("prune ste.pt OUT --heads-to-keep 0"),
+    "importance": command("importance none.pt data-bin OUT --heads-to-keep 7 --step 4 --min-heads-per-block 1"),
+    "importance-of-stock": command("importance stock.pt OUT --heads-to-keep 6 --score magnitude"),
+    "average": averaged,
+    # heads chosen of those that are left
+    "pruned-again": training(
+        "--pruning-method dsp --heads-to-keep 4 --uniform-prior 0 --share-all-embeddings "
+        "--finetune-from-model pruned.pt"
+    ),
+}
+
+
+def make_data() -> None:
+    """Reversed letters, written by fairseq-preprocess."""
+    letter = random.Random(1)
+    for split, size in (("train", 120), ("valid", 8), ("test", 8)):
+        sentences = [letter.choices("abcdef", k=letter.randint(2, 6)) for _ in range(size)]
+        for language, step in (("de", 1), ("en", -1)):
+            Path(f"{split}.{language}").write_text("".join(" ".join(words[::step]) + "\n" for words in sentences))
+    texts = [word for split in ("train", "valid", "test") for word in (f"--{split}pref", split)]
+    run("fairseq-preprocess", "-s", "de", "-t", "en", "--joined-dictionary", *texts, "--destdir", str(DATA))
+    (DATA / "preprocess.log").unlink(missing_ok=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where they are put; nothing is overwritten")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(RECIPES)}")
+    arguments = parser.parse_args()
+    folder, names = arguments.folder.resolve(), arguments.names or list(RECIPES)
+    folder.mkdir(exist_ok=True)
+    import dsp_fairseq
+
+    sys.path.insert(0, str(HERE.parent))
+    from behaviour import behaviour_of
+
+    with tempfile.TemporaryDirectory() as work:
+        os.chdir(work)  # a checkpoint holds the paths of its training: relative ones tell nothing of the machine
+        if not DATA.exists():
+            make_data()
+        Path("data-bin").symlink_to(DATA)
+        Path("dsp_fairseq").symlink_to(Path(dsp_fairseq.__file__).parent)
+        for name, make in RECIPES.items():
+            checkpoint, packed, behaviour = Path(f"{name}.pt"), folder / f"{name}.pt.gz", folder / f"{name}.json"
+            if packed.exists():  # others may start from it
+                checkpoint.write_bytes(gzip.decompress(packed.read_bytes()))
+            elif name in names:
+                print(name, flush=True)
+                make(name)
+                packed.write_bytes(gzip.compress(checkpoint.read_bytes(), mtime=0))
+            if checkpoint.exists() and not behaviour.exists():
+                behaviour.write_text(as_text(behaviour_of(checkpoint, DATA, Path(f"tried-{name}"))))
+
+
+def as_text(behaviour: dict) -> str:
+    """JSON with a line for each entry, numbers with six digits."""
+    numbers = json.loads(json.dumps(behaviour), parse_float=lambda text: float(f"{float(text):.6g}"))
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in numbers.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+if __name__ == "__main__":
+    main()
