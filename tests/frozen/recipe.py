@@ -1,6 +1,6 @@
 """Makes the frozen checkpoints of a version: ``python tests/frozen/recipe.py FOLDER [NAME ...]``
 
-Every folder here holds the checkpoints that the version and commit in its name wrote. They are never made again, because
+Every folder here holds the checkpoints that the version and commit in its name wrote. They are never made again, for
 a later version writes other formats. To freeze the formats of another version, check it out, put it first into
 PYTHONPATH and name a new folder; a new format is another entry of ``RECIPES``. ``data-bin`` is made once and shared.
 
