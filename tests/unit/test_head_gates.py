@@ -10,7 +10,6 @@ from dsp_fairseq.errors import BadInput
 from dsp_fairseq.gates.hard_concrete import open_probability
 from dsp_fairseq.gates.logit_adam import LogitAdam
 from dsp_fairseq.gates.methods import METHODS
-from dsp_fairseq.options.plan import Plan
 
 
 @pytest.mark.parametrize("method", METHODS)
