@@ -57,7 +57,7 @@ class Family(ABC):
         return []
 
     def structure_problems(self, options: Namespace, path: str, stored: Namespace) -> list[str]:
-        """A line when a model of these options cannot take the weights of ``path``, which was ``stored`` with others."""
+        """A line when a model of these options cannot take the weights of ``path``, whose options are ``stored``."""
         return []
 
     @abstractmethod
