@@ -83,11 +83,10 @@ class PruningConfig(FairseqDataclass):
 
 def with_defaults(args: Namespace) -> dict[str, Any]:
     """All options of pruning by name: as ``args`` have them, or else the defaults of the method; the rest is None."""
-    options = {name: getattr(args, name, None) for name in option_types()}
-    options["pruning_method"] = options["pruning_method"] or "dsp"
-    options["pruning_mode"] = options["pruning_mode"] or "joint"
-    method = METHODS.get(options["pruning_method"])
-    defaults = method.defaults(options["pruning_mode"]) if method else {}
+    options: dict[str, Any] = {name: getattr(args, name, None) for name in option_types()}
+    name, mode = options["pruning_method"] or "dsp", options["pruning_mode"] or "joint"
+    options.update(pruning_method=name, pruning_mode=mode)
+    defaults = METHODS[name].defaults(mode) if name in METHODS else {}
     return {**options, **{name: value for name, value in defaults.items() if options[name] is None}}
 
 

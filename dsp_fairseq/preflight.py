@@ -12,10 +12,9 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 from .checkpoints.reading import load, model_options
 from .config import LIMITS
 from .errors import BadInput, flag, refuse
-from .families import inventory_of
+from .families import inventory_of, known_family
 from .gates.methods import METHODS
 from .options.problems import model_problems
-from .same_structure import structure_problems
 from .starting_point import heads_not_taken_over, unable_to_go_on
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def _adopt_structure(args: Namespace) -> list[str]:
         stored = model_options(load(path))
     except (BadInput, BadCheckpoint):
         return []  # told later, together with everything else
-    problems = structure_problems(args, path, stored)
+    problems = known_family(args).structure_problems(args, path, stored)
     if not problems and getattr(stored, "kept_heads", None) is not None:
         args.kept_heads = stored.kept_heads
         if args.pruning_method == "none":  # nothing is chosen anew: what is pruned further keeps to the same limits

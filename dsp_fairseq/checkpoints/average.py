@@ -10,9 +10,9 @@ from torch import Tensor
 from ..atomic import check_target, writing
 from ..collisions import collisions
 from ..errors import BadInput, Failed, flag, refuse
+from ..families import known_family
 from ..logit_origin import RANKS, origin_of
 from ..preflight import SAME_PRUNING
-from ..same_structure import STRUCTURE
 from ..structures.parameters import once_per_tensor
 from .reading import kept_heads_of, load, load_gated, model_options, save, stored
 
@@ -84,7 +84,7 @@ def _differences(first_path: str, first: dict[str, Any], path: str, state: dict[
     different = [
         f"{path}: trained with {flag(option)} {getattr(others, option, None)}, {first_path} with "
         f"{getattr(options, option, None)}; {remedy}"
-        for option in (*SAME_PRUNING, *STRUCTURE)
+        for option in (*SAME_PRUNING, *known_family(options).structure)
         if str(getattr(options, option, None) or None) != str(getattr(others, option, None) or None)
     ]
     if getattr(options, "kept_heads", None) != getattr(others, "kept_heads", None):

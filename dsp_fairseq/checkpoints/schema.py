@@ -16,7 +16,6 @@ from dsp_fairseq_startup.errors import BadCheckpoint, shown
 from ..config import unpruned_options
 from ..families import architecture_of, families, family_of, is_gated
 from ..options.problems import model_problems
-from ..options.types import DEFAULTS
 
 LOGITS = "gates.logits"
 
@@ -32,9 +31,10 @@ def model_options(state: Mapping[str, Any]) -> Namespace:
     """The model's options stored in a checkpoint; of a stock model, those that are None as fairseq reads them."""
     options = state["cfg"]["model"] if state.get("cfg") else state["args"]
     options = Namespace(**options) if isinstance(options, Mapping) else options
-    if family_of(options) is None or is_gated(options):
+    family = family_of(options)
+    if family is None or is_gated(options):
         return options
-    unsaid = {name: value for name, value in DEFAULTS.items() if getattr(options, name, value) is None}
+    unsaid = {name: value for name, value in family.defaults.items() if getattr(options, name, value) is None}
     return Namespace(**{**vars(options), **unsaid}) if unsaid else options
 
 

@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from ..errors import flag
-from ..shape_problems import shape_problems
+from ..families import known_family
 
 # of --activation-fn: its name in CTranslate2
 ACTIVATIONS = {
@@ -40,4 +40,4 @@ def option_problems(options: Namespace) -> list[str]:
         problems.append(
             f"--activation-fn {activation}: cannot be exported to CTranslate2, which has {', '.join(ACTIVATIONS)}"
         )
-    return problems + shape_problems(options)
+    return problems + known_family(options).shape_problems(options)

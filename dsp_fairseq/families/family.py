@@ -26,6 +26,8 @@ class Family(ABC):
     stock_criterion: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]  # of block, in flat order
     parts: ClassVar[tuple[str, ...]]  # attributes of the model that together hold all weights; --frozen names one
+    structure: ClassVar[tuple[str, ...]] = ()  # options that are the same in all checkpoints of one training
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # what fairseq takes where an option is stored as None
     submodules: ClassVar[Mapping[str, str]] = MappingProxyType({})  # of no block -> its part in tables of parameters
 
     @abstractmethod
@@ -52,6 +54,10 @@ class Family(ABC):
 
     def shape_problems(self, options: Namespace) -> list[str]:
         """One line per option that no model can be computed with."""
+        return []
+
+    def structure_problems(self, options: Namespace, path: str, stored: Namespace) -> list[str]:
+        """A line when a model of these options cannot take the weights of ``path``, whose options are ``stored``."""
         return []
 
     @abstractmethod

@@ -186,7 +186,7 @@ class HeadGates(nn.Module):
         return self.method.settled(self.update)
 
     @property
-    def heads_kept(self) -> int:
+    def open_units(self) -> int:
         """Heads open now: the budget of this update in training, K at evaluation.
 
         Where gates are independent there is no budget: in training too, the heads that would decode.

@@ -47,7 +47,7 @@ class PruningCriterion:
             loss = self._with_penalty(loss, gates, sample_size, logging_output)
             logging_output.update(self._scalars)
         logging_output["batches"] = 1
-        logging_output["heads_kept"] = gates.heads_kept
+        logging_output["heads_kept"] = gates.open_units
         if model.training and gates.temperature is not None:
             logging_output["temperature"] = gates.temperature
         return loss, sample_size, logging_output

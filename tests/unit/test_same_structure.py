@@ -11,8 +11,8 @@ from tiny_checkpoints import REST, masked_checkpoint
 from tiny_models import Task
 
 from dsp_fairseq.errors import BadInput
+from dsp_fairseq.families.transformer.structure import structure_problems
 from dsp_fairseq.preflight import SAME_PRUNING, _checkpoint_problems
-from dsp_fairseq.same_structure import structure_problems
 
 STORED = {
     "arch": "transformer", "encoder_layers": 2, "encoder_attention_heads": 8, "encoder_embed_dim": 16,

@@ -19,8 +19,8 @@ from dsp_fairseq.gates.subset import gumbel_noise, hard_top_k
 from dsp_fairseq.history.events import KEPT
 from dsp_fairseq.options.plan import Plan
 
-KIND_TAGS = set(KEPT.values())
-SCALARS = (*KEPT.values(), *CHOICE)
+KIND_TAGS = {KEPT[kind] for kind in INVENTORY.kinds}  # other tests may register families of other kinds
+SCALARS = (*KIND_TAGS, *CHOICE)
 
 
 def slow_inclusion(logits, k, noise):

@@ -22,7 +22,7 @@ from tiny_corpus import write_dictionaries
 
 from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.cli import main
-from dsp_fairseq.options.types import SHAPE
+from dsp_fairseq.families.transformer.options import SHAPE
 from dsp_fairseq_startup.console import with_one_line_errors
 
 COUNT, SEED = int(os.environ.get("DSP_TAMPERED", 20)), int(os.environ.get("DSP_TAMPERED_SEED", 1))

@@ -12,7 +12,9 @@ from ...structures.inventory import Inventory
 from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
 from ..family import Family, register_family
 from .inventory import KINDS, transformer_inventory
-from .refusals import unsupported
+from .options import DEFAULTS, type_problems
+from .refusals import shape_problems, unsupported
+from .structure import STRUCTURE, structure_problems
 
 STACKS = ("encoder", "decoder")
 
@@ -27,6 +29,8 @@ class TransformerFamily(Family):
     stock_criterion = "label_smoothed_cross_entropy"
     kinds = KINDS
     parts = STACKS
+    structure = STRUCTURE
+    defaults: ClassVar = DEFAULTS
     submodules: ClassVar = {
         "embed_tokens": EMBEDDINGS,
         "embed_positions": EMBEDDINGS,
@@ -48,17 +52,16 @@ class TransformerFamily(Family):
         )
 
     def type_problems(self, options: Any) -> list[str]:
-        from ...options.types import type_problems
-
         return type_problems(options)
 
     def unsupported(self, options: Namespace) -> list[str]:
         return unsupported(options)
 
     def shape_problems(self, options: Namespace) -> list[str]:
-        from ...shape_problems import shape_problems
-
         return shape_problems(options)
+
+    def structure_problems(self, options: Namespace, path: str, stored: Namespace) -> list[str]:
+        return structure_problems(options, path, stored)
 
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
         source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in STACKS)

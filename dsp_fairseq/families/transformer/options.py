@@ -1,0 +1,106 @@
+"""Types and ranges of the options that shape a Transformer, as fairseq's dataclasses declare them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Optional
+
+from fairseq.models.transformer import TransformerConfig
+from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecBaseConfig, QuantNoiseConfig
+
+from dsp_fairseq_startup.errors import shown
+
+from ...errors import flag
+from ...options.types import is_whole, value_problems
+from ..family import original_inventory
+
+_GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
+# options without which nothing is known of a model
+SHAPE = tuple(
+    f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
+)
+_SHARES = (
+    *("dropout", "attention_dropout", "activation_dropout", "relu_dropout"),
+    *("encoder_layerdrop", "decoder_layerdrop"),
+)
+# least and largest value
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(_SHARES, (0, 1)),
+    **{f"{side}_layers": (1, 1000) for side in ("encoder", "decoder")},
+    **{f"{side}_attention_heads": (1, 1024) for side in ("encoder", "decoder")},
+    **{f"{side}_embed_dim": (4, 65536) for side in ("encoder", "decoder")},
+    **{f"{side}_ffn_embed_dim": (1, 2**20) for side in ("encoder", "decoder")},
+    **dict.fromkeys(("decoder_input_dim", "decoder_output_dim"), (1, 65536)),
+    # a table of that many sines and cosines is computed, whatever the weights are
+    **dict.fromkeys(("max_source_positions", "max_target_positions"), (1, 100000)),
+}
+_MAY_BE_TEXT = ("decoder_output_dim",)  # fairseq's parser leaves it so, its models turn it into a number
+# read beside those of the dataclasses, or with another type
+_FURTHER = {
+    "arch": str,
+    "_name": str,
+    "seed": int,
+    "max_update": Optional[int],
+    "source_lang": Optional[str],
+    "target_lang": Optional[str],
+    "max_source_positions": Optional[int],  # None: fairseq's own numbers
+    "max_target_positions": Optional[int],
+}
+
+
+def _declared() -> Iterator[tuple[str, Any]]:
+    for field in fields(TransformerConfig):
+        if field.name not in _GROUPS:
+            yield field.name, field.type
+    for group, config in _GROUPS.items():
+        for field in fields(config):
+            yield f"{group}_{field.name}", field.type
+
+
+_TYPES = {**dict(_declared()), **_FURTHER}
+
+
+def _defaults() -> Iterator[tuple[str, Any]]:
+    config = TransformerConfig()
+    yield from vars(config).items()
+    for group in _GROUPS:
+        yield from ((f"{group}_{name}", value) for name, value in vars(getattr(config, group)).items())
+
+
+# what fairseq builds a Transformer with where its options are None, as those of a YAML file's training are
+DEFAULTS = {name: value for name, value in _defaults() if name in _TYPES and value is not None and name != "tpu"}
+# names by which fairseq would take a value instead of the one with the prefix
+_STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fields(config))} - {"_name"}
+
+
+def type_problems(options: Any) -> list[str]:
+    """One line per option, of a Namespace or a DictConfig, that is missing or no possible value."""
+    found = dict(options) if isinstance(options, Mapping) else vars(options)
+    problems = [f"{flag(name)} is missing" for name in SHAPE if name not in found]
+    problems += [f"{shown(name)}: no option of a Transformer" for name in sorted(_STRAY & set(found))]
+    problems += value_problems(found, _TYPES, _RANGES, _MAY_BE_TEXT)
+    return problems or _heads_problems(options)
+
+
+def _heads_problems(options: Any) -> list[str]:
+    """One line per width that its heads cannot share evenly, and per kept head that the model never had."""
+    problems = []
+    for side in ("encoder", "decoder"):
+        width, heads = (getattr(options, f"{side}_{part}") for part in ("embed_dim", "attention_heads"))
+        if width % heads:
+            problems.append(f"--{side}-attention-heads {heads}: must divide --{side}-embed-dim {width}")
+    kept = getattr(options, "kept_heads", None)
+    return problems if kept is None else problems + _kept_problems(kept, original_inventory(options).indices())
+
+
+def _kept_problems(kept: Any, original: dict[str, list[int]]) -> list[str]:
+    if not isinstance(kept, Mapping) or set(kept) != set(original):
+        blocks = f"each of the {len(original)} blocks, such as {next(iter(original), '')}"
+        return [f"kept_heads {shown(kept)}: must have an entry for {blocks}"]
+    return [
+        f"kept_heads of {name} {shown(heads)}: must be some of 0 to {len(original[name]) - 1}, ascending, each once"
+        for name, heads in kept.items()
+        if not isinstance(heads, Sequence)
+        or isinstance(heads, str)
+        or not all(map(is_whole, heads))
+        or sorted(set(heads) & set(original[name])) != list(heads)
+    ]
