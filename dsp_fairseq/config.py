@@ -83,7 +83,7 @@ class PruningConfig(FairseqDataclass):
 
 def with_defaults(args: Namespace) -> dict[str, Any]:
     """All options of pruning by name: as ``args`` have them, or else the defaults of the method; the rest is None."""
-    options = {name: getattr(args, name, None) for name in option_types()}
+    options: dict[str, Any] = {name: getattr(args, name, None) for name in option_types()}
     options["pruning_method"] = options["pruning_method"] or "dsp"
     options["pruning_mode"] = options["pruning_mode"] or "joint"
     method = METHODS.get(options["pruning_method"])

@@ -1,7 +1,7 @@
 """Console commands for tests: each in a process of its own, which need not import torch and fairseq anew.
 
 The first call of a command in a test run starts it as a user does. Later calls are forked from a process (Python's
-forkserver) that has imported torch and fairseq, and nothing of dsp_fairseq, and do what the command's start script does:
+forkserver) that has imported torch and fairseq, and nothing of dsp_fairseq, and do what a start script of pip does:
 the same entry point, arguments, folder, environment and exit status. That saves some four seconds of processor time a
 call.
 """
