@@ -14,7 +14,7 @@ _OF_A_TRAINING = "gates.adam.steps"  # a state that prune and importance leave o
 
 def options_of_training(args: Any) -> Namespace:
     """The options of a model, a Namespace or an omegaconf container, as they were before ``--model-overrides``."""
-    options = OmegaConf.to_container(args) if OmegaConf.is_config(args) else vars(args)
+    options: Any = OmegaConf.to_container(args) if OmegaConf.is_config(args) else vars(args)
     return Namespace(**{**options, **(options.get("overridden") or {})})
 
 

@@ -1,15 +1,18 @@
 """Console commands for tests: each in a process of its own, which need not import torch and fairseq anew.
 
-The first call of a command starts it as a user does. Later calls are forked from a process (Python's forkserver) that
-has imported torch and fairseq, and nothing of dsp_fairseq, and do what the command's start script does: the same entry
-point, arguments, folder, environment and exit status. That saves some four seconds of processor time a call.
+The first call of a command in a test run starts it as a user does. Later calls are forked from a process (Python's
+forkserver) that has imported torch and fairseq, and nothing of dsp_fairseq, and do what a start script of pip does:
+the same entry point, arguments, folder, environment and exit status. That saves some four seconds of processor time a
+call.
 """
 
 import atexit
+import contextlib
 import importlib.metadata
 import logging
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,13 +22,13 @@ from pathlib import Path
 COMMANDS = Path(sys.executable).parent
 PRELOADED = [
     "torch",
+    "torch._dynamo",  # which the first optimiser of a process imports
     "sacrebleu",
     "fairseq.tasks",
     "fairseq.trainer",
     "fairseq.sequence_generator",
     "fairseq.hub_utils",
 ]
-_started = set()  # commands that have run as a user starts them
 
 
 def run(name, *arguments, timeout, env, cwd, **options) -> subprocess.CompletedProcess:
@@ -33,8 +36,7 @@ def run(name, *arguments, timeout, env, cwd, **options) -> subprocess.CompletedP
     words = [str(word) for word in arguments]
     entry_points = importlib.metadata.entry_points(group="console_scripts", name=name)
     forked = set(options) <= {"input"} and name.startswith(("fairseq", "dsp-fairseq")) and entry_points
-    if not forked or name not in _started:
-        _started.add(name)
+    if not forked or _is_first(name):
         command = [str(COMMANDS / name), *words]
         return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout, **options)
     with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +54,19 @@ def run(name, *arguments, timeout, env, cwd, **options) -> subprocess.CompletedP
             raise subprocess.TimeoutExpired([name, *words], timeout)
         stdout, stderr = (Path(files[stream]).read_text(encoding="utf-8") for stream in ("stdout", "stderr"))
         return subprocess.CompletedProcess([name, *words], process.exitcode, stdout, stderr)
+
+
+def _is_first(name):
+    """Whether no process of this test run has started the command before."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", os.getpid())
+    folder = Path(tempfile.gettempdir(), f"dsp-fairseq-commands-of-{run}")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        atexit.register(shutil.rmtree, folder)
+    with contextlib.suppress(FileExistsError):
+        (folder / name).touch(exist_ok=False)
+        return True
+    return False
 
 
 def _context():

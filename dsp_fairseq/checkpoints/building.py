@@ -5,7 +5,7 @@ from typing import Any
 
 from fairseq.data import Dictionary
 
-from ..families import family_of
+from ..families import known_family
 from .schema import model_options
 
 
@@ -21,7 +21,7 @@ def build_stock_model(state: dict[str, Any]) -> Any:
 
 def _build(state: dict[str, Any], gated: bool) -> Any:
     weights, options = state["model"], model_options(state)
-    family = family_of(options)
+    family = known_family(options)
     chosen = Namespace(**{**vars(family.without_files(options)), "overridden": None})
     model = family.model_class(gated).build_model(chosen, family.task_of(weights, _Words)).eval()
     model.load_state_dict(weights, model_cfg=options)

@@ -13,7 +13,7 @@ from ..atomic import check_target, writing
 from ..collisions import collisions
 from ..config import LIMITS, unpruned_options
 from ..errors import Failed, refuse
-from ..families import Family, family_of
+from ..families import Family, known_family
 from ..structures.inventory import Inventory
 from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
@@ -78,7 +78,7 @@ def prune(
     refuse(collisions({"OUT": out}, [checkpoint]))
     state = load_gated(checkpoint)
     check_target(out, force)
-    kept, family = kept_heads_of(state), family_of(model_options(state))
+    kept, family = kept_heads_of(state), known_family(model_options(state))
     before, mask = kept.inventory, kept.mask
     if heads_to_keep is not None:
         mask = kept.best(heads_to_keep)
@@ -114,9 +114,9 @@ def _is_no_weight(name: str) -> bool:
 
 def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> dict[str, Any]:
     """The checkpoint without the removed heads, and as if no training had begun; limits stay, for the next prune."""
-    options = vars(model_options(state))
-    limits = {name: options.get(name) for name in LIMITS}
-    options = Namespace(**{**options, **unpruned_options(), **limits, "kept_heads": after.indices()})
+    whole = vars(model_options(state))
+    limits = {name: whole.get(name) for name in LIMITS}
+    options = Namespace(**{**whole, **unpruned_options(), **limits, "kept_heads": after.indices()})
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
@@ -131,7 +131,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
 def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
     """The same model for plain fairseq: stock model, task and criterion."""
     options = Namespace(**vars(small["cfg"]["model"]))
-    family = family_of(options)
+    family = known_family(options)
     for name in ("kept_heads", *unpruned_options()):
         delattr(options, name)
     for name in ("arch", "_name"):

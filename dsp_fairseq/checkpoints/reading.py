@@ -63,7 +63,7 @@ class KeptHeads(NamedTuple):
 
     @property
     def per_kind(self) -> dict[str, int]:
-        return self.inventory.kept_per_kind(self.mask)
+        return self.inventory.kept_per_kind(self.mask.tolist())
 
     @property
     def per_block(self) -> list[int]:

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from dsp_fairseq_startup.errors import BadCheckpoint, shown
 
 from ..config import unpruned_options
-from ..families import architecture_of, families, family_of, is_gated
+from ..families import architecture_of, families, family_of, is_gated, known_family
 from ..options.problems import model_problems
 
 LOGITS = "gates.logits"
@@ -64,12 +64,13 @@ def _holder_problems(state: dict[str, Any]) -> list[str]:
 
 def _problems(state: dict[str, Any]) -> list[str]:
     options, weights = model_options(state), state["model"]
-    family, gated = family_of(options), is_gated(options)
-    if family is None and LOGITS not in weights:
+    gated = is_gated(options)
+    if family_of(options) is None and LOGITS not in weights:
         return []  # another model
     if LOGITS in weights and not gated:
         wanted = " or ".join(known.model for known in families())
         return [f"--arch {shown(architecture_of(options) or None)}: {LOGITS} are in it; must be a {wanted}"]
+    family = known_family(options)
     problems = _part_problems(state, gated) + _number_problems(weights)
     wrong_options = model_problems(options) if gated else family.type_problems(options)
     if gated:
@@ -201,7 +202,7 @@ def _is_finite(name: str, tensor: Tensor) -> bool:
 
 def _shape_problems(options: Namespace, weights: dict[str, Tensor]) -> list[str]:
     """What the model of these options would have, and the weights have not, or the other way round."""
-    problems = family_of(options).weight_problems(options, weights)
+    problems = known_family(options).weight_problems(options, weights)
     if problems:
         return problems
     try:
@@ -260,6 +261,6 @@ class _Size:
 
 def _planned(options: Namespace, weights: dict[str, Tensor]):
     """The model of these options, without numbers."""
-    family = family_of(options)
+    family = known_family(options)
     with _WithoutNumbers():
         return family.model_class(gated=True).build_model(family.without_files(options), family.task_of(weights, _Size))

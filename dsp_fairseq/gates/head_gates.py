@@ -1,7 +1,9 @@
 """The gates of one model: its logits, the sample of an update, the mask that decodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,10 @@ class HeadGates(nn.Module):
         keep_range: (lowest, highest) K; every update of the training draws its own. None: always K.
     """
 
+    logits: Tensor
+    search: Tensor  # update at which the choice is final; 0: unknown
+    length: Tensor  # of the training that this was planned for; 0: unknown
+
     def __init__(
         self,
         inventory: Inventory,
@@ -53,7 +59,6 @@ class HeadGates(nn.Module):
         self.kept = StoredMask(inventory)
         self.logits.requires_grad_(self.method.learns)
         self.adam = LogitAdam(inventory.units, rate, self.method.pooled, choosable=choice.choosable)
-        # update at which the choice is final, and the length of the training that this was planned for; 0: unknown
         for name in ("search", "length"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         self._sample_size = 0.0
@@ -126,12 +131,12 @@ class HeadGates(nn.Module):
             # rounded: the mean of several checkpoints may be a hair off
             self.methods = tuple(method.planned(round(search)) for method in self._unplanned)
 
-    def _load_from_state_dict(self, *args, **kwargs):
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._drawn = None
         self._end_search_at(self._unplanned[0].search_updates or float(self.search))
 
-    def upgrade_state_dict_named(self, state_dict, name):
+    def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Fill in what a checkpoint of the stock model, or of an older version, lacks."""
         logits, prefix = state_dict.get(f"{name}.logits"), f"{name}."
         if logits is not None and logits.shape == self.logits.shape:
@@ -141,7 +146,7 @@ class HeadGates(nn.Module):
         for key, value in self.state_dict(prefix=f"{name}.").items():
             state_dict.setdefault(key, value.clone())
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Neither moved nor cast with the model."""
         return self
 
@@ -167,18 +172,18 @@ class HeadGates(nn.Module):
         """The mask [H] that settled training runs under: that which decodes, or that of the K drawn."""
         if self.keep_range is None:
             return self.mask()
-        return self.choice.with_keep(self._drawn_keep).mask(self.logits)
+        return self.choice.with_keep(self._drawn_keep(self.keep_range)).mask(self.logits)
 
-    @property
-    def _drawn_keep(self) -> int:
-        low, high = self.keep_range
+    def _drawn_keep(self, bounds: tuple[int, int]) -> int:
+        low, high = bounds
         return int(torch.randint(low, high + 1, (), generator=self._generator(_DRAWS_APART)))
 
     @property
     def _methods_now(self) -> Sequence[Method]:
         if self.keep_range is None:
             return self.methods
-        return [replace(method, keep=self._drawn_keep) for method in self.methods]
+        keep = self._drawn_keep(self.keep_range)
+        return [replace(method, keep=keep) for method in self.methods]
 
     @property
     def settled(self) -> bool:
@@ -192,9 +197,8 @@ class HeadGates(nn.Module):
         Where gates are independent there is no budget: in training too, the heads that would decode.
         """
         counts = [method.open_heads(self.update) for method in self._methods_now]
-        if not self.training or None in counts:
-            return int(self.mask().sum())
-        return sum(counts)
+        known = [count for count in counts if count is not None]
+        return sum(known) if self.training and len(known) == len(counts) else int(self.mask().sum())
 
     @property
     def temperature(self) -> float | None:
@@ -232,15 +236,16 @@ class HeadGates(nn.Module):
 
     def gradient(self) -> Tensor | None:
         """Of the losses of this update so far, summed, with respect to the logits: [H]; None: there is none."""
-        if self._drawn is not None and self._drawn[1].grad is not None:
-            (sample, leaf), self._drawn = self._drawn, None
+        sample, leaf = self._drawn or (None, None)
+        if sample is not None and leaf is not None and leaf.grad is not None:
+            self._drawn = None
             if leaf.grad.isfinite().all():
-                sample.backward(leaf.grad.to(sample))
+                torch.autograd.backward(sample, leaf.grad.to(sample))
             else:  # an overflow: the step sees it and is left out, by all processes
                 self.logits.grad = torch.full_like(self.logits, float("inf"))
         return self.logits.grad
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # a copy (fairseq's EMA) draws its own
         return {**self.__dict__, "_drawn": None}
 
@@ -248,7 +253,8 @@ class HeadGates(nn.Module):
         """What the loss pays for open heads, per unit of sample size, with gradient; None: nothing."""
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
         prices = [method.penalty(logits, share.limits) for method, share, logits in pieces]
-        return None if None in prices else sum(prices)
+        known = [price for price in prices if price is not None]
+        return reduce(torch.add, known) if len(known) == len(prices) else None
 
     @property
     def expected_heads(self) -> float:
@@ -268,7 +274,7 @@ class HeadGates(nn.Module):
         """The losses summed in this update have this unit: the gradient is divided by their sum."""
         self._sample_size += float(sample_size)
 
-    def step(self, loss_scale: float = 1.0, all_reduce=None) -> None:
+    def step(self, loss_scale: float = 1.0, all_reduce: Callable[[Tensor], Tensor] | None = None) -> None:
         """One step of the logits; ``all_reduce`` sums a tensor over processes in place."""
         gradient = self.gradient()
         if gradient is None:
@@ -287,7 +293,7 @@ class HeadGates(nn.Module):
 
     def per_block(self, flat: Tensor) -> list[Tensor]:
         """A flat tensor [H] cut into one tensor [heads] per block."""
-        return list(flat.split(self.inventory.sizes))
+        return list(torch.split(flat, self.inventory.sizes))
 
 
 def mask_that_decodes(weights: Mapping[str, Tensor], inventory: Inventory, choice: Choice) -> Tensor:

@@ -5,6 +5,7 @@ Pure functions of flat vectors of length H, float64. In numpy, whose calls on so
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +85,7 @@ def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
 
     def beyond(cut: float) -> tuple[Floats, Floats]:
         rates = _rates(scores, cut)
-        counts: Floats = np.bincount(blocks, -np.expm1(-rates), len(least))
+        counts: Any = np.bincount(blocks, -np.expm1(-rates), len(least))  # with weights, no whole numbers
         return counts, rates * np.exp(-rates)
 
     def excess(cut: float) -> tuple[float, float]:

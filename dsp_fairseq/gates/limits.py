@@ -87,7 +87,7 @@ class Limits:
     def allow(self, mask: Tensor) -> bool:
         """Whether every block keeps as many heads of a mask, bool [H], as it may."""
         least, most = self.bounds(int(mask.sum()))
-        counts = [int(piece.sum()) for piece in mask.split(list(self.sizes))]
+        counts = [int(piece.sum()) for piece in torch.split(mask, list(self.sizes))]
         return all(low <= count <= high for low, count, high in zip(least, counts, most, strict=True))
 
     def rounds(self, k: int) -> list[Round]:

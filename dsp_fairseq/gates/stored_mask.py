@@ -51,13 +51,13 @@ def _sizes(inventory: Inventory) -> dict[str, int]:
 
 def _by_structure(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
     pieces: dict[str, list[Tensor]] = {}
-    for block, piece in zip(inventory.blocks, mask.split(inventory.sizes), strict=True):
+    for block, piece in zip(inventory.blocks, torch.split(mask, inventory.sizes), strict=True):
         pieces.setdefault(block.structure, []).append(piece)
     return {name: torch.cat(of_structure) for name, of_structure in pieces.items()}
 
 
 def _flat(pieces: Mapping[str, Tensor], inventory: Inventory) -> Tensor | None:
-    left = {name: list(piece.split(_block_sizes(inventory, name))) for name, piece in pieces.items()}
+    left = {name: list(torch.split(piece, _block_sizes(inventory, name))) for name, piece in pieces.items()}
     flat = torch.cat([left[block.structure].pop(0) for block in inventory.blocks])
     mask = flat > 0.5
     return mask if torch.equal(mask.to(flat), flat) else None

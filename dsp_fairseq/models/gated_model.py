@@ -2,7 +2,8 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +31,17 @@ class GatedModel:
     """
 
     family: Family
+    gates: HeadGates  # None until carry_gates
+    training: bool  # this and the next two are those of the fairseq model
+    parameters: Callable[[], Iterator[nn.Parameter]]
+    get_submodule: Callable[[str], Any]
     _mask_in_place: Tensor | None = None  # the mask that the blocks compute with now
     _was_loaded = _was_trained = _announced = _is_of_a_training = False
     _options: Namespace  # of the training, whatever was overridden for decoding
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.gates: HeadGates | None = None  # until carry_gates
+        self.gates = None
         self.unused: nn.Parameter | None = None  # where all weights are frozen
 
     def carry_gates(self, args: Namespace, family: Family) -> None:
@@ -50,7 +55,7 @@ class GatedModel:
         self._options = options_of_training(args)
 
     @property
-    def gated_blocks(self) -> Sequence[nn.Module]:
+    def gated_blocks(self) -> Sequence[Any]:
         """The modules that gates act on, in the order of the inventory."""
         return [self.get_submodule(block.module) for block in self.gates.inventory.blocks]
 
@@ -75,7 +80,7 @@ class GatedModel:
             self._open_gates_of_update()
         return super().forward(*args, **kwargs)
 
-    def train(self, mode: bool = True):
+    def train(self, mode=True):
         super().train(mode)
         self._was_trained |= mode
         if not mode and self.gates is not None:
@@ -152,7 +157,7 @@ class GatedModel:
             return
         self._announced = True
         mask, inventory, logits = self.gates.mask(), self.gates.inventory, self.gates.logits.detach()
-        kept = inventory.kept_per_kind(mask)
+        kept = inventory.kept_per_kind(mask.tolist())
         logger.info(
             "decoding with %d of %d heads (%s)",
             sum(kept.values()),

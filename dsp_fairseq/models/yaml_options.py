@@ -2,7 +2,7 @@
 
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from fairseq.models.transformer import TransformerConfig
 from omegaconf import DictConfig, OmegaConf
@@ -24,7 +24,7 @@ def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callab
     """
     if "arch" in cfg:  # from a checkpoint: complete
         return
-    said = OmegaConf.to_container(cfg, resolve=True)
+    said: Any = OmegaConf.to_container(cfg, resolve=True)
     said["arch"] = said.pop("_name")
     known = _defaults(add_args)
     unknown = sorted(set(said) - {"arch", *known["names"]})
@@ -53,11 +53,11 @@ def _defaults(add_args: Callable) -> dict[str, Any]:
 
 def _of_the_training(cfg: DictConfig) -> dict[str, Any]:
     """The options of the other parts, flat; nothing where there is only a model."""
-    root = cfg._get_root()
+    root: Any = cfg._get_root()
     found: dict[str, Any] = {}
     for part in _PARTS:
         if root is not cfg and OmegaConf.is_config(root.get(part)):
-            found.update(OmegaConf.to_container(root[part], resolve=True))
+            found.update(cast(dict, OmegaConf.to_container(root[part], resolve=True)))
     found.pop("_name", None)
     for part in ("task", "criterion"):
         if root is not cfg and OmegaConf.is_config(root.get(part)):

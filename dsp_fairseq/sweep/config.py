@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import yaml
@@ -66,12 +66,12 @@ _NOTHING = object()  # instead of a value that is missing
 class _Wrong(ValueError):
     """Everything that is wrong with one key: (value, reason and remedy), with the rest of the key first if there is."""
 
-    def __init__(self, *problems: tuple[Any, str]):
+    def __init__(self, *problems: tuple[Any, ...]):
         super().__init__()
         self.problems = problems
 
 
-def _refuse(problems: list[tuple[Any, str]]) -> None:
+def _refuse(problems: Sequence[tuple[Any, ...]]) -> None:
     if problems:
         raise _Wrong(*problems)
 
@@ -264,7 +264,7 @@ class Config(_Model):
     data: Annotated[str, PlainValidator(_text(_DATA)), AfterValidator(_folder)]
     out: Annotated[str, PlainValidator(_text("such as sweep")), AfterValidator(_one_path)]
     train: Annotated[Words, PlainValidator(_train)]
-    generate: Annotated[Words, PlainValidator(_generate)] = Field(default_factory=list)
+    generate: Annotated[Words, PlainValidator(_generate)] = Field(default_factory=list)  # type: ignore[arg-type]  # _generate reads it
     grid: Annotated[Grid, BeforeValidator(_is_grid)]
     unpruned: Annotated[bool, PlainValidator(_yes_or_no)] = False
     method_flags: Annotated[Mapping[str, Words], PlainValidator(_method_flags)] = Field(default_factory=dict)
@@ -360,7 +360,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-def names(words: Words) -> list[str]:
+def names(words: Sequence[str]) -> list[str]:
     """The flags among the words, without the values that --flag=value may carry."""
     return [word.partition("=")[0] for word in words if word.startswith("--")]
 

@@ -37,10 +37,10 @@ def estimate(cells: list[Cell], arguments: dict[str, Namespace] | None, jobs: in
     left = [cell for cell in cells if not found[cell.name].decoded]
     if not left:
         return Estimate(0.0, "all cells are done")
-    done = [record for record in found.values() if record.decoded and record.trained]
+    seconds = [(record.train_seconds, record.generate_seconds) for record in found.values()]
+    done = [(train, generate) for train, generate in seconds if train is not None and generate is not None]
     if done:
-        train = statistics.mean(record.train_seconds for record in done)
-        generate = statistics.mean(record.generate_seconds for record in done)
+        train, generate = (statistics.mean(each) for each in zip(*done, strict=True))
         times = [_left(cell, found[cell.name], train) + generate for cell in left]
         return Estimate(_side_by_side(times, jobs), f"from {len(done)} of {len(cells)} cells, which are done")
     if arguments is None:

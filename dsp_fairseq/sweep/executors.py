@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -52,6 +52,8 @@ def threads() -> str:
 
 class LocalJob(submitit.LocalJob):
     """A job of this machine, in a session of its own."""
+
+    _process: Any  # a Popen as soon as the job is submitted
 
     def cancel(self, check: bool = True) -> None:
         self.send(signal.SIGTERM)
@@ -94,7 +96,7 @@ class LocalExecutor(submitit.LocalExecutor):
 
 
 @contextlib.contextmanager
-def opened(cluster: str, out: str, lock: int, slurm: dict[str, Any]) -> Iterator[submitit.Executor]:
+def opened(cluster: str, out: str, lock: int, slurm: Mapping[str, Any]) -> Iterator[submitit.Executor]:
     """What starts the jobs of a sweep in the folder ``out``; ``slurm`` are parameters of submitit's SlurmExecutor."""
     logging.getLogger("submitit").setLevel(logging.ERROR)
     folder = os.path.join(out, FOLDER)

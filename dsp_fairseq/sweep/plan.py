@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..preflight import CRITERION, TASK
@@ -81,7 +82,7 @@ def _train_flags(config: Config, method: str, heads: str | None, seed: int) -> l
     return flags + _flat(own)
 
 
-def _flat(flags: dict[str, str | None]) -> list[str]:
+def _flat(flags: Mapping[str, str | None]) -> list[str]:
     return [word for pair in flags.items() for word in pair if word is not None]
 
 

@@ -21,17 +21,27 @@ class Row(NamedTuple):
     valid_nll: float | None
 
     @property
+    def kept(self) -> dict[str, list[int]]:
+        """Indices of the kept heads, by block."""
+        return self.record.kept or {}
+
+    @property
+    def blocks(self) -> dict[str, int]:
+        """Heads of each block before anything was pruned."""
+        return self.record.heads or {}
+
+    @property
     def heads(self) -> int:
-        return sum(map(len, self.record.kept.values()))
+        return sum(len(kept) for kept in self.kept.values())
 
     @property
     def original_heads(self) -> int:
-        return sum(self.record.heads.values())
+        return sum(self.blocks.values())
 
     @property
     def per_kind(self) -> dict[str, int]:
         return {
-            kind: sum(len(kept) for block, kept in self.record.kept.items() if block.rpartition(".")[0] == kind)
+            kind: sum(len(kept) for block, kept in self.kept.items() if block.rpartition(".")[0] == kind)
             for kind in KINDS
         }
 
@@ -55,7 +65,7 @@ class Results(NamedTuple):
         rows = sorted((row for row in self.rows if row.cell.method == method), key=lambda row: -row.heads)
         found: dict[str, list[Row]] = {}
         for row in rows:
-            found.setdefault(row.cell.heads_to_keep, []).append(row)
+            found.setdefault(row.cell.heads_to_keep or "", []).append(row)
         return found
 
 

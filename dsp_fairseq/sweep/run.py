@@ -89,7 +89,7 @@ class _Run:
         self.cell, self.jobs, self.executor, self.display = cell, jobs, executor, display
         self.failures: list[str] = []
         self.record = records.read(cell)
-        self.job: submitit.Job | None = None
+        self.job: Any = None  # a submitit.Job from start() on
         self.attached = False  # to a job that an earlier sweep has submitted
 
     def start(self) -> None:
@@ -154,7 +154,7 @@ class _Run:
             self.start()
             return False
         if outcome is None or outcome["status"]:
-            self._failed(outcome and outcome["status"])
+            self._failed(outcome["status"] if outcome else None)
         else:
             self._decoded(outcome["seconds"])
         return self._forget()

@@ -1,6 +1,6 @@
 """heads.png: which heads survive at which K; a heat map per method and K, a row per block, a column per head."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
@@ -73,7 +73,7 @@ def draw(results: Results):
 
 def _grid(results: Results, groups: dict[str, dict[str, list[Row]]]) -> Grid:
     heads = {budget: rows[0].heads for of in groups.values() for budget, rows in of.items()}
-    blocks = results.rows[0].record.heads
+    blocks = results.rows[0].blocks
     columns = max(1, len(heads))
     cell = min(CELL, (WIDEST / columns - GAP) / max(blocks.values()))
     return Grid(results.methods, sorted(heads, key=lambda budget: -heads[budget]), blocks, cell)
@@ -81,7 +81,7 @@ def _grid(results: Results, groups: dict[str, dict[str, list[Row]]]) -> Grid:
 
 def _colours(seeds: int) -> ScalarMappable:
     """A step for each number of seeds, from none to all."""
-    steps = [NEVER, *(colormaps["viridis_r"](0.15 + 0.8 * seed / seeds) for seed in range(1, seeds + 1))]
+    steps: list[Any] = [NEVER, *(colormaps["viridis_r"](0.15 + 0.8 * seed / seeds) for seed in range(1, seeds + 1))]
     bounds = [number - 0.5 for number in range(seeds + 2)]
     return ScalarMappable(BoundaryNorm(bounds, len(steps)), ListedColormap(steps))
 
@@ -117,7 +117,7 @@ def _name_blocks(panel, blocks: dict[str, int]) -> None:
 
 def _counts(rows: list[Row], block: str, heads: int, columns: int) -> list[float]:
     """How many seeds keep each head; nan where the block has no such head."""
-    kept = [row.record.kept[block] for row in rows]
+    kept = [row.kept[block] for row in rows]
     return [float(sum(head in of for of in kept)) if head < heads else float("nan") for head in range(columns)]
 
 

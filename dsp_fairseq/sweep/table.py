@@ -53,5 +53,5 @@ def _line(name: str, rows: list[Row]) -> list[str]:
 
 
 def _spread(rows: list[Row], measure: Callable[[Row], float | None], digits: int) -> str:
-    values = [measure(row) for row in rows if measure(row) is not None]
+    values = [value for value in map(measure, rows) if value is not None]
     return mean_and_range(values, digits) if values else "-"

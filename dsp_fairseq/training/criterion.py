@@ -30,7 +30,7 @@ class PruningCriterion:
     _scalars: Mapping[str, float] = MappingProxyType({})  # of this update, the same for all of its batches
     _are_final = False
 
-    def train(self, mode: bool = True):
+    def train(self, mode=True):
         # fairseq's trainer calls this once at the start of every update, not for every batch
         self._starts_update = mode
         return super().train(mode)
@@ -77,7 +77,7 @@ class PruningCriterion:
         return loss + penalty.to(loss) * float(sample_size)
 
     @classmethod
-    def reduce_metrics(cls, logging_outputs) -> None:
+    def reduce_metrics(cls, logging_outputs):
         super().reduce_metrics(logging_outputs)
         batches = sum(log.get("batches", 0) for log in logging_outputs)
         kinds = dict.fromkeys(name for log in logging_outputs for name in log if name.startswith(KEPT))

@@ -1,6 +1,7 @@
 """The mixin for tasks: after each step of the weights the logits take theirs."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,11 +24,13 @@ class PruningTask:
     ``optimization``), for a search that ends with a share of the training. A model without gates trains as ever.
     """
 
+    cfg: Any  # this and the next two are those of the fairseq task
+    datasets: dict[str, Any]
+    load_dataset: Callable[..., None]
     _gates: HeadGates | None = None
     _batches: Any = None  # fairseq's iterator over the batches of the training
-    _begun: tuple[int, int] | None = (
-        None  # the epoch that has begun, and how many of its batches an earlier run has done
-    )
+    # the epoch that has begun, and how many of its batches an earlier run has done
+    _begun: tuple[int, int] | None = None
     _refused: BadInput | None = None
 
     def __init__(self, *args, **kwargs):
@@ -60,7 +63,8 @@ class PruningTask:
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         if self._begun is not None and self._gates is not None:
-            self._plan(update_num)
+            (epoch, done), self._begun = self._begun, None
+            self._plan(self._gates, update_num, epoch, done)
         loss, sample_size, logging_output = super().train_step(
             sample, model, criterion, optimizer, update_num, ignore_grad
         )
@@ -80,21 +84,22 @@ class PruningTask:
         else:
             self._gates.step(loss_scale=scale, all_reduce=_sum_over_processes)
 
-    def _plan(self, update: int) -> None:
-        """Tell the gates how long the training is, where the first update of an epoch begins."""
-        (epoch, done), self._begun = self._begun, None
+    def _plan(self, gates: HeadGates, update: int, epoch: int, done: int) -> None:
+        """Tell the gates how long the training is, before the first update of an epoch in this run."""
         cfg, drops = self.cfg, self._batching.get("skip_remainder_batch", False)
         length = Length(cfg.max_update, cfg.max_epoch, cfg.update_freq, self._batches_of, drops)
-        if not self._gates.choosing(update) or length.left() is None:
+        if not gates.choosing(update):
             return
-        left, before = length.left(update, epoch, done), float(self._gates.search)
+        whole, left, before = length.left(), length.left(update, epoch, done), float(gates.search)
+        if whole is None or left is None:
+            return
         try:
-            self._gates.plan(update, left, self._share, length.left())
+            gates.plan(update, left, self._share, whole)
         except BadInput as problem:  # at this place fairseq would write a crash.pt: raised before anything is changed
             self._refused = problem
         else:
-            if float(self._gates.search) != before:
-                logger.info("the choice of heads is final at update %d of %d", self._gates.search, update + left)
+            if float(gates.search) != before:
+                logger.info("the choice of heads is final at update %d of %d", gates.search, update + left)
 
     def _shard(self, epoch: int) -> int:
         return (epoch - 1) % len(utils.split_paths(self.cfg.data))
@@ -107,7 +112,8 @@ class PruningTask:
             self.load_dataset(subset, epoch=epoch, combine=True)
             dataset, self.datasets[subset] = self.datasets[subset], in_use
             options = {**self._batching, "epoch": epoch, "disable_iterator_cache": True}
-            self._number_of[shard] = len(super().get_batch_iterator(dataset, **options))
+            batches = super().get_batch_iterator(dataset, **options)  # type: ignore[misc]  # the fairseq task has it
+            self._number_of[shard] = len(batches)
         return self._number_of[shard]
 
 

@@ -34,12 +34,23 @@ BLEU = [
 
 
 def run(command, *arguments, folder, stdin="", **environment):
-    """A console command, or the words of another one, as `conftest.run_command` but from a folder of the test."""
+    """A console command, or the words of another one, as a user starts it."""
+    program = [str(BIN / command)] if isinstance(command, str) else list(command)
+    return subprocess.run(
+        [*map(str, program), *map(str, arguments)],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def fork(command, *arguments, folder, **environment):
+    """The same of a console command, without its imports, which other tests here watch."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    if isinstance(command, str):
-        return console.run(command, *arguments, timeout=300, env=env, cwd=folder, input=stdin)
-    words = [*map(str, command), *map(str, arguments)]
-    return subprocess.run(words, cwd=folder, input=stdin, capture_output=True, text=True, timeout=300, env=env)
+    return console.run(command, *arguments, timeout=300, env=env, cwd=folder)
 
 
 def succeed(*arguments, **keywords):
@@ -133,7 +144,7 @@ class TestHydra:
 
     def run(self, folder, data, *arguments):
         options = [*self.DATA, f"task.data={folder / data}", *self.MODEL, "model.decoder_layers=1", *self.TRAINING]
-        return run("fairseq-hydra-train", *options, f"checkpoint.save_dir={folder}/lm", *arguments, folder=folder)
+        return fork("fairseq-hydra-train", *options, f"checkpoint.save_dir={folder}/lm", *arguments, folder=folder)
 
     def test_train_and_restart(self, letters):
         options = ["--only-source", "--destdir", "text", "--trainpref", "train.en", "--validpref", "valid.en"]
@@ -168,7 +179,7 @@ class MarkerMaker:
 
 class TestWrongUse:
     def refused(self, *arguments, folder):
-        result = run(*arguments, folder=folder)
+        result = fork(*arguments, folder=folder)
         lines = error_lines(result)
         assert result.returncode == 2, result.stderr[-4000:]
         assert len(lines) == 1, lines
@@ -228,7 +239,7 @@ class TestWrongUse:
         assert line.startswith(f"fairseq-train: error: --user-dir {letters}/nowhere does not exist")
 
     def test_debugging_shows_the_traceback(self, letters):
-        result = run("fairseq-train", "nowhere", *MODEL, *TRAINING, folder=letters, DSP_DEBUG="1")
+        result = fork("fairseq-train", "nowhere", *MODEL, *TRAINING, folder=letters, DSP_DEBUG="1")
         assert result.returncode == 1 and "Traceback" in result.stderr
 
 

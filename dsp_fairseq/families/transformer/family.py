@@ -95,7 +95,7 @@ class TransformerFamily(Family):
         source = _sentences(read, model.encoder.embed_tokens, generator)
         target = _sentences(written, model.decoder.embed_tokens, generator)
         logits, _ = model(source, read, target)
-        is_word = torch.arange(written.max())[None, :] < written[:, None]
+        is_word = torch.arange(int(written.max()))[None, :] < written[:, None]
         return logits[is_word]  # [tokens, types]
 
 
