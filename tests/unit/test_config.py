@@ -147,3 +147,13 @@ def test_defaults_depend_on_the_method():
     assert options("dsp", pruning_mode="pipelined", uniform_prior=1.0)["uniform_prior"] == 1.0
     assert options("ste", pruning_lr=0.7)["pruning_lr"] == 0.7
     assert Plan.of(Namespace(**SHAPE, pruning_method="uniform", heads_to_keep=3)).rate == 0.0
+
+
+def test_a_plan_of_a_range_decodes_with_its_highest_k_or_the_one_that_is_given():
+    plan = Plan.of(Namespace(**SHAPE, heads_to_keep_range="2:9"))
+    assert plan.keep_range == (2, 9)
+    assert [share.keep for share in plan.choice.shares] == [9]
+    assert [share.keep for share in plan.keeping("4").shares] == [4]
+    assert plan.keeping(None) == plan.choice
+    given = Plan.of(Namespace(**SHAPE, heads_to_keep_range="2:9", heads_to_keep="5"))
+    assert given.keep_range == (2, 9) and [share.keep for share in given.choice.shares] == [5]
