@@ -12,7 +12,7 @@ import shutil
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from fairseq import checkpoint_utils
@@ -36,32 +36,33 @@ STRUCTURE = (
 )
 
 
-def behaviour_of(checkpoint: Path, data: Path, work: Path) -> dict[str, Any]:
-    """Everything that the JSON of a checkpoint holds; None: refused, as it should be.
+def behaviour_of(checkpoint: Path, data: Path, work: Path, *names: str) -> dict[str, Any]:
+    """What the JSON of a checkpoint holds by these names (see ``USES``); None: refused, as it should be.
 
     ``work`` is a folder for what is written on the way.
     """
     work.mkdir()
     state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint))
-    few = "4" if decoded(checkpoint, data, heads_to_keep="4") else "10"  # another K than that of the checkpoint
-    small, ranked, mean, exported = work / "small.pt", work / "ranked.pt", work / "mean.pt", work / "exported"
-    is_pruned = dsp_fairseq_run("prune", checkpoint, small, "--heads-to-keep", few) is not None
-    is_ranked = dsp_fairseq_run("importance", checkpoint, data, ranked, "--heads-to-keep", few) is not None
-    is_mean = dsp_fairseq_run("average", checkpoint, linked(checkpoint, work), "--out", mean) is not None
-    is_exported = dsp_fairseq_run("export", "ctranslate2", checkpoint, exported, "--data", data) is not None
-    return {
-        "decoded": decoded(checkpoint, data),
-        "decoded with another K": decoded(checkpoint, data, heads_to_keep=few),
-        "reported": reported(checkpoint),
-        "pruned": decoded(small, data) if is_pruned else None,
-        "heads when pruned": heads(small) if is_pruned else None,
-        "heads when ranked": heads(ranked) if is_ranked else None,
-        "heads when averaged": heads(mean) if is_mean else None,
-        "exported": translated(exported, data) if is_exported else None,
-        "trained on": trained(state, data, work / "on", "--finetune-from-model", checkpoint),
-        "chosen anew": chosen_anew(state, data, work / "anew", checkpoint, few),
-        "restored": restored(state, data, work / "restored", checkpoint),
-    }
+    return {name: USES[name](Use(checkpoint, data, work, state)) for name in names}
+
+
+class Use(NamedTuple):
+    checkpoint: Path
+    data: Path
+    work: Path
+    state: Mapping[str, Any]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those of the model."""
+        options = self.state["cfg"]["model"]
+        return vars(options) if isinstance(options, Namespace) else dict(options)
+
+    @property
+    def few(self) -> str:
+        """Another K than that of the checkpoint, within its limits."""
+        limited = self.options.get("min_heads_per_block") or self.options.get("prunable")
+        return "10" if limited else "4"
 
 
 def dsp_fairseq_run(*words) -> str | None:
@@ -75,16 +76,31 @@ def dsp_fairseq_run(*words) -> str | None:
     return printed.getvalue() if status == 0 else None
 
 
-def linked(checkpoint: Path, work: Path) -> Path:
-    """The same checkpoint under another name: what a mean of one would be."""
-    return Path(shutil.copy(checkpoint, work / "same.pt"))
+def pruned(use: Use) -> dict[str, list[int]] | None:
+    return written(use, "prune", use.checkpoint, use.work / "small.pt", "--heads-to-keep", use.few)
 
 
-def decoded(checkpoint: Path, data: Path, **overrides) -> dict[str, Any] | None:
+def ranked(use: Use) -> dict[str, list[int]] | None:
+    return written(use, "importance", use.checkpoint, use.data, use.work / "ranked.pt", "--heads-to-keep", use.few)
+
+
+def averaged(use: Use) -> dict[str, list[int]] | None:
+    """The mean of the checkpoint and a copy of it."""
+    copied = shutil.copy(use.checkpoint, use.work / "copy.pt")
+    return written(use, "average", use.checkpoint, copied, "--out", use.work / "mean.pt")
+
+
+def written(use: Use, *words) -> dict[str, list[int]] | None:
+    """The heads of what a command writes."""
+    [out] = [word for word in words if isinstance(word, Path) and word.name in ("small.pt", "ranked.pt", "mean.pt")]
+    return None if dsp_fairseq_run(*words) is None else heads(out)
+
+
+def decoded(use: Use, **overrides) -> dict[str, Any] | None:
     """The best translations of the test set with their scores, and the scores of its references, per word."""
-    options = {"data": str(data), **overrides}
+    options = {"data": str(use.data), **overrides}
     try:
-        [model], cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides=options)
+        [model], cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(use.checkpoint)], arg_overrides=options)
     except ValueError as problem:  # wrong use is one
         assert "heads_to_keep" in overrides, problem
         return None
@@ -106,73 +122,93 @@ def decoded(checkpoint: Path, data: Path, **overrides) -> dict[str, Any] | None:
     }
 
 
+def decoded_otherwise(use: Use) -> dict[str, Any] | None:
+    return decoded(use, heads_to_keep=use.few)
+
+
 def heads(checkpoint: Path) -> dict[str, list[int]]:
     """Original indices of the heads that are kept, by block."""
     blocks = json.loads(dsp_fairseq_run("report", checkpoint, "--json"))["blocks"]
     return {block["block"]: block["kept"] for block in blocks}
 
 
-def reported(checkpoint: Path) -> dict[str, Any] | None:
-    printed = dsp_fairseq_run("report", checkpoint, "--json")
+def reported(use: Use) -> dict[str, Any] | None:
+    printed = dsp_fairseq_run("report", use.checkpoint, "--json")
     if printed is None:
         return None
-    told = json.loads(printed)
+    report = json.loads(printed)
     return {
-        "heads": heads(checkpoint),
-        "original": told["heads"]["original"],
-        "logits": {block["block"]: block["logits"] for block in told["blocks"]},
-        "logits are": told.get("logits_are"),  # not there before 2026-11-26
-        "parameters": told["parameters"]["total"],
+        "heads": {block["block"]: block["kept"] for block in report["blocks"]},
+        "original": report["heads"]["original"],
+        "logits": {block["block"]: block["logits"] for block in report["blocks"]},
+        "parameters": report["parameters"]["total"],
     }
 
 
-def translated(exported: Path, data: Path) -> list[list[str]]:
+def exported(use: Use) -> list[list[str]] | None:
+    """Translations of a few sentences by CTranslate2; the command itself compares with fairseq."""
     import ctranslate2
 
-    translator = ctranslate2.Translator(str(exported))
+    folder = use.work / "exported"
+    if dsp_fairseq_run("export", "ctranslate2", use.checkpoint, folder, "--data", use.data) is None:
+        return None
     words = [list("abc"), list("fedcb"), list("aa")]
+    translator = ctranslate2.Translator(str(folder))
     return [result.hypotheses[0] for result in translator.translate_batch(words, beam_size=BEAM, max_decoding_length=8)]
 
 
-def trained(state: Mapping[str, Any], data: Path, folder: Path, *options, method="none") -> dict[str, Any] | None:
-    """Two updates with all heads that are there, unless the options say something else."""
-    options = ("--max-update", 2, "--pruning-method", method, *options)
-    done = fairseq_train(data, *TRAINING, *structure(state), "--save-dir", folder, *options)
+def trained(use: Use, folder: str, *options) -> dict[str, Any] | None:
+    """The loss of the validation set after a training, and its heads."""
+    words = (*TRAINING, *structure(use), "--save-dir", use.work / folder, *options)
+    done = fairseq_train(use.data, *words)
     assert done.status in (0, 2), done.errors
     if done.status == 2:
         return None
     *_, valid = [json.loads(line.partition(" ")[2]) for line in done.log if '"valid_loss"' in line]
-    return {"loss": float(valid["valid_loss"]), "heads": heads(folder / "checkpoint_last.pt")}
+    return {"loss": float(valid["valid_loss"]), "heads": heads(use.work / folder / "checkpoint_last.pt")}
 
 
-def chosen_anew(state, data, folder, checkpoint, heads_to_keep) -> dict[str, Any] | None:
+def trained_on(use: Use) -> dict[str, Any] | None:
+    """Two updates with all heads that are there."""
+    start = ("--finetune-from-model", use.checkpoint)
+    return trained(use, "on", *start, "--pruning-method", "none", "--max-update", 2)
+
+
+def chosen_anew(use: Use) -> dict[str, Any] | None:
     """Eight updates, six of which are a search."""
-    options = ("--max-update", 8, "--search-updates", 6, "--uniform-prior", 0)
-    options += ("--heads-to-keep", heads_to_keep, "--finetune-from-model", checkpoint)
-    return trained(state, data, folder, *options, method="dsp")
+    search = ("--max-update", 8, "--search-updates", 6, "--uniform-prior", 0)
+    choice = ("--pruning-method", "dsp", "--heads-to-keep", use.few)
+    return trained(use, "anew", *choice, *search, "--finetune-from-model", use.checkpoint)
 
 
-def restored(state, data, folder, checkpoint) -> dict[str, Any] | None:
-    """The end of a training that goes on where it was; None without state of the optimiser."""
-    if not state.get("last_optimizer_state") or "gates.logits" not in state["model"]:
-        return None
-    model, updates = options_of(state), state["cfg"]["optimization"]["max_update"]
-    options = ("--heads-to-keep", model["heads_to_keep"], "--max-update", updates, "--restore-file", checkpoint)
-    return trained(state, data, folder, *options, method=model["pruning_method"])
+def restored(use: Use) -> dict[str, Any] | None:
+    """The end of a training that goes on where the checkpoint was."""
+    choice = ("--pruning-method", use.options["pruning_method"], "--heads-to-keep", use.options["heads_to_keep"])
+    updates = use.state["cfg"]["optimization"]["max_update"]
+    return trained(use, "restored", *choice, "--max-update", updates, "--restore-file", use.checkpoint)
 
 
-def options_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    options = state["cfg"]["model"]
-    return vars(options) if isinstance(options, Namespace) else dict(options)
-
-
-def structure(state: Mapping[str, Any]) -> list[str]:
+def structure(use: Use) -> list[str]:
     """The options of a command line that build a model of the same structure."""
     words = []
-    for name, value in options_of(state).items():
+    for name, value in use.options.items():
         if name in STRUCTURE and value is not False:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words
+
+
+USES = {
+    "decoded": decoded,
+    "decoded with another K": decoded_otherwise,
+    "reported": reported,
+    "heads when pruned": pruned,
+    "heads when ranked": ranked,
+    "heads when averaged": averaged,
+    "exported": exported,
+    "trained on": trained_on,
+    "chosen anew": chosen_anew,
+    "restored": restored,
+}
 
 
 def differences(expected: Any, seen: Any, where: str = "") -> list[str]:

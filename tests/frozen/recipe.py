@@ -1,11 +1,11 @@
 """Makes the frozen checkpoints of a version: ``python tests/frozen/recipe.py FOLDER [NAME ...]``
 
-Every folder here holds the checkpoints that the version and commit in its name wrote. They are never made again, for
-a later version writes other formats. To freeze the formats of another version, check it out, put it first into
-PYTHONPATH and name a new folder; a new format is another entry of ``RECIPES``. ``data-bin`` is made once and shared.
+Every folder here holds checkpoints that the commit in its name wrote. They are never made again, because a later
+version writes other formats. To freeze the formats of another version, check it out, put it first into PYTHONPATH, and
+name a new folder; a new format is a further entry of ``RECIPES``. ``data-bin`` is made once, and shared.
 
-A checkpoint is stored as NAME.pt.gz, because three quarters of its 70 kB are zeros and names of options. NAME.json
-holds what the version that wrote the checkpoint did with it (see ``tests/behaviour.py``).
+A checkpoint lies there as NAME.pt.gz, since three quarters of its 70 kB are zeros and names of options. Beside it lies
+NAME.json: what the version that wrote it did with it (see ``tests/behaviour.py``).
 """
 
 import argparse
@@ -89,7 +89,7 @@ RECIPES = {
     "resumable": resumable,
     "per-kind": training(
         "--pruning-method dsp --heads-to-keep encoder.self=3,decoder.self=4,decoder.cross=2 --uniform-prior 1 "
-        + PRE_NORM
+        f"{PRE_NORM}"
     ),
     "limits": training(
         "--pruning-method dsp --heads-to-keep 9 --min-heads-per-block 1 --max-heads-per-block 2 --uniform-prior 0 "
@@ -107,7 +107,7 @@ RECIPES = {
     "uniform": training("--pruning-method uniform --heads-to-keep 5"),
     "l0": training("--pruning-method l0 --heads-to-keep 6 --l0-penalty 0.05"),
     "l0-free": training(
-        "--pruning-method l0 --l0-penalty 0.02 --pruning-lr 0.1 --prunable encoder.self --frozen decoder "
+        "--pruning-method l0 --l0-penalty 0.08 --pruning-lr 0.1 --prunable encoder.self --frozen decoder "
         "--share-all-embeddings --finetune-from-model stock.pt"
     ),
     "pipelined": training(
@@ -130,6 +130,29 @@ RECIPES = {
         "--pruning-method dsp --heads-to-keep 4 --uniform-prior 0 --share-all-embeddings "
         "--finetune-from-model pruned.pt"
     ),
+}
+
+# what is tried with every checkpoint, and with some (see behaviour.py); that takes the test a second each
+EVERY = ("decoded", "reported", "heads when pruned", "exported")
+TRAINED = ("trained on", "chosen anew")
+MORE = {
+    "stock": ("heads when ranked", *TRAINED),
+    "masked": ("decoded with another K", "heads when averaged", *TRAINED),
+    "resumable": ("restored",),
+    "per-kind": ("decoded with another K",),
+    "limits": ("decoded with another K", "heads when ranked"),
+    "prunable": ("decoded with another K",),
+    "range": ("decoded with another K",),
+    "l0-free": ("decoded with another K", "heads when averaged"),
+    "pipelined": ("trained on",),
+    "yaml": ("trained on",),
+    "pruned": ("decoded with another K", "heads when ranked", "heads when averaged", *TRAINED),
+    "half": ("trained on",),
+    "dense": ("trained on",),
+    "limits-pruned": ("trained on",),
+    "empty": ("trained on",),
+    "importance": ("decoded with another K", "heads when averaged", "trained on"),
+    "pruned-again": ("decoded with another K", "trained on"),
 }
 
 
@@ -172,7 +195,8 @@ def main() -> None:
                 make(name)
                 packed.write_bytes(gzip.compress(checkpoint.read_bytes(), mtime=0))
             if checkpoint.exists() and not behaviour.exists():
-                behaviour.write_text(as_text(behaviour_of(checkpoint, DATA, Path(f"tried-{name}"))))
+                uses = (*EVERY, *MORE.get(name, ()))
+                behaviour.write_text(as_text(behaviour_of(checkpoint, DATA, Path(f"tried-{name}"), *uses)))
 
 
 def as_text(behaviour: dict) -> str:
