@@ -31,6 +31,7 @@ def fairseq_train(*arguments) -> Trained:
         changes.enter_context(contextlib.redirect_stdout(io.StringIO()))
         level = root.level
         root.setLevel(logging.INFO)
+        changes.enter_context(_every_logger_speaks())
         try:
             train.cli_main()
         except SystemExit as end:
@@ -38,6 +39,25 @@ def fairseq_train(*arguments) -> Trained:
         finally:
             root.setLevel(level)
     return Trained(status, errors.getvalue().splitlines(), log.lines)
+
+
+@contextlib.contextmanager
+def _every_logger_speaks():
+    """Undo what commands that ran before in this process have silenced, such as importance and bench."""
+    loggers = [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    before, disabled = [(logger, logger.level, logger.disabled) for logger in loggers], logging.root.manager.disable
+    for logger in loggers:
+        logger.disabled = False
+        if logger.name.startswith(("fairseq", "dsp_fairseq", "train", "valid")):
+            logger.setLevel(logging.NOTSET)
+    logging.disable(logging.NOTSET)
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+        for logger, level, was_disabled in before:
+            logger.setLevel(level)
+            logger.disabled = was_disabled
 
 
 class _Lines(logging.Handler):

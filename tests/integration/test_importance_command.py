@@ -152,7 +152,7 @@ def test_training_goes_on(run, corpus, folder, tmp_path, importance):
     train(run, corpus, tmp_path / "on", *going_on)
     left = kept_heads(str(tmp_path / "on" / "checkpoint_last.pt")).inventory
     chosen = kept_heads(str(start))
-    assert left.indices() == chosen.inventory.keeping(chosen.mask.tolist()).indices() and left.heads == 8
+    assert left.indices() == chosen.inventory.keeping(chosen.mask.tolist()).indices() and left.units == 8
 
 
 def test_without_data_and_from_a_checkpoint_without_removed_heads(run, corpus, folder, tmp_path, importance):

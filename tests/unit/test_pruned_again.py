@@ -93,12 +93,20 @@ def test_training_with_all_heads_hands_the_limits_on(tmp_path, monkeypatch):
     from dsp_fairseq import preflight
 
     stored = Namespace(
-        kept_heads={"encoder.self.0": [0]}, encoder_attention_heads=1, prunable="encoder.self", max_heads_per_block=3
+        kept_heads={"encoder.self.0": [0]},
+        encoder_attention_heads=1,
+        prunable="encoder.self",
+        max_heads_per_block=3,
+        arch="gated_transformer",
     )
     monkeypatch.setattr(preflight, "load", lambda path: {"args": stored})
     for method, expected in (("none", ["encoder.self", None, 3]), ("dsp", [None, None, None])):
         args = Namespace(
-            restore_file="small.pt", encoder_attention_heads=1, pruning_method=method, **dict.fromkeys(LIMITS)
+            arch="gated_transformer",
+            restore_file="small.pt",
+            encoder_attention_heads=1,
+            pruning_method=method,
+            **dict.fromkeys(LIMITS),
         )
         assert preflight._adopt_structure(args) == []
         assert [getattr(args, name) for name in LIMITS] == expected
