@@ -75,6 +75,16 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals wait for the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _name_of(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -105,8 +115,11 @@ class _Run:
             self.display.tell(f"{self.cell.name}: training {self._beginning()}")
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._unfinished)  # when it is there again, the training is over
-        self.job = executors.start(self.executor, self.cell.name, self._steps(), self._outcome)
-        if isinstance(self.executor, submitit.SlurmExecutor):
+        if not isinstance(self.executor, submitit.SlurmExecutor):
+            self.job = executors.start(self.executor, self.cell.name, self._steps(), self._outcome)
+            return
+        with _uninterrupted():  # or a job would run whose number nobody knows
+            self.job = executors.start(self.executor, self.cell.name, self._steps(), self._outcome)
             records.write_slurm_job(self.cell, self.job.job_id)
 
     def _steps(self) -> list[dict[str, Any]]:
