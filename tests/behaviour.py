@@ -80,6 +80,15 @@ def pruned(use: Use) -> dict[str, list[int]] | None:
     return written(use, "prune", use.checkpoint, use.work / "small.pt", "--heads-to-keep", use.few)
 
 
+def pruned_to_limits(use: Use) -> dict[str, dict[str, list[int]] | None]:
+    """Heads at the numbers where a floor or a cap decides, by number; None: refused, as it should be."""
+    numbers = ("7", "12", "13", "14")
+    return {
+        number: written(use, "prune", use.checkpoint, use.work / number / "small.pt", "--heads-to-keep", number)
+        for number in numbers
+    }
+
+
 def ranked(use: Use) -> dict[str, list[int]] | None:
     return written(use, "importance", use.checkpoint, use.data, use.work / "ranked.pt", "--heads-to-keep", use.few)
 
@@ -93,6 +102,7 @@ def averaged(use: Use) -> dict[str, list[int]] | None:
 def written(use: Use, *words) -> dict[str, list[int]] | None:
     """The heads of what a command writes."""
     [out] = [word for word in words if isinstance(word, Path) and word.name in ("small.pt", "ranked.pt", "mean.pt")]
+    out.parent.mkdir(exist_ok=True)
     return None if dsp_fairseq_run(*words) is None else heads(out)
 
 
@@ -202,6 +212,7 @@ USES = {
     "decoded with another K": decoded_otherwise,
     "reported": reported,
     "heads when pruned": pruned,
+    "heads at the limits": pruned_to_limits,
     "heads when ranked": ranked,
     "heads when averaged": averaged,
     "exported": exported,
