@@ -175,7 +175,7 @@ mkdir -p "$out"/{models,removed,decoded,decoded-removed,bleu,logs}
 
 step corpus corpus "$out/corpus"
 say "    $(tail -n 1 "$out/logs/corpus.log")"
-say "    the first to translate: $(head -n 1 "$out/corpus/test.de")"
+say "    first sentence of the test set: $(head -n 1 "$out/corpus/test.de")"
 step bpe bpe "$out/bpe"
 step preprocess preprocess "$out/data-bin"
 train_all

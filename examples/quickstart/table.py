@@ -60,9 +60,9 @@ def main() -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help="names under WORK/models")
     options = parser.parse_args()
     rows = [row(options.work, model) for model in options.models]
-    print("\nheads kept in each attention block (layer 0, 1, 2), parameters left, BLEU on values never seen in")
-    print("training, and sentences/s: stock fairseq with zeros for the pruned heads; masked: all heads computed, the")
-    print("pruned ones times 0; removed: what fairseq-generate does, the pruned heads taken out before it decodes")
+    print("\nColumns: heads kept in each attention block (layers 0, 1, 2); parameters without the pruned heads; BLEU on")
+    print("values that no training sentence has; and sentences/s of stock fairseq with zeros for the pruned heads, of all")
+    print("heads computed with the pruned ones masked, and of the pruned heads removed, as fairseq-generate does itself")
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
     print(f"BLEU by sacrebleu: {read_bleu(options.work, options.models[0])['signature']}\n")
 
