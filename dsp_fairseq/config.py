@@ -13,6 +13,11 @@ from .gates.methods.registry import help_of, method_options, summary_of_methods
 
 # the limits, which a pruned checkpoint keeps for whoever prunes it further
 LIMITS = ("prunable", "min_heads_per_block", "max_heads_per_block")
+# the options that stay the same from the start of a training to its end, and in checkpoints that are averaged
+SAME_PRUNING = (
+    *("pruning_method", "pruning_mode", "heads_to_keep", "heads_to_keep_range", "prunable", "frozen"),
+    *("min_heads_per_block", "max_heads_per_block", "search_updates"),
+)
 
 
 @dataclass

@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..checkpoints.logit_origin import origin_of
 from ..checkpoints.reading import kept_heads_of
 from ..errors import BadInput, refuse
 from ..export.dictionaries import load_dictionaries
 from ..importance.checkpoints import load_with_gates
-from ..logit_origin import origin_of
 from .exported import ExportedVariant
 from .settings import EXPORTS, VARIANTS, WITHOUT_BEING_ASKED, Decoding, Settings
 from .variants import FairseqVariant, Subject, parameters_of

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..atomic import check_target, writing
 from ..collisions import collisions
+from ..config import SAME_PRUNING
 from ..errors import BadInput, Failed, flag, refuse
 from ..families import known_family
-from ..logit_origin import RANKS, origin_of
-from ..preflight import SAME_PRUNING
 from ..structures.parameters import once_per_tensor
+from .logit_origin import RANKS, origin_of
 from .reading import kept_heads_of, load, load_gated, model_options, save, stored
 
 

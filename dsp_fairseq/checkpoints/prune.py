@@ -8,7 +8,6 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from ..another_choice import is_of_a_training, warnings_of
 from ..atomic import check_target, writing
 from ..collisions import collisions
 from ..config import LIMITS, unpruned_options
@@ -17,6 +16,7 @@ from ..families import Family, known_family
 from ..structures.inventory import Inventory
 from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
+from .another_choice import is_of_a_training, warnings_of
 from .building import build_model, build_stock_model
 from .reading import kept_heads_of, load, load_gated, model_options, save, stored, with_mask
 from .schema import options_of

@@ -6,8 +6,8 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 
-from ..preflight import CRITERION
 from ..training import PruningCriterion
+from ..training.preflight import CRITERION
 from .label_smoothed_loss import label_smoothed_loss
 
 

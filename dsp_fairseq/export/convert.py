@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from tabulate import tabulate
 
-from ..another_choice import is_of_a_training, warnings_of
+from ..checkpoints.another_choice import is_of_a_training, warnings_of
 from ..checkpoints.building import build_model, build_stock_model
 from ..checkpoints.multilingual import multilingual_problems
 from ..checkpoints.reading import kept_heads_of, load, model_options, with_mask

@@ -9,8 +9,8 @@ from tqdm import tqdm
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
+from ..config import SAME_PRUNING
 from ..errors import BadInput, flag, refuse
-from ..preflight import SAME_PRUNING
 from ..structures.inventory import Inventory
 
 _SLOW = 3.0  # seconds after which progress is shown

@@ -4,7 +4,7 @@ from fairseq.models import register_model_architecture
 from fairseq.models.transformer import transformer_legacy as stock
 from omegaconf import OmegaConf
 
-from ..preflight import check_training
+from ..training.preflight import check_training
 from .gated_transformer import GatedTransformerModel
 from .yaml_options import complete
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..another_choice import is_of_a_training, options_of_training, warnings_of
+from ..checkpoints.another_choice import is_of_a_training, options_of_training, warnings_of
 from ..checkpoints.reading import KeptHeads
 from ..families import Family
 from ..gates.choice import Choice, Share

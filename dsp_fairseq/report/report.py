@@ -7,9 +7,9 @@ import json
 import os
 from typing import NamedTuple
 
+from ..checkpoints.logit_origin import RANKS, Origin, origin_of
 from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
 from ..families import known_family
-from ..logit_origin import RANKS, Origin, origin_of
 from ..structures import parameters
 from ..structures.inventory import Block
 from ..tables import table

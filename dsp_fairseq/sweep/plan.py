@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..preflight import CRITERION, TASK
+from ..training.preflight import CRITERION, TASK
 from .config import UNPRUNED, Config, Words, names
 
 TRAIN, GENERATE = "fairseq-train", "fairseq-generate"

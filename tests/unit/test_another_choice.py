@@ -9,7 +9,7 @@ from fairseq import checkpoint_utils
 from tiny_checkpoints import checkpoint_of
 from tiny_models import HEADS, Task, build
 
-from dsp_fairseq.another_choice import is_of_a_training, warnings_of
+from dsp_fairseq.checkpoints.another_choice import is_of_a_training, warnings_of
 from dsp_fairseq.checkpoints.prune import prune
 from dsp_fairseq.checkpoints.reading import kept_heads_of, load
 from dsp_fairseq.importance.run import rank

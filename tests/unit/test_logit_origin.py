@@ -5,9 +5,9 @@ import torch
 from tiny_checkpoints import checkpoint_of, masked_checkpoint, without_removed_heads
 from tiny_models import build
 
+from dsp_fairseq.checkpoints.logit_origin import ALIKE, LEARNED, LOG_ODDS, PRIOR, RANKS, origin_of
 from dsp_fairseq.checkpoints.reading import kept_heads_of
 from dsp_fairseq.importance.checkpoints import decoding
-from dsp_fairseq.logit_origin import ALIKE, LEARNED, LOG_ODDS, PRIOR, RANKS, origin_of
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 

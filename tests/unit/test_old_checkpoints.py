@@ -23,7 +23,7 @@ from dsp_fairseq.errors import BadInput
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.preflight import check_training
+from dsp_fairseq.training.preflight import check_training
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 GENUINE = os.environ.get("STOCK_CHECKPOINT_DIR")

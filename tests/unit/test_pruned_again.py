@@ -90,7 +90,7 @@ def test_a_floor_that_closed_heads_cannot_keep_is_left_out(tmp_path):
 
 def test_training_with_all_heads_hands_the_limits_on(tmp_path, monkeypatch):
     """--pruning-method none on a pruned checkpoint: limits cannot be given, and are those of the checkpoint."""
-    from dsp_fairseq import preflight
+    from dsp_fairseq.training import preflight
 
     stored = Namespace(
         kept_heads={"encoder.self.0": [0]},

@@ -10,9 +10,10 @@ from fairseq.models.transformer import TransformerModel
 from tiny_checkpoints import REST, masked_checkpoint
 from tiny_models import Task
 
+from dsp_fairseq.config import SAME_PRUNING
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.families.transformer.structure import structure_problems
-from dsp_fairseq.preflight import SAME_PRUNING, _checkpoint_problems
+from dsp_fairseq.training.preflight import _checkpoint_problems
 
 STORED = {
     "arch": "transformer", "encoder_layers": 2, "encoder_attention_heads": 8, "encoder_embed_dim": 16,

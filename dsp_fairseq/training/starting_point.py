@@ -3,9 +3,9 @@
 from argparse import Namespace
 from typing import Any
 
-from .checkpoints.reading import kept_heads_of
-from .gates.methods import METHODS, uniform_logits
-from .options.plan import Plan
+from ..checkpoints.reading import kept_heads_of
+from ..gates.methods import METHODS, uniform_logits
+from ..options.plan import Plan
 
 
 def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> list[str]:

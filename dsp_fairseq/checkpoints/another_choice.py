@@ -6,8 +6,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from .checkpoints.reading import KeptHeads
 from .logit_origin import origin_of
+from .reading import KeptHeads
 
 _OF_A_TRAINING = "gates.adam.steps"  # a state that prune and importance leave out
 

@@ -9,22 +9,17 @@ import torch
 
 from dsp_fairseq_startup.errors import BadCheckpoint
 
-from .checkpoints.reading import load, model_options
-from .config import LIMITS
-from .errors import BadInput, flag, refuse
-from .families import inventory_of, known_family
-from .gates.methods import METHODS
-from .options.problems import model_problems
+from ..checkpoints.reading import load, model_options
+from ..config import LIMITS, SAME_PRUNING
+from ..errors import BadInput, flag, refuse
+from ..families import inventory_of, known_family
+from ..gates.methods import METHODS
+from ..options.problems import model_problems
 from .starting_point import heads_not_taken_over, unable_to_go_on
 
 logger = logging.getLogger(__name__)
 TASK = "translation_pruning"
 CRITERION = "dsp_label_smoothed_cross_entropy"
-# options that a training must not change on its way
-SAME_PRUNING = (
-    *("pruning_method", "pruning_mode", "heads_to_keep", "heads_to_keep_range", "prunable", "frozen"),
-    *("min_heads_per_block", "max_heads_per_block", "search_updates"),
-)
 
 
 def check_training(args: Namespace) -> None:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .checkpoints.reading import KeptHeads
-from .gates.methods import UNIFORM_PRIOR, uniform_logits
-from .structures.inventory import Inventory
+from ..gates.methods import UNIFORM_PRIOR, uniform_logits
+from ..structures.inventory import Inventory
+from .reading import KeptHeads
 
 
 class Origin(NamedTuple):
