@@ -1,10 +1,12 @@
 """What is wrong with the options of a gated model and of its pruning, one line each."""
 
 from argparse import Namespace
+from typing import Any
 
-from ..config import with_defaults
+from ..config import option_types, with_defaults
 from ..errors import BadInput, flag
 from ..families import architecture_of, family_of, inventory_of, known_models
+from ..families.values import by_name, is_whole, value_problems
 from ..gates.methods import METHODS, SEARCH_SHARE
 from ..gates.methods.registry import method_options, readers_of
 from .plan import Plan
@@ -16,9 +18,19 @@ def model_problems(args: Namespace) -> list[str]:
     if family is None:
         return [f"--arch {architecture_of(args)}: is no architecture of {known_models()}"]
     # heads cannot be counted in a shape that cannot be
-    return family.type_problems(args) or family.unsupported(args) + (
+    return _type_problems(by_name(args)) + family.type_problems(args) or family.unsupported(args) + (
         family.shape_problems(args) or _method_problems(args)
     )
+
+
+def _type_problems(options: dict[str, Any]) -> list[str]:
+    """One line per option of pruning that is no possible value."""
+    types = option_types()
+    if is_whole(options.get("heads_to_keep")):  # as a checkpoint of a uniform choice has it
+        types.pop("heads_to_keep")
+    empty = [name for name in types if options.get(name) == ""]
+    problems = [f"{flag(name)} '': is empty; give it a value, or leave it out" for name in empty]
+    return problems + value_problems({name: value for name, value in options.items() if name not in empty}, types)
 
 
 def _method_problems(args: Namespace) -> list[str]:

@@ -10,8 +10,8 @@ from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecB
 from dsp_fairseq_startup.errors import shown
 
 from ...errors import flag
-from ...options.types import is_whole, value_problems
 from ..family import original_inventory
+from ..values import by_name, is_whole, value_problems
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
 # options without which nothing is known of a model
@@ -74,7 +74,7 @@ _STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fie
 
 def type_problems(options: Any) -> list[str]:
     """One line per option, of a Namespace or a DictConfig, that is missing or no possible value."""
-    found = dict(options) if isinstance(options, Mapping) else vars(options)
+    found = by_name(options)
     problems = [f"{flag(name)} is missing" for name in SHAPE if name not in found]
     problems += [f"{shown(name)}: no option of a Transformer" for name in sorted(_STRAY & set(found))]
     problems += value_problems(found, _TYPES, _RANGES, _MAY_BE_TEXT)

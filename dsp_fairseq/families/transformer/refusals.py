@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from ...errors import flag
-from ...options.types import number
+from ..values import number
 
 _SIDES = ("encoder", "decoder")
 

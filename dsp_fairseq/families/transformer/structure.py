@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from ...errors import flag
-from ...options.types import number
+from ..values import number
 
 _OF_A_STACK = ("layers", "attention_heads", "embed_dim", "ffn_embed_dim", "normalize_before", "learned_pos")
 # Weights of the same shapes compute something else under other numbers of heads, activations or scales.

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from dsp_fairseq_startup.errors import shown
 
-from ..config import option_types
 from ..errors import flag
 
 _LONGEST = 4096  # characters of a string
@@ -43,27 +43,27 @@ _KINDS = {
 }
 
 
+def by_name(options: Any) -> dict[str, Any]:
+    """The values of a Namespace or a DictConfig by name."""
+    return dict(options) if isinstance(options, Mapping) else vars(options)
+
+
 def value_problems(
     options: Mapping[str, Any],
     types: Mapping[str, Any],
-    ranges: Mapping[str, tuple[float, float]],
+    ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     numbers_as_text: Collection[str] = (),
 ) -> list[str]:
-    """One line per option of pruning or of the model that has no possible value.
+    """One line for each of the options in ``types`` whose value is none of its type.
 
     Args:
-        types: of the options of the model.
         ranges: least and largest value, where they are limited.
-        numbers_as_text: options whose number may be a text.
+        numbers_as_text: options whose number may be given as text.
     """
-    declared = {**types, **option_types()}
-    empty = [name for name in option_types() if options.get(name) == ""]
-    problems = [f"{flag(name)} '': is empty; give it a value, or leave it out" for name in empty]
-    for name in sorted(set(options) & set(declared) - set(empty)):
+    problems = []
+    for name in sorted(set(options) & set(types)):
         value = number(options[name]) if name in numbers_as_text else options[name]
-        if name == "heads_to_keep" and is_whole(value):  # as a checkpoint of uniform choice has it
-            continue
-        wanted = _wanted(value, declared[name], ranges.get(name))
+        wanted = _wanted(value, types[name], ranges.get(name))
         if wanted:
             problems.append(f"{flag(name)} {shown(options[name])}: must be {wanted}")
     return problems
