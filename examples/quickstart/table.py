@@ -15,6 +15,9 @@ from pathlib import Path
 from tabulate import tabulate
 
 PROJECT = Path(__file__).resolve().parents[2]
+LEGEND = """Columns: heads kept in each attention block (layers 0, 1, 2); parameters without the pruned heads; BLEU on
+values that no training sentence has; sentences/s of stock fairseq with zeros for the pruned heads, of the model with
+the pruned heads masked, and of the model with the pruned heads removed, as fairseq-generate does by itself"""
 
 
 def heads_per_block(checkpoint: Path) -> "dict[str, list[int]]":
@@ -60,9 +63,7 @@ def main() -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help="names under WORK/models")
     options = parser.parse_args()
     rows = [row(options.work, model) for model in options.models]
-    print("\nColumns: heads kept in each attention block (layers 0, 1, 2); parameters without the pruned heads; BLEU on")
-    print("values that no training sentence has; and sentences/s of stock fairseq with zeros for the pruned heads, of all")
-    print("heads computed with the pruned ones masked, and of the pruned heads removed, as fairseq-generate does itself")
+    print(f"\n{LEGEND}")
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
     print(f"BLEU by sacrebleu: {read_bleu(options.work, options.models[0])['signature']}\n")
 
