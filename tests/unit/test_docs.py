@@ -1,6 +1,7 @@
 """The documentation says what the code says, and its links lead somewhere."""
 
 import argparse
+import ast
 import doctest
 import importlib
 import importlib.util
@@ -13,9 +14,11 @@ from dsp_fairseq import cli
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    path for folder in (".", "docs", "docs/methods", "examples/*", "scripts") for path in PROJECT.glob(f"{folder}/*.md")
+    path
+    for folder in (".", "docs", "docs/methods", "examples/*", "examples/*/results", "scripts", "benchmarks")
+    for path in PROJECT.glob(f"{folder}/*.md")
 )
-LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#]*)(#[^)]*)?\)")
 
 
 def test_flags_are_those_of_the_code():
@@ -54,11 +57,18 @@ def test_every_command_and_its_flags_have_a_place_on_the_page():
         assert (parser.epilog or "").strip() in sections[name]
 
 
+def anchors(page):
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {"#" + re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_links_lead_to_files(page):
-    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
-    missing = [link for link in links if not (page.parent / link).exists()]
-    assert missing == []
+def test_links_lead_to_files_and_headings(page):
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link[0]]
+    targets = [(page.parent / path if path else page, anchor) for path, anchor in links]
+    assert [str(target) for target, _ in targets if not target.exists()] == []
+    assert [anchor for target, anchor in targets if anchor and anchor not in anchors(target)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
@@ -68,6 +78,35 @@ def test_flags_that_are_named_exist(page):
     known = (PROJECT / "docs" / "flags.md").read_text(encoding="utf-8")
     ours = r"--(?:pruning|heads|search|uniform|l0|prunable|frozen|cooldown|initial|final|min-heads|max-heads)[a-z0-9-]*"
     assert {flag for flag in re.findall(ours, text) if f"`{flag}" not in known} == set()
+
+
+def rooms_in_order():
+    """The groups of rooms in the picture of CONTRIBUTING.md, from left to right."""
+    page = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = re.search(r"^```\n(structures > .+?)^```", page, re.M | re.S).group(1)
+    return [re.findall(r"\w+", group) for group in picture.split(">")]
+
+
+def imported_rooms(room):
+    """(file, room) of every import in a room of the package, also of those inside functions."""
+    package = PROJECT / "dsp_fairseq"
+    for path in sorted((package / room).rglob("*.py")):
+        folders = ("dsp_fairseq", *path.relative_to(package).parent.parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                above = folders[: len(folders) + 1 - node.level] if node.level else ()
+                names = [*above, *(node.module or "").split("."), *(name.name for name in node.names)]
+                if names[0] == "dsp_fairseq":
+                    yield path.name, next(name for name in names[1:] if name)
+
+
+def test_no_room_imports_one_to_its_right():
+    order = rooms_in_order()
+    place = {room: i for i, group in enumerate(order) for room in group}
+    folders = {path.name for path in (PROJECT / "dsp_fairseq").iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert set(place) == folders
+    found = [(room, *each) for room in place for each in imported_rooms(room)]
+    assert [(room, file, other) for room, file, other in found if place.get(other, -1) > place[room]] == []
 
 
 EXAMPLES = sorted(
