@@ -200,7 +200,7 @@ def test_limits_that_are_not_reached_change_neither_gates_nor_gradients(choice, 
 def test_a_floor_that_is_met_but_for_rounding_is_no_limit():
     for least in ((0, 0), (1, 0)):
         units = PricedUnits((2, 2), (1, 1), least)
-        logits = torch.tensor([10.0, 1.0, 5.0, 4.0], dtype=torch.float64, requires_grad=True)
+        logits = torch.tensor([10.0, -40.0, 5.0, 4.0], dtype=torch.float64, requires_grad=True)
         (gumbel_soft_cut(logits, torch.zeros(4), units, 2, 0.1) * torch.tensor([1.0, 2.0, 4.0, 3.0])).sum().backward()
         # it is 5.5 above the cut, and its rivals, near the cut, have the mean gradient 3.5
         assert float(logits.grad[0]) == pytest.approx((1.0 - 3.5) * math.exp(-5.5 / 0.1) / 0.1, rel=1e-6, abs=0)

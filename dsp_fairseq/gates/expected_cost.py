@@ -1,0 +1,55 @@
+"""A budget for hard-concrete gates: a Lagrangian on the cost that they leave open on average.
+
+CoFi (Xia, Zhong, Chen, ACL 2022, section 3.2; arXiv 2204.00408), with the cost of every unit. Pure functions of flat
+vectors of N units, float64. The sparsity of a model is the share of the cost of all its units that is pruned.
+"""
+
+import torch
+from torch import Tensor
+
+from .hard_concrete import open_probability
+
+WARM_UP = 0.2  # of the updates, in which the target rises
+
+
+def expected_sparsity(log_odds: Tensor, costs: Tensor, certain: Tensor | None = None) -> Tensor:
+    """s = 1 - sum_i c_i P_i / sum_i c_i, a scalar with gradient; P_i is the probability that gate i is not 0.
+
+    Args:
+        log_odds: [N].
+        costs: of the units, [N].
+        certain: bool [N], units that are open in any case; they have no gradient.
+    """
+    probability = open_probability(log_odds.double())
+    if certain is not None:
+        probability = probability.masked_fill(certain, 1.0)
+    costs = costs.to(probability)
+    return 1.0 - (costs * probability).sum() / costs.sum()
+
+
+def target_sparsity(update: int, final: float, updates: int, warm_up: float = WARM_UP) -> float:
+    """Linear from 0 at update 0 to ``final`` after the share ``warm_up`` of all ``updates``, then ``final``.
+
+    >>> [target_sparsity(update, final=0.6, updates=100) for update in (0, 10, 20, 100)]
+    [0.0, 0.3, 0.6, 0.6]
+    """
+    rising = warm_up * updates
+    return final if update >= rising else final * update / rising
+
+
+def sparsity_penalty(sparsity: Tensor, target: float, multipliers: Tensor) -> Tensor:
+    """l1 (s - target) + l2 (s - target)^2, which is added to the loss; multipliers [2] are l1 and l2.
+
+    A positive l1 pulls the sparsity down, a negative one up; l2 is never negative and pulls towards the target.
+    """
+    gap = sparsity - target
+    return (multipliers.to(gap) * torch.stack([gap, gap.square()])).sum()
+
+
+def ascended(multipliers: Tensor, sparsity: Tensor, target: float, rate: float) -> Tensor:
+    """The multipliers [2] after one step up the gradient of the penalty, which is (s - target, (s - target)^2).
+
+    They start at 0. While the model is denser than the target l1 falls, which raises the sparsity.
+    """
+    gap = sparsity.detach().to(multipliers) - target
+    return multipliers + rate * torch.stack([gap, gap.square()])
