@@ -1,7 +1,9 @@
 """``dsp-fairseq sweep CONFIG.yaml``"""
 
+import math
 import os
 import sys
+import time
 
 from ..errors import BadInput, Failed, refuse
 
@@ -24,6 +26,11 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
     seed: [1, 2]
   unpruned: true                            # also train with all heads, once per seed (default: false)
   method_flags: {dsp-published: --cooldown-updates 250}    # of some methods only; none is the unpruned model
+  after:                                    # choose heads of the trained, unpruned model of the same seed:
+    michel: --score gradient --subset train --sentences 1000   # as dsp-fairseq importance does, in seconds
+    dsp: --pruning-method dsp --max-epoch 1                     # by gates that learn while the weights stay
+    any-k: --heads-to-keep-range 3:24                           # or take them from one training for any K
+  tune: --max-epoch 3 --lr 1e-3             # also remove the pruned heads of every model, and train it on
   score: {sacrebleu: test.en}               # against this text (default: fairseq, what fairseq-generate prints)
 
 the sweep itself gives --user-dir, --task, --criterion, --no-epoch-checkpoints unless train does, and
@@ -42,6 +49,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where everything goes (default: the file's out)")
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="cells at a time (default: 1; with --cluster slurm all, as there is room)"
+    )
+    parser.add_argument(
+        "--minutes", type=_positive, metavar="M", help="stop after so many minutes with exit status 3 (default: never)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the commands and the time, do nothing")
     parser.add_argument("--no-plots", action="store_true", help="no pictures, which need matplotlib")
@@ -117,7 +127,8 @@ def run(arguments) -> int:
     out = todo.config.out
     print(f"{len(todo.cells)} cells in {out}, time: {todo.expected}", file=sys.stderr)
     try:
-        results, failures = job.run(todo, plots)
+        limit = math.inf if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
+        results, failures, stopped = job.run(todo, plots, limit)
     except KeyboardInterrupt:
         print("dsp-fairseq sweep: interrupted; nothing is lost, the same command goes on", file=sys.stderr)
         return 130
@@ -125,6 +136,8 @@ def run(arguments) -> int:
         print(as_table(results))
         print(f"{out}: results.csv, results.md{', ' + ', '.join(job.PICTURES) if plots else ''}")
     if failures:
-        count = f"{len(todo.cells) - len(results.rows)} of {len(todo.cells)} cells failed"
+        count = f"{len(failures)} of {len(todo.cells)} cells failed"
         raise Failed("\n".join([*failures, f"{count}; the same command tries them again"]))
-    return 0
+    if stopped:
+        print("dsp-fairseq sweep: the time is up; nothing is lost, the same command goes on", file=sys.stderr)
+    return 3 if stopped else 0
