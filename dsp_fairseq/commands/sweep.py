@@ -115,12 +115,24 @@ def check(arguments) -> None:
         refuse(["--slurm-...: these options go with --cluster slurm; say it, or leave them out"])
 
 
+def parsed_choice(words: list[str]):
+    """The arguments of the command that chooses heads of a trained model."""
+    from argparse import ArgumentParser
+
+    from . import importance, prune
+
+    parser = ArgumentParser(f"dsp-fairseq {words[0]}")
+    {"importance": importance, "prune": prune}[words[0]].add_arguments(parser)
+    return parser.parse_args(words[1:])
+
+
 def run(arguments) -> int:
     from ..sweep import job
     from ..sweep.table import as_table
 
     plots = not arguments.no_plots
-    todo = job.plan(arguments.config, arguments.out, arguments.jobs, plots, arguments.cluster, _slurm(arguments))
+    slurm = _slurm(arguments)
+    todo = job.plan(arguments.config, arguments.out, arguments.jobs, plots, arguments.cluster, slurm, parsed_choice)
     if arguments.dry_run:
         print(job.as_text(todo))
         return 0

@@ -4,20 +4,23 @@ import contextlib
 import io
 import logging
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, refuse
 from .config import PIPELINED, Words
-from .plan import OWN, Cell
+from .plan import Cell
+
+Parser = Callable[[list[str]], Namespace]
 
 
-def parsed(cells: list[Cell]) -> dict[str, Namespace]:
+def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespace]:
     """The parsed command line of every cell that trains, by name, as fairseq-train will see it.
 
-    Raises BadInput with every problem that the commands would report; a problem of several cells is one line.
+    ``choice`` parses the words of a dsp-fairseq command; without it those are not checked. Raises BadInput with every
+    problem that the commands would report; a problem of several cells is one line.
     """
     from fairseq import options
 
@@ -27,18 +30,16 @@ def parsed(cells: list[Cell]) -> dict[str, Namespace]:
     def training(words: list[str]) -> Namespace:
         return options.parse_args_and_arch(options.get_training_parser(), words)
 
-    def own(words: list[str]) -> Namespace:
-        return _own_parser(words[0]).parse_args(words[1:])
-
     def generation(words: list[str]) -> Namespace:
         return options.parse_args_and_arch(options.get_generation_parser(), words)
 
     for cell in cells:
-        with _noting(problems, "train", cell):
-            if cell.trains:
+        if cell.trains:
+            with _noting(problems, "train", cell):
                 found[cell.name] = _parse(training, _checkable(cell))
-            else:
-                _parse(own, cell.train)
+        elif choice:
+            with _noting(problems, "after", cell):
+                _parse(choice, cell.train)
     for cell in cells[:1]:  # the commands of the other cells differ in nothing but the path
         with _noting(problems, "generate", cell):
             _parse(generation, cell.generate)
@@ -64,15 +65,7 @@ def _checkable(cell: Cell) -> Words:
     return tuple("joint" if word == PIPELINED else word for word in words)
 
 
-def _own_parser(name: str) -> ArgumentParser:
-    from ..commands import importance, prune
-
-    parser = ArgumentParser(f"{OWN} {name}")
-    {"importance": importance, "prune": prune}[name].add_arguments(parser)
-    return parser
-
-
-def _parse(read: Callable[[list[str]], Namespace], words: Words) -> Namespace:
+def _parse(read: Parser, words: Words) -> Namespace:
     said = io.StringIO()
     try:
         with _quiet(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):

@@ -13,7 +13,7 @@ from .. import pictures
 from ..atomic import writing
 from ..errors import refuse
 from . import executors, logs, records
-from .check import parsed
+from .check import Parser, parsed
 from .config import Config, read_config
 from .estimate import estimate
 from .lock import locked
@@ -51,6 +51,7 @@ def plan(
     with_pictures: bool = True,
     cluster: str = executors.LOCAL,
     slurm: dict[str, Any] | None = None,
+    choice: Parser | None = None,
 ) -> Plan:
     """Raises BadInput with what is wrong with the file; when nothing is, with what fairseq-train would refuse."""
     on_slurm = cluster == executors.SLURM
@@ -61,7 +62,7 @@ def plan(
     config = read_config(path, out)
     cells = cells_of(config)
     refuse(records.problems(cells) + ([] if on_slurm else records.slurm_problems(cells)))
-    arguments = parsed([cell for cell in cells if not records.read(cell).trained])
+    arguments = parsed([cell for cell in cells if not records.read(cell).trained], choice)
     jobs = jobs or (len(cells) if on_slurm else 1)
     seconds, basis = estimate(cells, None if on_slurm else arguments, jobs)
     expected = f"about {duration(seconds)} ({basis})" if seconds else basis

@@ -20,6 +20,7 @@ import submitit
 import yaml
 
 from dsp_fairseq.cli import main
+from dsp_fairseq.commands.sweep import parsed_choice
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.structures.inventory import uniform_order
@@ -315,10 +316,10 @@ class TestPlan:
             (tmp_path / "data" / f"dict.{language}.txt").write_text("a 1\n")
         grid = {"method": "uniform", "heads_to_keep": 4, "seed": 2}
         right = cells(tmp_path, grid=grid, after=self.AFTER, tune="--lr 1")
-        assert len(check.parsed(right)) == 9  # all but the two choices without training
+        assert len(check.parsed(right, parsed_choice)) == 9  # all but the two choices without training
         after = {"michel": "--score gradual", "dsp": "--pruning-method dsp --pruning-lr x"}
         with pytest.raises(BadInput) as raised:
-            check.parsed(cells(tmp_path, grid=grid, after=after, tune="--lr one"))
+            check.parsed(cells(tmp_path, grid=grid, after=after, tune="--lr one"), parsed_choice)
         told = sorted(
             str(raised.value).splitlines(), key=lambda line: line.partition("argument --")[2][0], reverse=True
         )
@@ -480,7 +481,7 @@ def pretended(tmp_path, monkeypatch):
         path.write_text(FAKE.format(python=sys.executable))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(executors, "executable", lambda name: str(tmp_path / "bin" / name))
-    monkeypatch.setattr(job, "parsed", lambda cells: {})
+    monkeypatch.setattr(job, "parsed", lambda cells, choice: {})
     monkeypatch.setattr("dsp_fairseq.sweep.trained.read", pretended_training)
     monkeypatch.setattr("dsp_fairseq.sweep.run._PAUSE", 0.02)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
