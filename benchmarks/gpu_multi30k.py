@@ -1,22 +1,20 @@
-"""A sweep that stops in time, one seed after the other, and keeps small what is finished.
+"""A sweep on a borrowed GPU: it stops in time, and its finished cells take little room.
 
     python benchmarks/gpu_multi30k.py --data DIR --work DIR --out DIR [--config YAML] [--state FILE] [--jobs 3]
         [--until SECONDS] [--device cuda]
 
-`gpu_multi30k.sh` calls it. The trainings are those of `dsp-fairseq sweep`; here they are cut off when the time is up,
-and their results become one JSON file. In --work a folder per cell holds a training's checkpoint until its
-translations are scored; --out gets multi30k.json and multi30k-state.tar.gz, which is everything but the checkpoints.
+`gpu_multi30k.sh` calls it. The trainings are those of `dsp-fairseq sweep`. In --work a folder per cell holds the
+checkpoint of a training until its translations are scored. --out gets multi30k.json with the results, and
+multi30k-state.tar.gz with everything but the checkpoints.
 Exit 3: the time was up before the last cell was done.
 """
 
 import argparse
 import os
 import shlex
-import signal
 import sys
 import tarfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 from measured import PROJECT, write
@@ -25,32 +23,12 @@ sys.path.insert(0, str(PROJECT))
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.sweep import job
 from dsp_fairseq.sweep.records import read as read_record
-from dsp_fairseq.sweep.results import Results, collect
+from dsp_fairseq.sweep.results import Results
 
 REFERENCE = Path("raw") / "test_2016_flickr.en"  # of prepare.sh
 CELLS = "cells"
 STATE = "multi30k-state.tar.gz"
 FINISH = 40.0  # seconds for what follows the trainings
-
-
-class TimeIsUp(KeyboardInterrupt):
-    """Ends a sweep as Ctrl-C does."""
-
-
-@contextmanager
-def time_limit(seconds: float):
-    """Raises TimeIsUp inside, when so many seconds are over."""
-
-    def end(*_):
-        raise TimeIsUp
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, max(0.01, seconds))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def set_up(data: Path, work: Path, state: "Path | None") -> None:
@@ -113,36 +91,21 @@ def settings_of(todo: job.Plan, found: Results, device: str) -> dict:
     }
 
 
-def seed_by_seed(todo: job.Plan) -> job.Plan:
-    """All of one seed before the next one begins."""
-    return todo._replace(cells=sorted(todo.cells, key=lambda cell: cell.seed))
-
-
-def sweep(todo: job.Plan, until: float) -> "tuple[list[str], bool]":
-    """A line for each cell that failed, and whether the time was up; ``until`` in seconds since 1970."""
-    try:
-        with time_limit(until - time.time()):
-            return job.run(todo, with_pictures=False).failures, False
-    except TimeIsUp:
-        return [], True
-
-
 def run(given) -> int:
     out, config = given.out.resolve(), given.config.resolve()
     out.mkdir(parents=True, exist_ok=True)
     set_up(given.data.resolve(), given.work, given.state)
     os.chdir(given.work)
-    todo = seed_by_seed(job.plan(str(config), None, given.jobs, with_pictures=False))
-    failures, stopped = sweep(todo, given.until - FINISH)
-    found, problems = collect(todo.cells, todo.config)
+    todo = job.plan(str(config), None, given.jobs, with_pictures=False)
+    limit = time.monotonic() + given.until - FINISH - time.time()
+    found, failures, stopped = job.run(todo, with_pictures=False, until=limit)
     tidy(todo.cells)
     save_state(out / STATE)
     if found.rows:
         write(out / "multi30k.json", "multi30k", given.device, settings_of(todo, found, given.device), as_json(found))
     print(f"{len(found.rows)} of {len(todo.cells)} cells are done")
-    problems = list(dict.fromkeys([*failures, *problems]))
-    if problems:
-        raise Failed("\n".join(problems))
+    if failures:
+        raise Failed("\n".join(failures))
     return 3 if stopped else 0
 
 

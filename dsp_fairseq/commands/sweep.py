@@ -1,7 +1,9 @@
 """``dsp-fairseq sweep CONFIG.yaml``"""
 
+import math
 import os
 import sys
+import time
 
 from ..errors import BadInput, Failed, refuse
 
@@ -24,6 +26,11 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
     seed: [1, 2]
   unpruned: true                            # also train with all heads, once per seed (default: false)
   method_flags: {dsp-published: --cooldown-updates 250}    # of some methods only; none is the unpruned model
+  after:                                    # choose heads of the trained, unpruned model of the same seed:
+    michel: --score gradient --subset train --sentences 1000   # as dsp-fairseq importance does, in seconds
+    dsp: --pruning-method dsp --max-epoch 1                     # by gates that learn while the weights stay
+    any-k: --heads-to-keep-range 3:24                           # or take them from one training for any K
+  tune: --max-epoch 3 --lr 1e-3             # also remove the pruned heads of every model, and train it on
   score: {sacrebleu: test.en}               # against this text (default: fairseq, what fairseq-generate prints)
 
 the sweep itself gives --user-dir, --task, --criterion, --no-epoch-checkpoints unless train does, and
@@ -42,6 +49,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where everything goes (default: the file's out)")
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="cells at a time (default: 1; with --cluster slurm all, as there is room)"
+    )
+    parser.add_argument(
+        "--minutes", type=_positive, metavar="M", help="stop after so many minutes with exit status 3 (default: never)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the commands and the time, do nothing")
     parser.add_argument("--no-plots", action="store_true", help="no pictures, which need matplotlib")
@@ -105,19 +115,32 @@ def check(arguments) -> None:
         refuse(["--slurm-...: these options go with --cluster slurm; say it, or leave them out"])
 
 
+def parsed_choice(words: list[str]):
+    """The arguments of the command that chooses heads of a trained model."""
+    from argparse import ArgumentParser
+
+    from . import importance, prune
+
+    parser = ArgumentParser(f"dsp-fairseq {words[0]}")
+    {"importance": importance, "prune": prune}[words[0]].add_arguments(parser)
+    return parser.parse_args(words[1:])
+
+
 def run(arguments) -> int:
     from ..sweep import job
     from ..sweep.table import as_table
 
     plots = not arguments.no_plots
-    todo = job.plan(arguments.config, arguments.out, arguments.jobs, plots, arguments.cluster, _slurm(arguments))
+    slurm = _slurm(arguments)
+    todo = job.plan(arguments.config, arguments.out, arguments.jobs, plots, arguments.cluster, slurm, parsed_choice)
     if arguments.dry_run:
         print(job.as_text(todo))
         return 0
     out = todo.config.out
     print(f"{len(todo.cells)} cells in {out}, time: {todo.expected}", file=sys.stderr)
     try:
-        results, failures = job.run(todo, plots)
+        limit = math.inf if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
+        results, failures, stopped = job.run(todo, plots, limit)
     except KeyboardInterrupt:
         print("dsp-fairseq sweep: interrupted; nothing is lost, the same command goes on", file=sys.stderr)
         return 130
@@ -125,6 +148,8 @@ def run(arguments) -> int:
         print(as_table(results))
         print(f"{out}: results.csv, results.md{', ' + ', '.join(job.PICTURES) if plots else ''}")
     if failures:
-        count = f"{len(todo.cells) - len(results.rows)} of {len(todo.cells)} cells failed"
+        count = f"{len(failures)} of {len(todo.cells)} cells failed"
         raise Failed("\n".join([*failures, f"{count}; the same command tries them again"]))
-    return 0
+    if stopped:
+        print("dsp-fairseq sweep: the time is up; nothing is lost, the same command goes on", file=sys.stderr)
+    return 3 if stopped else 0

@@ -1,33 +1,48 @@
-"""What fairseq-train would refuse about the cells, told before anything is trained."""
+"""Parses the commands of the cells, so that wrong flags are reported before anything is trained."""
 
 import contextlib
 import io
 import logging
-from argparse import ArgumentParser, Namespace
+import os
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, refuse
-from .config import Words
+from .config import PIPELINED, Words
 from .plan import Cell
 
+Parser = Callable[[list[str]], Namespace]
 
-def parsed(cells: list[Cell]) -> dict[str, Namespace]:
-    """The parsed command line of every cell, by name, as fairseq-train will see it.
 
-    Raises BadInput with everything that it would refuse; what several cells share is told once.
+def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespace]:
+    """The parsed command line of every cell that trains, by name, as fairseq-train will see it.
+
+    ``choice`` parses the words of a dsp-fairseq command; without it those are not checked. Raises BadInput with every
+    problem that the commands would report; a problem of several cells is one line.
     """
     from fairseq import options
 
     found: dict[str, Namespace] = {}
     problems: dict[str, list[str]] = {}  # names of the cells that have it
+
+    def training(words: list[str]) -> Namespace:
+        return options.parse_args_and_arch(options.get_training_parser(), words)
+
+    def generation(words: list[str]) -> Namespace:
+        return options.parse_args_and_arch(options.get_generation_parser(), words)
+
     for cell in cells:
-        with _noting(problems, "train", cell):
-            found[cell.name] = _parse(options.get_training_parser, cell.train)
-    for cell in cells[:1]:  # those of the others differ in nothing but the path
+        if cell.trains:
+            with _noting(problems, "train", cell):
+                found[cell.name] = _parse(training, _checkable(cell))
+        elif choice:
+            with _noting(problems, "after", cell):
+                _parse(choice, cell.train)
+    for cell in cells[:1]:  # the commands of the other cells differ in nothing but the path
         with _noting(problems, "generate", cell):
-            _parse(options.get_generation_parser, cell.generate)
+            _parse(generation, cell.generate)
     refuse(f"{line} ({_some(names)})" for line, names in problems.items())
     return found
 
@@ -41,13 +56,20 @@ def _noting(problems: dict[str, list[str]], key: str, cell: Cell) -> Iterator[No
             problems.setdefault(f"{key}: {line}", []).append(cell.name)
 
 
-def _parse(parser: Callable[[], ArgumentParser], words: Words) -> Namespace:
-    from fairseq import options
+def _checkable(cell: Cell) -> Words:
+    """The training, without the checkpoint to start from when it will only be made by another cell."""
+    if cell.start is None or (os.path.isfile(cell.start.checkpoint) and not cell.before):
+        return cell.train
+    place = cell.train.index("--finetune-from-model")
+    words = cell.train[:place] + cell.train[place + 2 :]
+    return tuple("joint" if word == PIPELINED else word for word in words)
 
+
+def _parse(read: Parser, words: Words) -> Namespace:
     said = io.StringIO()
     try:
         with _quiet(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            return options.parse_args_and_arch(parser(), list(words[1:]))
+            return read(list(words[1:]))
     except SystemExit:
         lines = said.getvalue().strip().splitlines() or [f"{words[0]} does not understand these flags"]
         raise BadInput(lines[-1].rpartition("error: ")[2]) from None
@@ -55,7 +77,7 @@ def _parse(parser: Callable[[], ArgumentParser], words: Words) -> Namespace:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """fairseq tells that the plug-in is there already."""
+    """Hides the message of fairseq that the plug-in is loaded already."""
     logger = logging.getLogger("fairseq")
     level = logger.level
     logger.setLevel(logging.WARNING)

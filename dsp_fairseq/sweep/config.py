@@ -18,6 +18,8 @@ from ..gates import methods
 
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
 METHODS = tuple(name for name in methods.METHODS if name != UNPRUNED)
+PIPELINED = "pipelined"  # the pruning mode of gates that learn in a trained model
+SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the heads of `after` are chosen
 Words = tuple[str, ...]
 
 _OWN = "the sweep sets it; leave it out"
@@ -42,6 +44,12 @@ _NOT_IN_GENERATE = {
     "--results-path": "the sweep reads what is printed; leave it out",
     "--quiet": "the sweep reads what is printed; leave it out",
 }
+_NOT_IN_AFTER = {name: why for name, why in _NOT_IN_TRAIN.items() if name != "--pruning-method"} | {
+    "--pruning-mode": _OWN,
+    "--finetune-from-model": _OWN,
+    "--json": _OWN,
+}
+_NOT_IN_TUNE = {**_NOT_IN_TRAIN, "--finetune-from-model": _OWN}
 _NO_BLEU4 = ("--sacrebleu", "--scoring")
 
 
@@ -221,6 +229,30 @@ def _method_flags(value: Any, info: Info) -> dict[str, Words]:
     return flags
 
 
+def _after(value: Any) -> dict[str, Words]:
+    value = value or {}
+    if not isinstance(value, dict):
+        raise _Wrong((value, f'must be such as magnitude: "{SCORE} magnitude"'))
+    flags, problems = {}, []
+    for name, given in value.items():
+        flags[name], wrong = _words(given)
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
+            wrong.append((given, "its name must be small letters, digits and hyphens"))
+        elif not wrong and not {SCORE, RANGE, "--pruning-method"}.intersection(names(flags[name])):
+            wrong.append(
+                (given or "", f"must have {SCORE} (of dsp-fairseq importance), --pruning-method or {RANGE} LO:HI")
+            )
+        problems += [(name, *problem) for problem in wrong + _forbidden(flags[name], _NOT_IN_AFTER)]
+    _refuse(problems)
+    return flags
+
+
+def _tune(value: Any) -> Words:
+    words, problems = _words(value)
+    _refuse(problems + _forbidden(words, _NOT_IN_TUNE))
+    return words
+
+
 def _reference(value: Any, info: Info) -> str | None:
     if value == "fairseq":
         remedy = "fairseq prints no BLEU4 then; leave it out, or say score: {sacrebleu: FILE}"
@@ -243,7 +275,7 @@ _PER_KIND = ",".join(f"{kind}=4" for kind in KINDS)
 _BUDGETS = _axis(_is_budget, f"must be a number of heads, or one for each kind of block: {_PER_KIND}")
 
 
-_MAY_BE_EMPTY = ("data", "out", "train", "generate", "grid", "method_flags")
+_MAY_BE_EMPTY = ("data", "out", "train", "generate", "grid", "method_flags", "after", "tune")
 
 
 class _Model(BaseModel):
@@ -268,6 +300,8 @@ class Config(_Model):
     grid: Annotated[Grid, BeforeValidator(_is_grid)]
     unpruned: Annotated[bool, PlainValidator(_yes_or_no)] = False
     method_flags: Annotated[Mapping[str, Words], PlainValidator(_method_flags)] = Field(default_factory=dict)
+    after: Annotated[Mapping[str, Words], PlainValidator(_after)] = Field(default_factory=dict)
+    tune: Annotated[Words, PlainValidator(_tune)] = Field(default_factory=list)  # type: ignore[arg-type]  # _tune reads it
     # score with sacreBLEU against this text; None: fairseq's own BLEU4
     score: Annotated[str | None, PlainValidator(_reference)] = "fairseq"
 
@@ -288,13 +322,15 @@ class Config(_Model):
         return self.score
 
 
-def read_config(path: str, out: str | None = None) -> Config:
-    """The file's content; ``out`` instead of what it says. Raises BadInput with all that is wrong, a line each."""
+def read_config(path: str, out: str | None = None, data: str | None = None) -> Config:
+    """The content of the file, with ``out`` and ``data`` instead of its own if they are given.
+
+    Raises BadInput with a line for every problem.
+    """
     content = _load(path)
     if not isinstance(content, dict):
         raise BadInput(f"{path}: must hold keys and values ({', '.join(Config.model_fields)}), holds {_shown(content)}")
-    if out is not None:
-        content["out"] = out
+    content |= {key: value for key, value in (("out", out), ("data", data)) if value is not None}
     # most keys without a value are as if they were not there
     given = {str(key): value for key, value in content.items() if value is not None or key not in _MAY_BE_EMPTY}
     try:

@@ -47,7 +47,12 @@ def estimate(cells: list[Cell], arguments: dict[str, Namespace] | None, jobs: in
         return Estimate(None, "unknown until the first cell is done")
     try:
         times = [
-            _START + (0.0 if found[name].trained else _left(cell, found[name], training_seconds(arguments[name])))
+            _START
+            + (
+                0.0
+                if found[name].trained
+                else _left(cell, found[name], training_seconds(arguments[name]) if cell.trains else 0.0)
+            )
             for name, cell in ((cell.name, cell) for cell in left)
         ]
     except (LookupError, OSError, struct.error, TypeError) as error:

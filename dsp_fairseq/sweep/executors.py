@@ -74,9 +74,9 @@ class LocalExecutor(submitit.LocalExecutor):
     job_class = LocalJob
     _numbers = count(1)
 
-    def __init__(self, folder: str, lock: int):
+    def __init__(self, folder: str, locks: tuple[int, ...]):
         super().__init__(folder)
-        self.lock = lock
+        self.locks = locks
 
     def _submit_command(self, command: str) -> LocalJob:
         job_id = f"{os.getpid()}-{next(self._numbers)}"
@@ -90,14 +90,17 @@ class LocalExecutor(submitit.LocalExecutor):
                 stderr=log,
                 env={**os.environ, **place},
                 start_new_session=True,  # Ctrl-C reaches the sweep alone, which then stops its jobs
-                pass_fds=(self.lock,),
+                pass_fds=self.locks,
             )
         return LocalJob(self.folder, job_id, process=process)
 
 
 @contextlib.contextmanager
-def opened(cluster: str, out: str, lock: int, slurm: Mapping[str, Any]) -> Iterator[submitit.Executor]:
-    """What starts the jobs of a sweep in the folder ``out``; ``slurm`` are parameters of submitit's SlurmExecutor."""
+def opened(cluster: str, out: str, locks: tuple[int, ...], slurm: Mapping[str, Any]) -> Iterator[submitit.Executor]:
+    """Yields what starts the jobs of a sweep in the folder ``out``.
+
+    ``locks`` are file descriptors that the jobs inherit, ``slurm`` parameters of submitit's SlurmExecutor.
+    """
     logging.getLogger("submitit").setLevel(logging.ERROR)
     folder = os.path.join(out, FOLDER)
     if cluster == SLURM:
@@ -106,7 +109,7 @@ def opened(cluster: str, out: str, lock: int, slurm: Mapping[str, Any]) -> Itera
         yield executor  # the folder stays: jobs may go on when the sweep was killed, and their logs are there
         return
     try:
-        yield LocalExecutor(folder, lock)
+        yield LocalExecutor(folder, locks)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

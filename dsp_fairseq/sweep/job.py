@@ -1,7 +1,10 @@
 """The whole job: a plan, its check, the runs, the files that come out."""
 
+import contextlib
 import importlib.util
+import math
 import os
+import shlex
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -10,7 +13,7 @@ from .. import pictures
 from ..atomic import writing
 from ..errors import refuse
 from . import executors, logs, records
-from .check import parsed
+from .check import Parser, parsed
 from .config import Config, read_config
 from .estimate import estimate
 from .lock import locked
@@ -34,10 +37,11 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came out, and a line for each cell that failed."""
+    """The figures of all finished cells, and what is missing."""
 
     results: Results
-    failures: list[str]
+    failures: list[str]  # a line for each cell that failed
+    stopped: bool  # the time was up before all cells had been tried
 
 
 def plan(
@@ -47,6 +51,7 @@ def plan(
     with_pictures: bool = True,
     cluster: str = executors.LOCAL,
     slurm: dict[str, Any] | None = None,
+    choice: Parser | None = None,
 ) -> Plan:
     """Raises BadInput with what is wrong with the file; when nothing is, with what fairseq-train would refuse."""
     on_slurm = cluster == executors.SLURM
@@ -57,7 +62,7 @@ def plan(
     config = read_config(path, out)
     cells = cells_of(config)
     refuse(records.problems(cells) + ([] if on_slurm else records.slurm_problems(cells)))
-    arguments = parsed([cell for cell in cells if not records.read(cell).trained])
+    arguments = parsed([cell for cell in cells if not records.read(cell).trained], choice)
     jobs = jobs or (len(cells) if on_slurm else 1)
     seconds, basis = estimate(cells, None if on_slurm else arguments, jobs)
     expected = f"about {duration(seconds)} ({basis})" if seconds else basis
@@ -74,8 +79,10 @@ def as_text(todo: Plan) -> str:
     lines = [f"export OMP_NUM_THREADS={executors.threads()}", ""]
     for cell in todo.cells:
         # fairseq-train opens its log before it makes the folder
-        commands = [("mkdir", "-p", cell.folder), cell.train, cell.generate]
-        lines += [f"# {cell.name}: {_state(cell)}", *map(as_shell, commands), ""]
+        words = [("mkdir", "-p", cell.folder), cell.before, cell.train]
+        commands = [*map(as_shell, filter(None, words))]
+        commands += [f"{as_shell(cell.validate)} >{shlex.quote(cell.train_log)}"] if cell.validate else []
+        lines += [f"# {cell.name}: {_state(cell)}", *commands, as_shell(cell.generate), ""]
     return "\n".join([*lines, f"# {len(todo.cells)} cells, time: {todo.expected}"])
 
 
@@ -89,20 +96,33 @@ def _state(cell: Cell) -> str:
     return f"goes on, {updates} updates were logged" if os.path.isfile(cell.checkpoint) else "to be trained and decoded"
 
 
-def run(todo: Plan, with_pictures: bool = True) -> Outcome:
-    """Run what is left, write the results of all that is done."""
-    os.makedirs(todo.config.out, exist_ok=True)
-    with locked(todo.config.out) as lock:
+def run(todo: Plan, with_pictures: bool = True, until: float = math.inf) -> Outcome:
+    """Runs what is left until ``time.monotonic()`` reaches ``until``; writes the results of all finished cells."""
+    failures = make(todo, until=until)
+    results, problems = collect(todo.cells, todo.config)
+    if results.rows:
+        _write(results, todo, with_pictures)
+    unfinished = len(failures) < len([cell for cell in todo.cells if not records.read(cell).decoded])
+    return Outcome(results, failures + problems, unfinished)
+
+
+def make(todo: Plan, folder: str | None = None, until: float = math.inf) -> list[str]:
+    """Runs the cells that are left; returns a line for each cell that failed.
+
+    A sweep locks its own folder. Who runs a few of its cells locks ``folder`` instead, and shares the sweep's with
+    others of his kind.
+    """
+    out = todo.config.out
+    os.makedirs(folder or out, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        locks = [stack.enter_context(locked(out, shared=folder is not None))]
+        locks += [stack.enter_context(locked(folder))] if folder else []
         refuse(records.problems(todo.cells))  # again: another sweep may have ended only now
         for cell in todo.cells:
             os.makedirs(cell.folder, exist_ok=True)
             records.write(cell, records.read(cell))
-        with executors.opened(todo.cluster, todo.config.out, lock, todo.slurm) as executor:
-            failures = run_cells(todo.cells, todo.jobs, executor)
-        results, problems = collect(todo.cells, todo.config)
-        if results.rows:
-            _write(results, todo, with_pictures)
-    return Outcome(results, failures + problems)
+        executor = stack.enter_context(executors.opened(todo.cluster, folder or out, tuple(locks), todo.slurm))
+        return run_cells(todo.cells, todo.jobs, executor, until)
 
 
 def _write(results: Results, todo: Plan, with_pictures: bool) -> None:

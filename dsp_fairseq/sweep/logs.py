@@ -3,10 +3,12 @@
 import json
 import os
 import re
+from itertools import pairwise
+from statistics import median
 from typing import Any, NamedTuple
 
 from ..errors import Failed
-from .plan import Cell, value_of
+from .plan import Cell, Files, value_of
 
 _TAIL = 64_000  # bytes; an epoch's line of fairseq has about 1000
 _ERROR = re.compile(r"error|exception|killed|abort|no space", re.IGNORECASE)
@@ -37,16 +39,41 @@ def progress(cell: Cell) -> Progress:
     return Progress(updates, min(1.0, max(shares)), heads)
 
 
-def valid_nll(cell: Cell) -> float | None:
-    """Of the last validation, base 2."""
+def valid_nll(cell: Files) -> float | None:
+    """Negative log-likelihood of a word in the last validation, base 2."""
     found = [entry["valid_nll_loss"] for entry in entries(cell.train_log) if "valid_nll_loss" in entry]
     return float(found[-1]) if found else None
 
 
-def entries(path: str) -> list[dict[str, Any]]:
-    """The last JSON objects of a log; a process that was killed may leave half a line."""
+class Training(NamedTuple):
+    """What the whole log of a training says; None: it does not say."""
+
+    updates: int | None  # until the last validation
+    words_per_second: float | None  # median of the logged intervals
+    minutes: float | None  # of all restarts
+
+
+def training(cell: Files) -> Training:
+    lines = entries(cell.train_log, whole=True)
+    updates = [int(line["valid_num_updates"]) for line in lines if "valid_num_updates" in line]
+    # the intervals of --log-interval leave out validation; a training shorter than one interval has only its epochs
+    speeds = [line["wps"] for line in lines if "wps" in line] or [
+        line["train_wps"] for line in lines if "train_wps" in line
+    ]
+    # not the checkpoint's time: after --finetune-from-model it includes the first training
+    clock = [float(line["train_wall"]) for line in lines if "train_nll_loss" in line]  # starts at 0 in every process
+    seconds = sum(now for now, later in pairwise([*clock, 0.0]) if later < now)
+    return Training(
+        updates[-1] if updates else None,
+        median(map(float, speeds)) if speeds else None,
+        seconds / 60 if clock else None,
+    )
+
+
+def entries(path: str, whole: bool = False) -> list[dict[str, Any]]:
+    """The JSON objects at the end of a log, or all of them; a process that was killed may leave half a line."""
     found = []
-    for line in _tail(path).splitlines():
+    for line in (_text(path) if whole else _tail(path)).splitlines():
         try:
             entry = json.loads(line[line.index("{") :])
         except (ValueError, RecursionError):
@@ -65,7 +92,7 @@ def last_error(*paths: str) -> str:
     return "printed nothing"
 
 
-def bleu4(cell: Cell) -> float:
+def bleu4(cell: Files) -> float:
     """The score that fairseq-generate printed."""
     found = printed_bleu4(cell.translations)
     if found is None:
@@ -82,7 +109,7 @@ def printed_bleu4(path: str) -> str | None:
     return found[-1] if found else None
 
 
-def hypotheses(cell: Cell) -> list[str]:
+def hypotheses(cell: Files) -> list[str]:
     """The best translation of every sentence, detokenised as far as the flags of fairseq-generate say, in order."""
     best: dict[int, str] = {}
     for line in _text(cell.translations).split("\n"):

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from ..atomic import writing
 from ..errors import BadInput
-from .plan import Cell
+from .plan import Cell, Files
 
 
 class Record(NamedTuple):
     """Everything but the flags; None: not yet known."""
 
-    train_seconds: float | None = None  # of the finished training, restarts included
+    train_seconds: float | None = None  # of the finished training, restarts included; of none: 0
     generate_seconds: float | None = None
     jobs: int | None = None  # cells at a time while it was decoded
     kept: dict[str, list[int]] | None = None  # head indices by block
@@ -27,7 +27,7 @@ class Record(NamedTuple):
         return self.generate_seconds is not None
 
 
-def read(cell: Cell) -> Record:
+def read(cell: Files) -> Record:
     """What was recorded, as far as the files that it speaks of are still there."""
     stored = _stored(cell)
     record = Record(**{name: stored[name] for name in Record._fields if name in stored})
@@ -44,12 +44,12 @@ def write(cell: Cell, record: Record) -> None:
         json.dump(content, file, indent=2)
 
 
-def slurm_job_file(cell: Cell) -> str:
+def slurm_job_file(cell: Files) -> str:
     """Holds the number of the Slurm job that trains or decodes the cell, until a sweep has seen its end."""
     return cell.file("slurm-job")
 
 
-def slurm_job(cell: Cell) -> str | None:
+def slurm_job(cell: Files) -> str | None:
     path = slurm_job_file(cell)
     if not os.path.isfile(path):
         return None
@@ -57,7 +57,7 @@ def slurm_job(cell: Cell) -> str | None:
         return file.read().strip()
 
 
-def write_slurm_job(cell: Cell, job_id: str) -> None:
+def write_slurm_job(cell: Files, job_id: str) -> None:
     with writing(slurm_job_file(cell), force=True) as beside, open(beside, "w", encoding="utf-8") as file:
         file.write(f"{job_id}\n")
 
@@ -85,7 +85,7 @@ def problems(cells: list[Cell]) -> list[str]:
             continue
         if stored:
             found += _differences(cell, stored.get("flags", {}))
-        elif os.listdir(cell.folder):
+        elif set(os.listdir(cell.folder)) - {".lock"}:
             found.append(f"{cell.folder}: holds something else than a cell of a sweep; {_REMEDY}")
     return found
 
@@ -120,7 +120,7 @@ def _only(words: list[str], others: list[str]) -> list[str]:
     return rest
 
 
-def _stored(cell: Cell) -> dict[str, Any]:
+def _stored(cell: Files) -> dict[str, Any]:
     path = cell.file("cell.json")
     if not os.path.isfile(path):
         return {}

@@ -1,5 +1,6 @@
 """The figures of every finished cell."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pandas
@@ -40,10 +41,15 @@ class Row(NamedTuple):
 
     @property
     def per_kind(self) -> dict[str, int]:
-        return {
-            kind: sum(len(kept) for block, kept in self.kept.items() if block.rpartition(".")[0] == kind)
-            for kind in KINDS
-        }
+        return per_kind(self.kept)
+
+
+def per_kind(kept: dict[str, list[int]]) -> dict[str, int]:
+    """Numbers of kept heads by kind of block, from their indices by block."""
+    counts = dict.fromkeys(KINDS, 0)
+    for block, heads in kept.items():
+        counts[block.rpartition(".")[0]] += len(heads)
+    return counts
 
 
 class Results(NamedTuple):
@@ -92,7 +98,7 @@ class _Score:
             import fairseq
 
             self.signature = f"BLEU4 of fairseq-generate {fairseq.__version__}, of the words as they are in the data"
-            self.of = logs.bleu4
+            self.of: Callable[[Cell], float] = logs.bleu4
             return
         from sacrebleu.metrics import BLEU
 

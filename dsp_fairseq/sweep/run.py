@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -22,13 +23,13 @@ _NO_ROOM = 1 << 20  # bytes; with less, a command may have failed without a word
 _PAUSE, _SLURM_PAUSE = 0.25, 2.0  # seconds between two looks at the jobs
 
 
-def run_cells(cells: list[Cell], jobs: int, executor: submitit.Executor) -> list[str]:
-    """Every cell to its end; returns a line for each that failed.
+def run_cells(cells: list[Cell], jobs: int, executor: submitit.Executor, until: float = math.inf) -> list[str]:
+    """Runs every cell to its end, all of one seed before the next; returns a line for each cell that failed.
 
-    On any exception, KeyboardInterrupt and SIGTERM included, the jobs are stopped first. What was saved by then is
-    where the next sweep goes on.
+    It stops early when ``time.monotonic()`` reaches ``until``. Then, and on any exception, KeyboardInterrupt and
+    SIGTERM included, it stops the jobs. The next sweep goes on from what they have saved.
     """
-    left = [cell for cell in cells if not records.read(cell).decoded]
+    left = sorted((cell for cell in cells if not records.read(cell).decoded), key=lambda cell: cell.seed)
     running: list[_Run] = []
     failures: list[str] = []
     done = len(cells) - len(left)
@@ -37,11 +38,17 @@ def run_cells(cells: list[Cell], jobs: int, executor: submitit.Executor) -> list
         if done:
             display.tell(f"{done} of {len(cells)} cells were done before")
         try:
-            while left or running:
-                while left and len(running) < jobs:
-                    running.append(_Run(left.pop(0), jobs, executor, display))
-                    del waiting[running[-1].cell.name]
-                    running[-1].start()
+            while (left or running) and time.monotonic() < until:
+                while len(running) < jobs and (cell := _next(left, running)):
+                    left.remove(cell)
+                    del waiting[cell.name]
+                    run = _Run(cell, jobs, executor, display)
+                    if run.can_start():
+                        run.start()
+                        running.append(run)
+                    else:
+                        failures += run.failures
+                        done += 1
                 for run in [run for run in running if run.is_over()]:
                     running.remove(run)
                     failures += run.failures
@@ -52,6 +59,12 @@ def run_cells(cells: list[Cell], jobs: int, executor: submitit.Executor) -> list
         finally:
             executors.stop(run.job for run in running if run.job)
     return failures
+
+
+def _next(left: list[Cell], running: list["_Run"]) -> Cell | None:
+    """The first cell that waits for no other one."""
+    unfinished = {cell.folder for cell in left} | {run.cell.folder for run in running}
+    return next((cell for cell in left if cell.start is None or cell.start.folder not in unfinished), None)
 
 
 def _share(cell: Cell) -> float:
@@ -93,7 +106,7 @@ def _name_of(number: int) -> str:
 
 
 class _Run:
-    """A cell whose job is running: a training, unless there is one, and its decoding."""
+    """A cell whose job is running: its training, unless that is finished, and its decoding."""
 
     def __init__(self, cell: Cell, jobs: int, executor: submitit.Executor, display: Display):
         self.cell, self.jobs, self.executor, self.display = cell, jobs, executor, display
@@ -102,7 +115,16 @@ class _Run:
         self.job: Any = None  # a submitit.Job from start() on
         self.attached = False  # to a job that an earlier sweep has submitted
 
+    def can_start(self) -> bool:
+        """Whether the checkpoint that the cell starts from was made; if not, that is a failure of this cell too."""
+        start = self.cell.start
+        if start is None or records.read(start).trained:
+            return True
+        self._fail(f"starts from {start.name}, which failed")
+        return False
+
     def start(self) -> None:
+        self.steps = self._steps()
         job_id = records.slurm_job(self.cell)
         if job_id is not None and not self.attached:
             self.attached = True
@@ -112,24 +134,31 @@ class _Run:
             return
         self.attached = False
         if not self.record.trained:
-            self.display.tell(f"{self.cell.name}: training {self._beginning()}")
+            self.display.tell(
+                f"{self.cell.name}: {'training' if self.cell.trains else 'choice of heads'} {self._beginning()}"
+            )
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._unfinished)  # when it is there again, the training is over
         if not isinstance(self.executor, submitit.SlurmExecutor):
-            self.job = executors.start(self.executor, self.cell.name, self._steps(), self._outcome)
+            self.job = executors.start(self.executor, self.cell.name, self.steps, self._outcome)
             return
         with _uninterrupted():  # or a job would run whose number nobody knows
-            self.job = executors.start(self.executor, self.cell.name, self._steps(), self._outcome)
+            self.job = executors.start(self.executor, self.cell.name, self.steps, self._outcome)
             records.write_slurm_job(self.cell, self.job.job_id)
 
     def _steps(self) -> list[dict[str, Any]]:
-        train = {"words": self.cell.train, "output": self.cell.train_output, "errors": None}
-        generate = {"words": self.cell.generate, "output": self._unfinished, "errors": self.cell.generate_log}
-        return [generate] if self.record.trained else [train, generate]
+        """The commands of the job, and the files for what they print."""
+        cell = self.cell
+        generate = {"words": cell.generate, "output": self._unfinished, "errors": cell.generate_log}
+        before = {"words": cell.before, "output": cell.file("before.txt"), "errors": None}
+        train = {"words": cell.train, "output": cell.train_output, "errors": None}
+        validate = {"words": cell.validate, "output": cell.train_log, "errors": cell.file("validate.log")}
+        making = [] if self.record.trained else [step for step in (before, train, validate) if step["words"]]
+        return [*making, generate]
 
     def _beginning(self) -> str:
         """In a word; the log of a training that saved nothing is removed: it starts anew."""
-        if os.path.isfile(self.cell.checkpoint):
+        if self.cell.trains and os.path.isfile(self.cell.checkpoint):
             return f"goes on, {logs.progress(self.cell).updates} updates were logged"
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.cell.train_log)
@@ -156,7 +185,7 @@ class _Run:
         """Whether nothing is left to do for the cell; failures and records are written on the way."""
         over = self.job.done()  # asked once: it may end at any moment
         outcome = self._read_outcome() if over else None
-        decoding = os.path.isfile(self._unfinished) or (outcome is not None and outcome["started"] > 1)
+        decoding = os.path.isfile(self._unfinished) or (outcome is not None and outcome["started"] == len(self.steps))
         if decoding and not self.record.trained and not self._trained():
             executors.stop([self.job])
             return self._forget()
@@ -167,7 +196,7 @@ class _Run:
             self.start()
             return False
         if outcome is None or outcome["status"]:
-            self._failed(outcome["status"] if outcome else None)
+            self._failed(outcome)
         else:
             self._decoded(outcome["seconds"])
         return self._forget()
@@ -190,13 +219,14 @@ class _Run:
     def _trained(self) -> bool:
         """Whether the training has left a checkpoint that can be decoded."""
         try:
-            found = trained.read(self.cell.checkpoint)
+            found = trained.read(self.cell)
         except Failed as problem:
-            self._fail(f"fairseq-train ended well, but {problem}")
+            self._fail(f"{self.cell.train[0]} ended well, but {problem}")
             return False
         self.record = self.record._replace(train_seconds=found.seconds, kept=found.kept, heads=found.heads)
         records.write(self.cell, self.record)
-        self.display.tell(f"{self.cell.name}: trained in {clock(found.seconds)}")
+        made = f"trained in {clock(found.seconds)}" if self.cell.trains else "heads are chosen"
+        self.display.tell(f"{self.cell.name}: {made}")
         return True
 
     def _decoded(self, seconds: float) -> None:
@@ -205,25 +235,22 @@ class _Run:
         records.write(self.cell, self.record)
         self.display.tell(f"{self.cell.name}: decoded in {clock(seconds)}")
 
-    def _failed(self, status: int | None) -> None:
-        """``status`` is None when the job was ended from outside."""
-        command, paths = self._command_and_logs()
+    def _failed(self, outcome: dict[str, Any] | None) -> None:
+        """``outcome`` is None when the job was ended from outside."""
+        decoding = len(self.steps) == 1
+        step = self.steps[outcome["started"] - 1 if outcome else 0 if decoding else -2]
+        paths = [path for path in (step["errors"], step["output"]) if path]
         told = logs.last_error(*paths)
         free = shutil.disk_usage(self.cell.folder).free
         if free < _NO_ROOM and "no space left" not in told.lower():
             told = f"{free:,} bytes are left on the disk of {self.cell.folder}, make room; it said: {told}"
-        if status is None:
+        if outcome is None:
             told = f"its job {self.job.job_id} ended ({self.job.state}); before that: {told}"
-        elif status < 0:
-            told = f"killed by {_name_of(-status)}, perhaps for want of memory; before that: {told}"
-        self._fail(f"{command} failed: {told} (all of it: {paths[0]})")
+        elif outcome["status"] < 0:
+            told = f"killed by {_name_of(-outcome['status'])}, perhaps for want of memory; before that: {told}"
+        self._fail(f"{step['words'][0]} failed: {told} (all of it: {paths[0]})")
 
     def _fail(self, told: str) -> None:
         line = f"{self.cell.name}: {told}"
         self.failures.append(line)
         self.display.tell(line)
-
-    def _command_and_logs(self) -> tuple[str, list[str]]:
-        if self.record.trained:
-            return self.cell.generate[0], [self.cell.generate_log, self._unfinished]
-        return self.cell.train[0], [self.cell.train_output]

@@ -1,31 +1,39 @@
-"""What the last checkpoint of a finished training tells."""
+"""What the checkpoint of a cell says about its training and its heads."""
 
 from typing import NamedTuple
 
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, Failed
+from . import records
+from .plan import Cell
 
 
 class Trained(NamedTuple):
-    seconds: float  # of the whole training, restarts included
+    seconds: float  # of the training, restarts included; of heads chosen without training: 0
     kept: dict[str, list[int]]  # head indices by block
     heads: dict[str, int]  # of each block before anything was pruned
 
 
-def read(checkpoint: str) -> Trained:
-    """Raises Failed when the checkpoint is not there, or is none of a gated_transformer."""
+def read(cell: Cell) -> Trained:
+    """Raises Failed when the checkpoint is not there, or is not one of a gated_transformer."""
     from ..checkpoints.reading import kept_heads_of, load_gated
 
     try:
-        state = load_gated(checkpoint)
+        state = load_gated(cell.checkpoint)
     except (BadCheckpoint, BadInput) as problem:
         raise Failed(str(problem)) from problem
-    seconds = state.get("extra_state", {}).get("previous_training_time")
-    if seconds is None:
-        raise Failed(f"checkpoint {checkpoint}: does not say how long its training took; train it anew")
     found = kept_heads_of(state)
     heads = {block.name: block.original_units for block in found.inventory.blocks}
     kept = found.inventory.keeping(found.mask.tolist()).indices()
-    # fairseq's log counts from the last restart, its checkpoint from the beginning
-    return Trained(round(float(seconds), 1), kept, heads)
+    return Trained(_seconds(cell, state) if cell.trains else 0.0, kept, heads)
+
+
+def _seconds(cell: Cell, state: dict) -> float:
+    """The log of fairseq counts from the last restart, its checkpoint from the beginning of the first training."""
+    seconds = state.get("extra_state", {}).get("previous_training_time")
+    if seconds is None:
+        raise Failed(f"checkpoint {cell.checkpoint}: does not say how long its training took; train it anew")
+    # dsp-fairseq prune, which runs before a model is tuned, writes a checkpoint without a time
+    earlier = records.read(cell.start).train_seconds if cell.start and not cell.before else None
+    return round(max(0.0, float(seconds) - (earlier or 0.0)), 1)

@@ -1,11 +1,9 @@
 """The page of the GPU benchmarks says what their JSON files say; a sweep stops in time; no GPU is told in one line."""
 
 import json
-import signal
 import subprocess
 import sys
 import tarfile
-import time
 from argparse import Namespace
 from pathlib import Path
 
@@ -229,28 +227,16 @@ def test_random_corpus_is_what_fairseq_reads(tmp_path):
     assert int(words.max()) < 50 and all(train[i][-1] == dictionary.eos() for i in range(30))
 
 
-def test_time_limit_ends_what_runs_and_leaves_no_alarm():
-    before = signal.getsignal(signal.SIGALRM)
-    begin = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), gpu_multi30k.time_limit(0.2):
-        time.sleep(30)
-    assert time.monotonic() - begin < 20
-    with gpu_multi30k.time_limit(0.3):
-        pass
-    time.sleep(0.5)  # no alarm any more
-    assert signal.getsignal(signal.SIGALRM) == before
-
-
-def test_the_grid_is_understood_and_the_first_seed_comes_first(tmp_path, monkeypatch):
+def test_the_grid_is_understood(tmp_path, monkeypatch):
     random_corpus.write_corpus(tmp_path / "data-bin", types=20, pairs=2, test=2)
     (tmp_path / "reference.en").write_text("a\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # --fp16 is refused where there is none
     monkeypatch.setattr(gpu_multi30k.job, "estimate", lambda *_: (None, "unknown"))
     plan = gpu_multi30k.job.plan(str(BENCHMARKS / "gpu_multi30k.yaml"), None, 3, with_pictures=False)
-    found = [(cell.seed, cell.method, cell.heads_to_keep) for cell in gpu_multi30k.seed_by_seed(plan).cells]
+    found = {(cell.seed, cell.method, cell.heads_to_keep) for cell in plan.cells}
     one = [("none", None), *(("dsp", keep) for keep in ("36", "24", "12", "6"))]
-    assert found == [(seed, *each) for seed in (1, 2, 3) for each in one]
+    assert found == {(seed, *each) for seed in (1, 2, 3) for each in one}
 
 
 class Cell(Namespace):

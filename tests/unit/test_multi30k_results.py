@@ -2,41 +2,55 @@
 
 import importlib
 import re
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 from tiny_checkpoints import masked_checkpoint
 
 from dsp_fairseq.checkpoints import reading as checkpoint
+from dsp_fairseq.sweep import plan, records
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "examples" / "multi30k" / "results.py"
+PUBLISHED = SCRIPT.with_name("results")
 UNPRUNED = ("all 36 heads", "all 36 heads, tuned 3 epochs")
 
 
 def make_run(out, name, nll, bleu):
-    folder = out / "runs" / name
-    folder.mkdir(parents=True)
-    path = str(folder / "checkpoint_last.pt")
-    checkpoint.save(masked_checkpoint(), path, path)
-    (folder / "validate.txt").write_text(f"x | INFO | valid | valid on 'valid' subset | loss 4.1 | nll_loss {nll} |\n")
-    (folder / "generate.txt").write_text(f"Generate test with beam=5: BLEU4 = {bleu}, 70.0/50.0/30.0/20.0\n")
-    (folder / "sacrebleu.txt").write_text("BLEU|tok:none = 1.0\n")
+    """A run as the sweep leaves it, with 2 + 9 + 6 heads."""
+    cell = plan.Cell(str(out / "runs" / name), "dsp", "17", 1, {}, (), ())
+    Path(cell.folder).mkdir(parents=True)
+    checkpoint.save(masked_checkpoint(), cell.checkpoint, cell.checkpoint)
+    kept = {"encoder.self.0": [0, 1], "decoder.self.0": list(range(9)), "decoder.cross.1": list(range(6))}
+    records.write(cell, records.Record(1.0, 1.0, 1, kept, dict.fromkeys(kept, 12)))
+    Path(cell.train_log).write_text(
+        f'x | INFO | valid | {{"epoch": null, "valid_loss": "4.1", "valid_nll_loss": "{nll}"}}\n'
+    )
+    Path(cell.translations).write_text(f"Generate test with beam=5: BLEU4 = {bleu}, 70.0/50.0/30.0/20.0\n")
+
+
+def module(name):
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+
+
+script = module("results")
+summary = module("summary")
 
 
 def results(out, folder):
-    command = [sys.executable, str(SCRIPT), "--out", str(out), "--results", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """results.py as a module."""
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    return importlib.import_module("results")
+    """Runs results.py in this process."""
+    before, sys.argv = sys.argv, ["results.py", "--out", str(out), "--results", str(folder)]
+    try:
+        script.main()
+    finally:
+        sys.argv = before
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +69,7 @@ def made(tmp_path_factory):
     for name, (nll, bleu) in runs.items():
         make_run(out, name, nll, bleu)
     (out / "runs" / "uniform-12-seed1").mkdir()  # not finished
-    done = results(out, out / "results")
-    assert done.returncode == 0, done.stderr
+    results(out, out / "results")
     return out
 
 
@@ -77,9 +90,8 @@ def test_table_has_mean_and_range_of_the_seeds(made):
     assert "slow" not in text and "uniform" not in text
 
 
-def test_picture_shows_every_run_beside_those_of_its_kind(made, script):
-    runs = [script.Run(line) for line in script.read_scores(made / "results" / "scores.csv").values()]
-    trained, chosen = script.draw(runs).axes
+def test_picture_shows_every_run_beside_those_of_its_kind(made):
+    trained, chosen = script.draw(runs_in(made / "results" / "scores.csv")).axes
     shown = [dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True)) for panel in (trained, chosen)]
     assert set(shown[0]) == {*UNPRUNED, "dsp", "gradient importance, at once, tuned 3 epochs"}
     assert set(shown[1]) == {*UNPRUNED, "gradient importance, at once"}
@@ -87,9 +99,8 @@ def test_picture_shows_every_run_beside_those_of_its_kind(made, script):
     assert list(line.get_ydata()) == [36.0, 38.25]
 
 
-def test_no_two_rows_of_a_legend_look_alike_not_even_in_grey(script):
-    scores = script.read_scores(SCRIPT.with_name("results") / "scores.csv")
-    for panel in script.draw([script.Run(line) for line in scores.values()]).axes:
+def test_no_two_rows_of_a_legend_look_alike_not_even_in_grey():
+    for panel in script.draw(runs_in(PUBLISHED / "scores.csv")).axes:
         bars = list(panel.containers)
         shapes = [(bar.lines[0].get_marker(), bar.lines[0].get_markerfacecolor() == "white") for bar in bars]
         assert len(set(shapes)) == len(bars) == len({bar.get_label() for bar in bars}) > 3
@@ -104,48 +115,58 @@ def test_scores_stay_when_their_runs_are_gone_and_new_ones_replace_them(made, tm
     folder = tmp_path / "results"
     folder.mkdir()
     (folder / "scores.csv").write_bytes((made / "results" / "scores.csv").read_bytes())
-    assert results(tmp_path, folder).returncode == 0
+    results(tmp_path, folder)
     text = (folder / "scores.csv").read_text()
     assert "dsp-12-seed1,2.61,37.5" in text and "dsp-12-seed2,2.5,40.0" in text and "39.0" not in text
 
 
+def test_the_published_table_is_made_from_the_published_scores(tmp_path):
+    (tmp_path / "scores.csv").write_bytes((PUBLISHED / "scores.csv").read_bytes())
+    results(tmp_path, tmp_path)
+    for name in ("scores.csv", "results.md"):
+        assert (tmp_path / name).read_bytes() == (PUBLISHED / name).read_bytes()
+
+
 def test_nothing_to_show_is_one_line(tmp_path):
-    done = results(tmp_path, tmp_path / "results")
+    command = [sys.executable, str(SCRIPT), "--out", str(tmp_path), "--results", str(tmp_path / "results")]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "no finished run" in done.stderr
 
 
 def test_minutes_are_the_runs_own_over_all_restarts(tmp_path):
     make_run(tmp_path, "dsp-after-12-seed1", 2.9, 33.0)
     folder = tmp_path / "runs" / "dsp-after-12-seed1"
+    assert summary.row(folder) == ["dsp-after-12-seed1", "-", "2.9", "33.0", "2 / 9 / 6", "-", "-"]  # not trained
     lines = []
     for epoch, wall in enumerate([60, 120, 180, 90, 150], 1):  # a second process from epoch 4 on
         lines.append(f'{{"epoch": {epoch}, "valid_nll_loss": "2.9", "valid_num_updates": "{epoch}"}}')
         lines.append(f'{{"epoch": {epoch}, "train_nll_loss": "3", "train_wps": "100", "train_wall": "{wall}"}}')
     (folder / "train.log").write_text("\n".join(lines))
-    summary = [sys.executable, str(SCRIPT.with_name("summary.py")), str(folder)]
-    row = subprocess.run(summary, capture_output=True, text=True).stdout
-    assert row == "| dsp-after-12-seed1 | 5 | 2.9 | 33.0 | 2 / 9 / 6 | 100 | 5.5 |\n"
+    assert summary.row(folder) == ["dsp-after-12-seed1", "5", "2.9", "33.0", "2 / 9 / 6", "100", "5.5"]
+
+
+def runs_in(scores):
+    return script.described(pandas.read_csv(scores, dtype=str))
 
 
 def of_command(command, runs):
     """The runs of scores.csv that a command of the README makes, whatever the seed."""
     words = command.split()
     options = dict(zip(words[2::2], words[3::2], strict=True))
-    series = (options.get("--method", "dsp"), "after" if words[0] == "prune.sh" else "scratch")
+    series = options.get("--method", "dsp") + ("-after" if words[0] == "prune.sh" else "")
     if words[1] == "all":
-        series, words[1] = ("all", "scratch"), "36"
-    wanted = (series, int(words[1]), int(options.get("--tune", 0)))
-    return [run for run in runs if (run.series, run.heads, run.epochs) == wanted]
+        series, words[1] = "all", "36"
+    tuned = int(options.get("--tune", 0))
+    return runs[(runs.series == series) & (runs.heads == int(words[1])) & (runs.tuned == tuned)]
 
 
-def test_figures_of_the_front_page_are_those_of_the_scores(script):
-    scores = script.read_scores(SCRIPT.with_name("results") / "scores.csv")
-    runs = [script.Run(line) for line in scores.values()]
+def test_figures_of_the_front_page_are_those_of_the_scores():
+    runs = runs_in(PUBLISHED / "scores.csv")
     page = (PROJECT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\|.*`((?:train|prune)\.sh [^`]*)` \|(?: (\d) \|)? ([\d.]+) \| ([\d.]+) \|$", page, re.M)
     assert len(rows) > 15
     for command, seeds, nll, bleu in rows:
         found = of_command(command, runs)
         assert len(found) == int(seeds or 1), command
-        assert f"{statistics.mean(run.nll for run in found):.3f}" == nll, command
-        assert f"{statistics.mean(run.bleu for run in found):.2f}" == bleu, command
+        assert f"{found.valid_nll.mean():.3f}" == nll, command
+        assert f"{found.bleu.mean():.2f}" == bleu, command

@@ -20,6 +20,7 @@ import submitit
 import yaml
 
 from dsp_fairseq.cli import main
+from dsp_fairseq.commands.sweep import parsed_choice
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.families.transformer import transformer_inventory
 from dsp_fairseq.structures.inventory import uniform_order
@@ -38,7 +39,9 @@ FAKE = """#!{python}
 import json, os, sys, time
 words = sys.argv[1:]
 command = os.path.basename(sys.argv[0])
-if "train" in command:
+if command == "dsp-fairseq":
+    place = os.path.dirname(words[2 if words[0] == "prune" else 3])
+elif "train" in command:
     place = words[words.index("--save-dir") + 1]
 else:
     place = os.path.dirname(words[words.index("--path") + 1])
@@ -75,6 +78,11 @@ if "train" in command:
             time.sleep(60)
     with open(os.path.join(place, "train.log"), "a") as log:
         log.write(json.dumps({{"valid_nll_loss": "2.5"}}) + "\\n")
+elif command == "dsp-fairseq":
+    with open(words[2 if words[0] == "prune" else 3], "w") as file:
+        file.write("0")
+elif "validate" in command:
+    print('x | INFO | valid | {{"epoch": null, "valid_nll_loss": "3.5"}}')
 else:
     print("D-1\\t-0.1\\tthe second sentence is here\\nD-0\\t-0.1\\tthis is the first one")
     print("Generate test with beam=5: BLEU4 = 31.25, 60.0/40.0/30.0/20.0 (BP=1.000, ratio=1.0, syslen=9, reflen=9)")
@@ -148,6 +156,15 @@ class TestConfig:
         "flags of no method": ({"method_flags": {"ste": "--x"}}, ["method_flags.ste --x: no cell has this method"]),
         "flags of a method": ({"method_flags": {"dsp": "--save-dir x"}}, ["method_flags.dsp --save-dir: the sweep"]),
         "score": ({"score": "sacre"}, ["score sacre: must be fairseq, or"]),
+        "after": (
+            {"after": {"x": "--step 3", "Y": "--score random", "z": "--score random --seed 3"}},
+            [
+                "after.x --step 3: must have --score",
+                "after.Y --score random: its name",
+                "after.z --seed: the sweep sets",
+            ],
+        ),
+        "tune": ({"tune": "--pruning-method dsp --lr 1"}, ["tune --pruning-method: the sweep sets"]),
         "reference": ({"score": {"sacrebleu": "no.en"}}, ["score.sacrebleu no.en: is no file"]),
         "no BLEU4": ({"generate": "--sacrebleu"}, ["generate --sacrebleu: fairseq prints no BLEU4"]),
     }
@@ -255,6 +272,58 @@ class TestPlan:
             f"fairseq-generate {tmp_path}/data --user-dir {user_dir} --beam 5 --remove-bpe "
             f"--path {out}/checkpoint_last.pt"
         )
+
+    AFTER = {"michel": "--score gradient", "dsp": "--pruning-method dsp", "any-k": "--heads-to-keep-range 3:24"}
+
+    def test_chosen_afterwards_and_tuned(self, tmp_path):
+        grid = {"method": "uniform", "heads_to_keep": 4, "seed": 2}
+        found = {cell.name: cell for cell in cells(tmp_path, grid=grid, after=self.AFTER, tune="--lr 1 --max-epoch 3")}
+        names = ["unpruned-seed2", "uniform-4-seed2", "michel-after-4-seed2", "dsp-after-4-seed2", "any-k-3to24-seed2",
+                 "any-k-after-4-seed2"]  # fmt: skip
+        assert sorted(found) == sorted([*names, *(f"{name}-tuned3" for name in names if "3to24" not in name)])
+        start = found["unpruned-seed2"].checkpoint
+        michel, dsp, any_k = (found[f"{name}-after-4-seed2"] for name in self.AFTER)
+        chosen = f"importance {start} {tmp_path}/data {michel.checkpoint} --score gradient --heads-to-keep 4 --seed 2"
+        assert shlex.join(michel.train) == f"dsp-fairseq {chosen} --force"
+        user_dir = PROJECT / "dsp_fairseq"
+        assert shlex.join(michel.validate) == (
+            f"fairseq-validate {tmp_path}/data --user-dir {user_dir} --max-tokens 800 --path {michel.checkpoint} "
+            "--valid-subset valid --log-format json"
+        )
+        assert f"--pruning-mode pipelined --seed 2 --finetune-from-model {start} --save-dir" in shlex.join(dsp.train)
+        assert "--pruning-method dsp --heads-to-keep 4" in shlex.join(dsp.train) and not dsp.validate
+        whole = found["any-k-3to24-seed2"]
+        assert "--heads-to-keep-range 3:24" in shlex.join(whole.train) and "--heads-to-keep" not in whole.train
+        assert any_k.train == (
+            "dsp-fairseq",
+            "prune",
+            whole.checkpoint,
+            any_k.checkpoint,
+            "--heads-to-keep",
+            "4",
+            "--force",
+        )
+        tuned = found["michel-after-4-seed2-tuned3"]
+        assert tuned.before == ("dsp-fairseq", "prune", michel.checkpoint, tuned.file("small.pt"), "--force")
+        assert f"--pruning-method none --seed 2 --finetune-from-model {tuned.file('small.pt')}" in shlex.join(
+            tuned.train
+        )
+        assert [cell.start.name for cell in (michel, any_k, tuned)] == ["unpruned-seed2", whole.name, michel.name]
+
+    def test_wrong_flags_of_a_choice_are_told_although_its_model_is_not_there_yet(self, tmp_path):
+        for language in ("de", "en"):
+            (tmp_path / "data").mkdir(exist_ok=True)
+            (tmp_path / "data" / f"dict.{language}.txt").write_text("a 1\n")
+        grid = {"method": "uniform", "heads_to_keep": 4, "seed": 2}
+        right = cells(tmp_path, grid=grid, after=self.AFTER, tune="--lr 1")
+        assert len(check.parsed(right, parsed_choice)) == 9  # all but the two choices without training
+        after = {"michel": "--score gradual", "dsp": "--pruning-method dsp --pruning-lr x"}
+        with pytest.raises(BadInput) as raised:
+            check.parsed(cells(tmp_path, grid=grid, after=after, tune="--lr one"), parsed_choice)
+        told = sorted(
+            str(raised.value).splitlines(), key=lambda line: line.partition("argument --")[2][0], reverse=True
+        )
+        assert ["gradual" in told[0], "--pruning-lr" in told[1], "--lr" in told[2], len(told)] == [True] * 3 + [3], told
 
     def test_what_is_given_is_not_given_again(self, tmp_path):
         given = "--task translation --criterion=other --user-dir there --no-epoch-checkpoints"
@@ -406,13 +475,13 @@ def pretended(tmp_path, monkeypatch):
     """Commands that pretend; returns the function that runs a sweep and one that tells which commands were called."""
     calls = tmp_path / "calls"
     calls.touch()
-    for name in (plan.TRAIN, plan.GENERATE):
+    for name in (plan.TRAIN, plan.GENERATE, plan.VALIDATE, plan.OWN):
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(FAKE.format(python=sys.executable))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(executors, "executable", lambda name: str(tmp_path / "bin" / name))
-    monkeypatch.setattr(job, "parsed", lambda cells: {})
+    monkeypatch.setattr(job, "parsed", lambda cells, choice: {})
     monkeypatch.setattr("dsp_fairseq.sweep.trained.read", pretended_training)
     monkeypatch.setattr("dsp_fairseq.sweep.run._PAUSE", 0.02)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -475,6 +544,41 @@ class TestRun:
         assert [line[:2] for line in called()] == [
             ["fairseq-train", ONE], ["fairseq-generate", ONE], ["fairseq-generate", TWO],
         ]  # fmt: skip
+
+    def test_a_cell_waits_for_the_one_that_it_starts_from(self, tmp_path, pretended, capsys):
+        run, called = pretended
+        grid = {"method": ["dsp"], "heads_to_keep": [12], "seed": [1]}
+        path = write_config(tmp_path, grid=grid, after={"michel": "--score gradient"}, tune="--lr 1")
+        assert run(path, "--jobs", "9", unpruned_seed1="", **{"unpruned-seed1 fairseq-train": "fail"}) == 1
+        told = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+        assert any("michel-after-12-seed1: starts from unpruned-seed1, which failed" in line for line in told)
+        assert any(
+            "michel-after-12-seed1-tuned: starts from michel-after-12-seed1, which failed" in line for line in told
+        )
+        assert "4 of 6 cells failed" in told[-1]
+        assert not [line for line in called() if "michel" in line[1]]
+        assert run(path, "--jobs", "9") == 0
+        names = [(line[0], line[1]) for line in called()]
+        place = {name: names.index(name) for name in names}
+        chosen = "michel-after-12-seed1"
+        order = [("fairseq-generate", "unpruned-seed1"), ("dsp-fairseq", chosen), ("fairseq-validate", chosen),
+                 ("fairseq-generate", chosen), ("dsp-fairseq", f"{chosen}-tuned"),
+                 ("fairseq-train", f"{chosen}-tuned")]  # fmt: skip
+        assert sorted(order, key=place.get) == order
+        rows = {row["cell"]: row for row in csv.DictReader((tmp_path / "out" / "results.csv").open())}
+        assert (rows[chosen]["method"], rows[chosen]["valid_nll"]) == ("michel-after", "3.5")
+        assert rows[f"{chosen}-tuned"]["method"] == "michel-after-tuned" and len(rows) == 6
+
+    def test_a_sweep_stops_in_time_and_goes_on_seed_by_seed(self, tmp_path, pretended, capsys, monkeypatch):
+        run, called = pretended
+        path = write_config(tmp_path, grid={**GRID, "heads_to_keep": [12, 4]})
+        with monkeypatch.context() as short:
+            short.setattr("dsp_fairseq.commands.sweep.time", Namespace(monotonic=lambda: -1e9))
+            assert run(path, "--minutes", "1") == 3
+        assert "the time is up; nothing is lost" in capsys.readouterr().err and called() == []
+        assert run(path, "--minutes", "9") == 0
+        seeds = [line[1][-5:] for line in called()]
+        assert seeds == sorted(seeds) and len(seeds) == 8
 
     def test_a_full_disk_and_a_signal_without_a_name_are_told(self, pretended, tmp_path, capsys, monkeypatch):
         run, _ = pretended
@@ -548,7 +652,7 @@ class TestRun:
 
     def test_a_job_that_is_left_keeps_the_folder_locked_and_stops_with_its_command(self, tmp_path, monkeypatch):
         monkeypatch.setattr("dsp_fairseq.sweep.lock.PATIENCE", 0.1)
-        with locked(str(tmp_path)) as lock, executors.opened("local", str(tmp_path), lock, {}) as executor:
+        with locked(str(tmp_path)) as lock, executors.opened("local", str(tmp_path), (lock,), {}) as executor:
             job, command = sleeping(executor, tmp_path)
         try:
             with pytest.raises(BadInput), locked(str(tmp_path)):
@@ -563,7 +667,7 @@ class TestRun:
         code = (
             "import sys, time; sys.path.insert(0, sys.argv[2]); import test_sweep as test\n"
             "out = sys.argv[1]\n"
-            "with test.locked(out) as lock, test.executors.opened('local', out, lock, {}) as executor:\n"
+            "with test.locked(out) as lock, test.executors.opened('local', out, (lock,), {}) as executor:\n"
             "    print(test.sleeping(executor, test.Path(out))[1], flush=True); time.sleep(60)"
         )
         words = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
@@ -768,13 +872,13 @@ def test_a_job_runs_through_submitits_debug_executor_too(tmp_path):
     assert (tmp_path / "3.txt").read_text() == "3\n"
 
 
-def pretended_training(checkpoint):
-    assert os.path.isfile(checkpoint)
+def pretended_training(cell):
+    assert os.path.isfile(cell.checkpoint)
     record = with_heads(records.Record(), 12)
     return trained.Trained(77.0, record.kept, record.heads)
 
 
-def out_of_luck(checkpoint):
+def out_of_luck(cell):
     raise Failed("out of luck")
 
 
@@ -812,7 +916,7 @@ def with_heads(record, heads, layers=3, of=4, chosen=None):
 
 
 def row(method, heads, seed, bleu, nll=2.5, **shape):
-    cell = plan.Cell(method, None if method == "none" else str(heads), seed, f"x/{method}-{heads}-{seed}", {}, (), ())
+    cell = plan.Cell(f"x/{method}-{heads}-{seed}", method, None if method == "none" else str(heads), seed, {}, (), ())
     record = with_heads(records.Record(60.0, 10.0, 2), heads, **shape)
     return Row(cell, record, bleu, nll)
 
