@@ -11,12 +11,17 @@ from .gates.methods import METHODS
 from .gates.methods.option import Option
 from .gates.methods.registry import help_of, method_options, summary_of_methods
 
+BUDGETS = ("heads_to_keep", "ffn_to_keep", "parameters_to_keep")  # options that say how much is kept
 # the limits, which a pruned checkpoint keeps for whoever prunes it further
-LIMITS = ("prunable", "min_heads_per_block", "max_heads_per_block")
+LIMITS = (
+    *("prunable", "min_heads_per_block", "max_heads_per_block"),
+    *("min_ffn_per_block", "max_ffn_per_block", "ffn_group"),
+)
 # the options that stay the same from the start of a training to its end, and in checkpoints that are averaged
 SAME_PRUNING = (
-    *("pruning_method", "pruning_mode", "heads_to_keep", "heads_to_keep_range", "prunable", "frozen"),
-    *("min_heads_per_block", "max_heads_per_block", "search_updates"),
+    *("pruning_method", "pruning_mode", *BUDGETS, "heads_to_keep_range", "prunable", "frozen"),
+    *("min_heads_per_block", "max_heads_per_block", "min_ffn_per_block", "max_ffn_per_block", "ffn_group"),
+    "search_updates",
 )
 
 
@@ -74,6 +79,37 @@ class CommonOptions(FairseqDataclass):
             "help": "a block keeps at most this many heads; K stays exact (default: all that it has). Runtimes "
             "with one number of heads for all blocks of a stack, such as CTranslate2, then pad less"
         },
+    )
+    ffn_to_keep: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "F, hidden units of all feed-forward blocks together that are open at evaluation, exactly; a "
+            "multiple of --ffn-group. Or a number for each kind of block: encoder.ffn=1024,decoder.ffn=512 "
+            "(default: all, or as many as --parameters-to-keep leaves)"
+        },
+    )
+    parameters_to_keep: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "P, prunable parameters that are kept at most, and nothing more fits: a number, or a share such as "
+            "40%%. Heads and hidden units compete, each at its own cost in parameters; with --heads-to-keep only "
+            "hidden units do (default: no such budget)"
+        },
+    )
+    ffn_group: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "hidden units of a feed-forward block that are kept or removed together; must divide their number "
+            "(default: 64)"
+        },
+    )
+    min_ffn_per_block: Optional[int] = field(
+        default=None,
+        metadata={"help": "a feed-forward block keeps at least this many hidden units (default: 0)"},
+    )
+    max_ffn_per_block: Optional[int] = field(
+        default=None,
+        metadata={"help": "a feed-forward block keeps at most this many hidden units (default: all that it has)"},
     )
 
 

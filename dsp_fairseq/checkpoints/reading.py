@@ -50,12 +50,12 @@ class KeptHeads(NamedTuple):
     logits: Tensor  # float64 [H]
     options: Namespace
 
-    def best(self, heads_to_keep: Any) -> Tensor:
-        """The mask, bool [H], of the most important heads within the limits of the training.
+    def best(self, heads_to_keep: Any = None, **others: Any) -> Tensor:
+        """The mask, bool [units], of the most important units within other budgets and the limits of the training.
 
-        Takes what ``--heads-to-keep`` takes; raises BadInput when there are not so many.
+        Takes what the options of these names take; raises BadInput when there are not so many.
         """
-        return self.plan.keeping(heads_to_keep).mask(self.logits)
+        return self.plan.keeping(heads_to_keep, **others).mask(self.logits)
 
     @property
     def inventory(self) -> Inventory:

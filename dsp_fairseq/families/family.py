@@ -42,7 +42,7 @@ class Family(ABC):
         """
         original = self.original_inventory(options)
         kept = getattr(options, "kept_heads", None)
-        return original if kept is None else original.only(kept)
+        return original if kept is None else original.only({**original.indices(), **kept})
 
     def type_problems(self, options: Any) -> list[str]:
         """One line per option that is missing or no possible value; later checks read options without fear."""

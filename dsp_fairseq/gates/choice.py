@@ -17,12 +17,12 @@ class Share:
     limits: Limits
 
     @property
-    def heads(self) -> int:
+    def units(self) -> int:
         return sum(self.limits.sizes)
 
     def fixed(self) -> "Share":
         """The same heads, of which all are kept."""
-        return Share(self.heads, replace(self.limits, fixed=(True,) * len(self.limits.sizes)))
+        return Share(self.units, replace(self.limits, fixed=(True,) * len(self.limits.sizes)))
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Choice:
 
     def cut(self, flat: Tensor) -> list[Tensor]:
         """A flat tensor [H] cut into one piece per share."""
-        return list(torch.split(flat, [share.heads for share in self.shares]))
+        return list(torch.split(flat, [share.units for share in self.shares]))
 
     def mask(self, logits: Tensor) -> Tensor:
         """The heads with the largest logits [H] within the budgets and limits: bool [H], exactly K True."""

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..structures.heads import HEADS
+from ..structures.structure import STRUCTURES
 from .relaxed import Round
 from .subset import hard_top_k
 
@@ -27,6 +29,8 @@ class Limits:
     cap: int | None = None
     floor: int = 0
     fixed: tuple[bool, ...] = ()  # by block; empty: none
+    structure: str = HEADS.name  # what the units are, and by how much one counts in options
+    count: int = 1
 
     @property
     def least(self) -> int:
@@ -115,22 +119,24 @@ class Limits:
         return [*floors, rest]
 
     def problems(self, k: int) -> list[str]:
-        """Why k heads cannot be chosen within the limits, with the arithmetic."""
-        blocks = f"{len(self.sizes)} blocks of {_span(self.sizes)} heads"
+        """Why k units cannot be chosen within the limits, with the arithmetic."""
+        name, noun, count = self.structure, STRUCTURES[self.structure].noun, self.count
+        blocks = f"{len(self.sizes)} blocks of {_span([size * count for size in self.sizes])} {noun}"
+        floor, least, most = (number * count for number in (self.floor, self.least, self.most))
         if self.cap is not None and self.floor > self.cap:
-            return [f"--min-heads-per-block {self.floor}: must not be above --max-heads-per-block {self.cap}"]
+            return [f"--min-{name}-per-block {floor}: must not be above --max-{name}-per-block {self.cap * count}"]
         if k < self.least:
-            reasons = [f"--min-heads-per-block {self.floor}"] * bool(self.floor)
+            reasons = [f"--min-{name}-per-block {floor}"] * bool(self.floor)
             reasons += ["the kinds that --prunable leaves out"] * any(self._fixed)
             return [
-                f"--heads-to-keep {k}: {' and '.join(reasons)} ask for {self.least} in {blocks}; keep at least "
-                f"{self.least}, or ask for less"
+                f"--{name}-to-keep {k * count}: {' and '.join(reasons)} ask for {least} in {blocks}; keep at least "
+                f"{least}, or ask for less"
             ]
         if k > self.most:
-            enough = next(cap for cap in range(max(self.sizes) + 1) if self._room(cap) >= k)
+            enough = count * next(cap for cap in range(max(self.sizes) + 1) if self._room(cap) >= k)
             return [
-                f"--heads-to-keep {k}: --max-heads-per-block {self.cap} leaves room for {self.most} in {blocks}; keep "
-                f"at most {self.most}, or raise it to {enough} or more"
+                f"--{name}-to-keep {k * count}: --max-{name}-per-block {count * (self.cap or 0)} leaves room for {most} "
+                f"in {blocks}; keep at most {most}, or raise it to {enough} or more"
             ]
         return []
 
@@ -171,6 +177,6 @@ class Limits:
         )
 
 
-def _span(sizes: tuple[int, ...]) -> str:
+def _span(sizes: Sequence[int]) -> str:
     smallest, largest = min(sizes), max(sizes)
     return str(smallest) if smallest == largest else f"{smallest} to {largest}"

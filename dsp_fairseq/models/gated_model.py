@@ -17,6 +17,7 @@ from ..gates.limits import Limits
 from ..gates.methods import Method
 from ..options.plan import Plan
 from ..structures.inventory import Inventory
+from ..structures.structure import STRUCTURES
 from ..structures.surgery import UNUSED
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class GatedModel:
         self.family, plan = family, Plan.of(args, family.inventory(args))
         self.gates = plan.gates()
         for block, module in zip(plan.inventory.blocks, self.gated_blocks, strict=True):
+            module.width = block.width
             if block.units < block.original_units:
                 module.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
         self._freeze(plan)
@@ -56,8 +58,11 @@ class GatedModel:
 
     @property
     def gated_blocks(self) -> Sequence[Any]:
-        """The modules that gates act on, in the order of the inventory."""
-        return [self.get_submodule(block.module) for block in self.gates.inventory.blocks]
+        """What applies the gates of each block, in the order of the inventory."""
+        return [
+            STRUCTURES[block.structure].carrier_in(self.get_submodule(block.module))
+            for block in self.gates.inventory.blocks
+        ]
 
     def _freeze(self, plan: Plan) -> None:
         """Weights that do not learn have no gradient and no state in the optimiser."""

@@ -8,7 +8,7 @@ Against fairseq's ``TransformerDecoderBase`` with an incremental state:
   copy and a new position is written in place;
 * query, key and value come from one product; attention weights are computed for nobody; weights lie in
   memory as few rows want them;
-* a block without heads is its output bias.
+* a block without heads, or without hidden units, is its output bias.
 """
 
 from typing import Any, NamedTuple
@@ -80,9 +80,7 @@ class DecoderSteps:
         if not before:
             x = norm(x)
         norm = layer.final_layer_norm
-        hidden = layer.fc1(norm(x) if before else x)
-        hidden = hidden.relu_() if layer.activation_fn is F.relu else layer.activation_fn(hidden)
-        x = _add(x, layer.fc2(hidden))
+        x = _add(x, _feed_forward(layer, norm(x) if before else x))
         return x if before else norm(x)
 
     def _attend_to_self(self, index, attention, x, state):
@@ -110,6 +108,14 @@ class DecoderSteps:
         q = attention.q_proj(x).view(len(k), -1, heads, size).transpose(1, 2)
         context = F.scaled_dot_product_attention(q, k, v, attn_mask=state.source_mask, scale=attention.scaling)
         return attention.out_proj(context.transpose(1, 2).reshape(batch, width))
+
+
+def _feed_forward(layer, x: Tensor) -> Tensor:
+    """[batch, D] -> [batch, D], or without hidden units the bias [D]."""
+    if layer.fc1.out_features == 0:
+        return layer.fc2.bias
+    hidden = layer.fc1(x)
+    return layer.fc2(hidden.relu_() if layer.activation_fn is F.relu else layer.activation_fn(hidden))
 
 
 def _add(residual: Tensor, output: Tensor) -> Tensor:

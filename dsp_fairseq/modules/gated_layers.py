@@ -1,10 +1,11 @@
-"""fairseq's Transformer layers around gated attention."""
+"""fairseq's Transformer layers around gated attention and gated feed-forward blocks."""
 
 from fairseq.modules.transformer_layer import (
     TransformerDecoderLayerBase,
     TransformerEncoderLayerBase,
 )
 
+from .feed_forward import FeedForward, HiddenLinear
 from .gated_attention import GatedMultiheadAttention
 
 # fairseq registers a second copy of every encoder weight for a fast path that gated attention
@@ -14,8 +15,22 @@ _FAST_PATH_COPIES = tuple(
 )
 
 
-class GatedEncoderLayer(TransformerEncoderLayerBase):
-    """Encoder layer with gated self-attention and no second copy of its weights."""
+class _GatedFeedForward:
+    """Mixin: the feed-forward block of a fairseq layer can be gated, by its ``feed_forward``."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.feed_forward = FeedForward(self.fc1, self.fc2)
+
+    def build_fc1(self, input_dim, output_dim, q_noise, qn_block_size):
+        return HiddenLinear(input_dim, output_dim, axis=0)
+
+    def build_fc2(self, input_dim, output_dim, q_noise, qn_block_size):
+        return HiddenLinear(input_dim, output_dim, axis=1)
+
+
+class GatedEncoderLayer(_GatedFeedForward, TransformerEncoderLayerBase):
+    """Encoder layer with gated self-attention, a gated feed-forward block, and no second copy of its weights."""
 
     def __init__(self, cfg, return_fc=False):
         super().__init__(cfg, return_fc)
@@ -41,8 +56,8 @@ class GatedEncoderLayer(TransformerEncoderLayerBase):
         super(TransformerEncoderLayerBase, self)._load_from_state_dict(*args, **kwargs)
 
 
-class GatedDecoderLayer(TransformerDecoderLayerBase):
-    """Decoder layer with gated self-attention and gated cross-attention."""
+class GatedDecoderLayer(_GatedFeedForward, TransformerDecoderLayerBase):
+    """Decoder layer with gated self-attention, gated cross-attention and a gated feed-forward block."""
 
     def build_self_attention(self, embed_dim, cfg, add_bias_kv=False, add_zero_attn=False):
         return GatedMultiheadAttention(

@@ -1,14 +1,18 @@
-"""How many heads of which blocks are kept: what --heads-to-keep, its range and the limits say, for whatever model."""
+"""How many units of which blocks are kept: what the budgets and their limits say, for whatever model."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import BadInput, refuse
+from ..config import BUDGETS
+from ..errors import BadInput, flag, refuse
 from ..gates.choice import Choice, Share
 from ..gates.limits import Limits
+from ..structures.heads import HEADS
 from ..structures.inventory import Block, Inventory
+from ..structures.structure import STRUCTURES
+from .parameter_budget import parameter_share, parameters_of_counted, parse_parameters, prunable_parameters
 
 _NUMBER = r"-?\d{1,18}"  # of so many digits that Python turns it into a number whatever it limits
 
@@ -17,44 +21,50 @@ _NUMBER = r"-?\d{1,18}"  # of so many digits that Python turns it into a number 
 class Budget:
     """The values of options as they were given; the methods read them for the blocks of one model."""
 
-    heads_to_keep: Any = None  # a number, or text with one for each kind of block; None: all, or as the range says
-    range: str | None = None  # LO:HI
+    given: Mapping[str, Any] = field(default_factory=dict)  # by the names of BUDGETS; None: no such budget
+    range: str | None = None  # of heads, LO:HI
     prunable: str | None = None  # kinds of block, with commas
-    least: int = 0  # heads of a block
-    most: int | None = None
+    # of each structure the units that a block keeps at least and at most
+    limits: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     free_count: bool = False  # without a number or range the logits say how many
 
     @classmethod
     def of(cls, options: Mapping[str, Any], free_count: bool = False) -> "Budget":
         """The budget that options of pruning describe; those that are missing are not given."""
         return cls(
-            options.get("heads_to_keep"),
+            {name: options.get(name) for name in BUDGETS},
             options.get("heads_to_keep_range"),
             options.get("prunable"),
-            options.get("min_heads_per_block") or 0,
-            options.get("max_heads_per_block"),
+            {
+                name: (options.get(f"min_{name}_per_block") or 0, options.get(f"max_{name}_per_block"))
+                for name in STRUCTURES
+            },
             free_count,
         )
 
-    def keeping(self, heads_to_keep: Any) -> "Budget":
-        """The same limits with another number of heads; None changes nothing."""
-        return self if heads_to_keep is None else replace(self, heads_to_keep=heads_to_keep)
+    def keeping(self, heads_to_keep: Any = None, **others: Any) -> "Budget":
+        """The same limits with other budgets, by the names of BUDGETS; those that are None stay as they are."""
+        budgets = {"heads_to_keep": heads_to_keep, **others}
+        said = {name: value for name, value in budgets.items() if value is not None}
+        return replace(self, given={**self.given, **said}) if said else self
 
     def choice(self, inventory: Inventory) -> Choice:
-        """How many heads of which blocks are kept; raises BadInput when that cannot be."""
-        value, drawn = self.heads_to_keep, self.keep_range(inventory) if self.heads_to_keep is None else None
-        if drawn is not None:
-            value = drawn[1]
-        number = parse_heads_to_keep(value, inventory.kept_per_kind([True] * inventory.units))
-        if isinstance(number, int):
-            shares = [Share(number, self._limits(inventory.blocks, inventory.kinds))]
-        else:
-            of_kind = {kind: [b for b in inventory.blocks if b.kind == kind] for kind in inventory.kinds}
-            shares = [Share(number[kind], self._limits(of_kind[kind], inventory.kinds)) for kind in inventory.kinds]
-        refuse(problem for share in shares for problem in share.limits.problems(share.keep))
-        if len(shares) > 1:  # a kind that keeps all its heads has no choice to make
-            shares = [share.fixed() if share.keep == share.heads else share for share in shares]
-        return Choice(tuple(shares), free_count=self.free_count and value is None)
+        """How many units of which blocks are kept; raises BadInput when that cannot be."""
+        shares: dict[str, list[tuple[Share, Sequence[Block]]]] = {}
+        competing: list[str] = []  # structures without a number of their own, which a budget in parameters is for
+        for structure in inventory.structures:
+            if self.given.get("parameters_to_keep") is not None and self._number_of(structure, inventory) is None:
+                competing.append(structure)
+            else:
+                shares[structure] = self._counted(structure, inventory)
+        counted = [pair for of_structure in shares.values() for pair in of_structure]
+        refuse(problem for share, _ in counted for problem in share.limits.problems(share.keep))
+        if self.given.get("parameters_to_keep") is not None:
+            share = self._in_parameters(inventory, counted, competing)
+            shares[competing[0]] = [(share, ())]
+        in_order = [share for structure in inventory.structures for share, _ in shares.get(structure, [])]
+        free = self.free_count and all(value is None for value in self.given.values()) and self.range is None
+        return Choice(tuple(in_order), free_count=free)
 
     def keep_range(self, inventory: Inventory) -> tuple[int, int] | None:
         """(lowest, highest) K of --heads-to-keep-range, None when it is not given; raises BadInput."""
@@ -67,21 +77,12 @@ class Budget:
                 f"--heads-to-keep-range {self.range[:100]}: must be LO:HI with LO not above HI and HI at most "
                 f"{inventory.units}, the heads of this model"
             )
-        limits = self._limits(inventory.blocks, inventory.kinds)
+        limits = self._limits(HEADS.name, inventory.blocks, inventory.kinds)
         refuse([*limits.problems(low), *limits.problems(high)])
         return low, high
 
-    def _limits(self, blocks: Sequence[Block], known: Sequence[str]) -> Limits:
-        kinds = self._prunable_kinds(known)
-        return Limits(
-            tuple(block.units for block in blocks),
-            self.most,
-            self.least,
-            tuple(block.kind not in kinds for block in blocks),
-        )
-
-    def _prunable_kinds(self, known: Sequence[str]) -> Sequence[str]:
-        """The ``known`` kinds of block that may lose heads; raises BadInput on another name."""
+    def prunable_kinds(self, known: Sequence[str]) -> Sequence[str]:
+        """The ``known`` kinds of block that may lose units; raises BadInput on another name."""
         if self.prunable is None:
             return known
         kinds = self.prunable.split(",")
@@ -91,33 +92,101 @@ class Budget:
             )
         return kinds
 
+    def _number_of(self, structure: str, inventory: Inventory) -> Any:
+        """What the budget of a structure says, of heads perhaps the highest number of the range; None: nothing."""
+        value = self.given.get(f"{structure}_to_keep")
+        drawn = self.keep_range(inventory) if value is None and structure == HEADS.name else None
+        return value if drawn is None else drawn[1]
 
-def parse_heads_to_keep(value: Any, heads: dict[str, int]) -> int | dict[str, int]:
-    """K, or K of each kind, as --heads-to-keep says; ``heads``: of each kind of block in the model.
+    def _counted(self, structure: str, inventory: Inventory) -> list[tuple[Share, Sequence[Block]]]:
+        """The shares of a structure with their blocks: one, or one for each kind when the budget says so."""
+        own = inventory.of_structure(structure)
+        number = parse_count(structure, self._number_of(structure, inventory), own)
+        if isinstance(number, int):
+            share = Share(number, self._limits(structure, own.blocks, inventory.kinds))
+            alone = len(inventory.structures) == 1
+            return [(share if alone or share.keep < share.units else share.fixed(), own.blocks)]
+        shares: list[tuple[Share, Sequence[Block]]] = []
+        for kind, count in number.items():
+            of_kind = [block for block in own.blocks if block.kind == kind]
+            share = Share(count, self._limits(structure, of_kind, inventory.kinds))
+            # a kind that keeps all its units has no choice to make
+            shares.append((share if share.keep < share.units else share.fixed(), of_kind))
+        return shares
 
-    None means all. Raises BadInput.
+    def _in_parameters(
+        self, inventory: Inventory, counted: Sequence[tuple[Share, Sequence[Block]]], competing: Sequence[str]
+    ) -> Share:
+        """The share of the structures that compete for what the others leave of --parameters-to-keep."""
+        text = self.given["parameters_to_keep"]
+        kinds = self.prunable_kinds(inventory.kinds)
+        prunable = prunable_parameters(inventory, kinds)
+        amount = parse_parameters(text, prunable)
+        if not competing:
+            said = " and ".join(flag(name) for name in BUDGETS if self.given.get(name) is not None)
+            raise BadInput(f"{said}: nothing is left to choose; leave out one of the three")
+        spent = parameters_of_counted([s for s, _ in counted], [blocks for _, blocks in counted], kinds)
+        if spent > amount:
+            said = " and ".join(f"{flag(n)} {self.given[n]}" for n in BUDGETS[:-1] if self.given.get(n) is not None)
+            raise BadInput(
+                f"--parameters-to-keep {text}: {amount:,} of {prunable:,} prunable parameters, but {said} keeps "
+                f"{spent:,}; keep more parameters, or fewer of those"
+            )
+        blocks = [block for block in inventory.blocks if block.structure in competing]
+        return parameter_share(amount - spent, blocks, kinds, self.limits)
+
+    def _limits(self, structure: str, blocks: Sequence[Block], known: Sequence[str]) -> Limits:
+        kinds = self.prunable_kinds(known)
+        least, most = self.limits.get(structure, (0, None))
+        count = blocks[0].count if blocks else 1
+        return Limits(
+            tuple(block.units for block in blocks),
+            None if most is None else most // count,
+            -(-least // count),
+            tuple(block.kind not in kinds for block in blocks),
+            structure,
+            count,
+        )
+
+
+def parse_count(structure: str, value: Any, own: Inventory) -> int | dict[str, int]:
+    """Units of a structure that are kept, or those of each kind, as its budget says; None means all.
+
+    ``own`` are the blocks of the structure. Budgets count heads, or hidden units of which a unit is a whole group.
+    Raises BadInput.
     """
+    option, noun = f"--{structure}-to-keep", STRUCTURES[structure].noun
+    group = own.blocks[0].count if own.blocks else 1
+    there = own.kept_per_kind([True] * own.units)
+    everything = sum(there.values())
     if value is None:
-        return sum(heads.values())
-    text, everything = str(value), sum(heads.values())
+        return own.units
+    text = str(value)
     if re.fullmatch(_NUMBER, text):
-        refuse(
-            [f"--heads-to-keep {text}: must be 0 to {everything}, the heads of this model"]
-            if not 0 <= int(text) <= everything
-            else []
-        )
-        return int(text)
+        if not 0 <= int(text) <= everything:
+            raise BadInput(f"{option} {text}: must be 0 to {everything}, the {noun} of this model")
+        return _whole_groups(option, text, int(text), group)
     pairs = [part.partition("=")[::2] for part in text.split(",")]
-    if sorted(kind for kind, _ in pairs) != sorted(heads) or not all(re.fullmatch(_NUMBER, n) for _, n in pairs):
-        example = ",".join(f"{kind}={count}" for kind, count in heads.items())
+    if sorted(kind for kind, _ in pairs) != sorted(there) or not all(re.fullmatch(_NUMBER, n) for _, n in pairs):
+        example = ",".join(f"{kind}={count}" for kind, count in there.items())
         raise BadInput(
-            f"--heads-to-keep {text[:100]}: must be a number, 0 to {everything}, or one for each kind of block, "
-            f"such as {example} (all heads of this model)"
+            f"{option} {text[:100]}: must be a number, 0 to {everything}, or one for each kind of block, "
+            f"such as {example} (all {noun} of this model)"
         )
-    budget = {kind: int(number) for kind, number in pairs}
+    counts = {kind: int(number) for kind, number in pairs}
     refuse(
-        f"--heads-to-keep {kind}={count}: must be 0 to {heads[kind]}, the heads of that kind"
-        for kind, count in budget.items()
-        if not 0 <= count <= heads[kind]
+        f"{option} {kind}={count}: must be 0 to {there[kind]}, the {noun} of that kind"
+        for kind, count in counts.items()
+        if not 0 <= count <= there[kind]
     )
-    return budget
+    return {kind: _whole_groups(option, f"{kind}={counts[kind]}", counts[kind], group) for kind in there}
+
+
+def _whole_groups(option: str, text: str, number: int, group: int) -> int:
+    if number % group:
+        below = number - number % group
+        raise BadInput(
+            f"{option} {text}: must be a multiple of {group} (--ffn-group); say {below} or {below + group}, or another "
+            f"{flag('ffn_group')}"
+        )
+    return number // group

@@ -54,9 +54,9 @@ class Plan:
             options,
         )
 
-    def keeping(self, heads_to_keep: Any) -> Choice:
-        """The choice of as many heads as a --heads-to-keep says, within the limits of the plan; raises BadInput."""
-        return self.budget.keeping(heads_to_keep).choice(self.inventory)
+    def keeping(self, heads_to_keep: Any = None, **others: Any) -> Choice:
+        """The choice within other budgets, by the names of BUDGETS, and the limits of the plan; raises BadInput."""
+        return self.budget.keeping(heads_to_keep, **others).choice(self.inventory)
 
     @property
     def rate(self) -> float:
@@ -65,7 +65,7 @@ class Plan:
 
     def methods(self) -> list[Method]:
         """The method of each share of the choice."""
-        return [self.method.build(share.heads, share.keep, self.options) for share in self.choice.shares]
+        return [self.method.build(share.units, share.keep, self.options) for share in self.choice.shares]
 
     def gates(self) -> HeadGates:
         """Gates at the start of a training."""

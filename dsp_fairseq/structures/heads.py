@@ -11,4 +11,5 @@ HEADS = register_structure(
         *((f"{projection}.{part}", 0) for projection in ("q_proj", "k_proj", "v_proj") for part in ("weight", "bias")),
         ("out_proj.weight", 1),
     ],
+    "heads",
 )

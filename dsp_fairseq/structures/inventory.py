@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from .structure import STRUCTURES
+
 T = TypeVar("T")
 
 
@@ -19,7 +21,7 @@ class Block:
     ``original_units`` is the number that the architecture gives it; ``indices`` are the original indices of the units
     that are there, ascending: all of them, until some are removed. ``module`` is the name of the module in the
     model and the prefix of its weights in a state dict; ``width`` says how many entries of its slices each unit has
-    (see structure.py), of a head its size d.
+    (see structure.py), of a head its size d; ``cost`` is the number of parameters that go with one unit.
     """
 
     kind: str
@@ -29,11 +31,17 @@ class Block:
     indices: tuple[int, ...]
     structure: str
     width: int
+    cost: int = 1
 
     @property
     def units(self) -> int:
         """Number of the units that are there."""
         return len(self.indices)
+
+    @property
+    def count(self) -> int:
+        """By how much one unit counts in budgets and tables: a head by 1, a group of hidden units by its size."""
+        return self.width if STRUCTURES[self.structure].counted_by_entry else 1
 
     @property
     def original_length(self) -> int:
@@ -107,11 +115,20 @@ class Inventory:
         return pieces
 
     def kept_per_kind(self, mask: Sequence[bool]) -> dict[str, int]:
-        """Units that are True in a flat mask, counted by kind."""
+        """Heads and hidden units that are True in a flat mask, by kind."""
         kept = dict.fromkeys(self.kinds, 0)
         for block, piece in zip(self.blocks, self.split(list(mask)), strict=True):
-            kept[block.kind] += sum(map(bool, piece))
+            kept[block.kind] += sum(map(bool, piece)) * block.count
         return kept
+
+    def of_structure(self, structure: str) -> "Inventory":
+        """Only the blocks whose units are of one structure."""
+        return Inventory(block for block in self.blocks if block.structure == structure)
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """The structures of all blocks, in flat order."""
+        return tuple(dict.fromkeys(block.structure for block in self.blocks))
 
 
 def uniform_order(inventory: Inventory) -> list[int]:

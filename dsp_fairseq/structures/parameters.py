@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from torch import Tensor
 
 from .inventory import Block, Inventory
+from .structure import STRUCTURES
 from .surgery import UNUSED, weights_of
 
 EMBEDDINGS, FEED_FORWARD, REST = "embeddings", "feed-forward", "norms and rest"
@@ -76,7 +77,8 @@ def _parameters(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 def _part(name: str, blocks: Iterable[Block], submodules: Mapping[str, str]) -> str:
     for block in blocks:
-        if name.startswith(f"{block.module}."):
+        own = STRUCTURES[block.structure].submodules
+        if name.startswith(tuple(f"{block.module}.{submodule}." for submodule in own)):
             return block.kind
     modules = name.split(".")
     return next((part for module, part in submodules.items() if module in modules), REST)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,8 +24,20 @@ class Structure:
     What no unit owns, such as an output bias, belongs to the block and stays when all units are removed.
     """
 
-    name: str  # plural
+    name: str  # in names of options and of checkpoints
     slices: tuple[Slice, ...]
+    noun: str  # for what budgets count, plural
+    carrier: str | None = None  # attribute of the block's module that applies its gates; None: the module itself
+    counted_by_entry: bool = False  # whether budgets count the entries of a unit, such as the hidden units of a group
+
+    @property
+    def submodules(self) -> tuple[str, ...]:
+        """Names of the modules, within the block's module, whose parameters the units share."""
+        return tuple(dict.fromkeys(part.parameter.rpartition(".")[0] for part in self.slices))
+
+    def carrier_in(self, module: Any) -> Any:
+        """What applies the gates of a block, given the block's module."""
+        return module if self.carrier is None else getattr(module, self.carrier)
 
     def change(self, weights: Mapping[str, Tensor], change: Callable[[Tensor, int], Tensor]) -> dict[str, Tensor]:
         """``change(tensor, axis)`` of every slice of one block; ``weights`` have no prefix."""
@@ -46,9 +58,9 @@ class Structure:
         return torch.as_tensor(squares).reshape(-1, width).sum(dim=1).sqrt()
 
 
-def register_structure(name: str, slices: Iterable[tuple[str, int]]) -> Structure:
-    """Make a structure known by its name; every block of an inventory names one."""
-    STRUCTURES[name] = Structure(name, tuple(Slice(*each) for each in slices))
+def register_structure(name: str, slices: Iterable[tuple[str, int]], noun: str, **more: Any) -> Structure:
+    """Make a structure known by its name; every block of an inventory names one. ``more``: see Structure."""
+    STRUCTURES[name] = Structure(name, tuple(Slice(*each) for each in slices), noun, **more)
     return STRUCTURES[name]
 
 

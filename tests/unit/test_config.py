@@ -8,7 +8,7 @@ from dsp_fairseq.config import with_defaults
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.families import inventory_of
 from dsp_fairseq.gates.methods import METHODS
-from dsp_fairseq.options.budget import parse_heads_to_keep
+from dsp_fairseq.options.budget import parse_count
 from dsp_fairseq.options.plan import Plan
 from dsp_fairseq.options.problems import model_problems
 

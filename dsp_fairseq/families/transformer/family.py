@@ -11,7 +11,7 @@ from torch import Tensor
 from ...structures.inventory import Inventory
 from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
 from ..family import Family, register_family
-from .inventory import KINDS, transformer_inventory
+from .inventory import KINDS, feed_forward_inventory, group_of, transformer_inventory
 from .options import DEFAULTS, type_problems
 from .refusals import shape_problems, unsupported
 from .structure import STRUCTURE, structure_problems
@@ -40,7 +40,7 @@ class TransformerFamily(Family):
     }
 
     def original_inventory(self, options: Namespace) -> Inventory:
-        return transformer_inventory(
+        heads = transformer_inventory(
             options.encoder_layers,
             options.encoder_attention_heads,
             options.decoder_layers,
@@ -50,6 +50,10 @@ class TransformerFamily(Family):
                 options.decoder_embed_dim // options.decoder_attention_heads,
             ),
         )
+        group = group_of(options)
+        if group is None:
+            return heads
+        return Inventory([*heads.blocks, *feed_forward_inventory(options, group).blocks])
 
     def type_problems(self, options: Any) -> list[str]:
         return type_problems(options)

@@ -1,9 +1,14 @@
-"""Where the attention heads of an encoder-decoder Transformer are."""
+"""Where the attention heads and the feed-forward units of an encoder-decoder Transformer are."""
 
+from argparse import Namespace
+
+from ...structures.ffn import FFN
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
 
 KINDS = ("encoder.self", "decoder.self", "decoder.cross")
+FFN_KINDS = ("encoder.ffn", "decoder.ffn")
+DEFAULT_GROUP = 64  # hidden units
 
 
 def transformer_inventory(
@@ -15,18 +20,52 @@ def transformer_inventory(
 ) -> Inventory:
     """All attention blocks of an encoder-decoder whose decoder attends to itself and to the encoder.
 
-    ``head_dims`` are the sizes of a head of the encoder and of the decoder, which only surgery asks for.
+    ``head_dims`` are the sizes of a head of the encoder and of the decoder, which surgery and costs ask for.
 
     >>> transformer_inventory(encoder_layers=1, encoder_heads=2, decoder_layers=1, decoder_heads=3).indices()
     {'encoder.self.0': [0, 1], 'decoder.self.0': [0, 1, 2], 'decoder.cross.0': [0, 1, 2]}
     """
+    encoder_width, decoder_width = encoder_heads * head_dims[0], decoder_heads * head_dims[1]
+    # name of the module, layers, heads, size of a head, width of what queries and output have, and of keys and values
     stacks = (
-        ("encoder.layers.{}.self_attn", encoder_layers, encoder_heads, head_dims[0]),
-        ("decoder.layers.{}.self_attn", decoder_layers, decoder_heads, head_dims[1]),
-        ("decoder.layers.{}.encoder_attn", decoder_layers, decoder_heads, head_dims[1]),
+        ("encoder.layers.{}.self_attn", encoder_layers, encoder_heads, head_dims[0], encoder_width, encoder_width),
+        ("decoder.layers.{}.self_attn", decoder_layers, decoder_heads, head_dims[1], decoder_width, decoder_width),
+        ("decoder.layers.{}.encoder_attn", decoder_layers, decoder_heads, head_dims[1], decoder_width, encoder_width),
     )
     return Inventory(
-        Block(kind, layer, module.format(layer), heads, tuple(range(heads)), HEADS.name, width)
-        for kind, (module, layers, heads, width) in zip(KINDS, stacks, strict=True)
+        Block(
+            kind,
+            layer,
+            module.format(layer),
+            heads,
+            tuple(range(heads)),
+            HEADS.name,
+            size,
+            size * (2 * outer + 2 * inner + 3),
+        )
+        for kind, (module, layers, heads, size, outer, inner) in zip(KINDS, stacks, strict=True)
         for layer in range(layers)
     )
+
+
+def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
+    """All feed-forward blocks of an encoder-decoder; a unit is a group of so many hidden units."""
+    blocks = []
+    for kind, stack in zip(FFN_KINDS, ("encoder", "decoder"), strict=True):
+        width, hidden, layers = (getattr(options, f"{stack}_{part}") for part in ("embed_dim", "ffn_embed_dim", "layers"))
+        units, cost = hidden // group, group * (2 * width + 1)
+        blocks += [
+            Block(kind, layer, f"{stack}.layers.{layer}", units, tuple(range(units)), FFN.name, group, cost)
+            for layer in range(layers)
+        ]
+    return Inventory(blocks)
+
+
+def group_of(options: Namespace) -> int | None:
+    """Hidden units that are removed together, as options say; None when no option is about feed-forward blocks."""
+    group = getattr(options, "ffn_group", None)
+    said = ("ffn_to_keep", "parameters_to_keep", "min_ffn_per_block", "max_ffn_per_block")
+    kinds = str(getattr(options, "prunable", None) or "").split(",")
+    if group is None and (set(FFN_KINDS) & set(kinds) or any(getattr(options, n, None) is not None for n in said)):
+        return DEFAULT_GROUP
+    return group
