@@ -1,6 +1,6 @@
 """Gates: which heads are open, how the choice is sampled, scheduled and learned."""
 
-from .schedules import anneal_temperature, head_budget, noise_scale
+from .schedules import anneal_temperature, budget_of_update, noise_scale
 from .subset import (
     gumbel_noise,
     gumbel_soft_top_k,
@@ -11,10 +11,10 @@ from .subset import (
 
 __all__ = [
     "anneal_temperature",
+    "budget_of_update",
     "gumbel_noise",
     "gumbel_soft_top_k",
     "hard_top_k",
-    "head_budget",
     "noise_scale",
     "straight_through_gumbel_top_k",
     "straight_through_top_k",

@@ -7,14 +7,15 @@ from torch import Tensor
 
 from .hard_concrete import is_open
 from .limits import Limits
+from .pool import Pool
 
 
 @dataclass(frozen=True)
 class Share:
     """Heads that follow one another in flat order and share a budget: all of them, or those of a kind."""
 
-    keep: int
-    limits: Limits
+    keep: int  # amount
+    limits: Pool
 
     @property
     def units(self) -> int:
@@ -22,7 +23,7 @@ class Share:
 
     def fixed(self) -> "Share":
         """The same heads, of which all are kept."""
-        return Share(self.units, replace(self.limits, fixed=(True,) * len(self.limits.sizes)))
+        return Share(self.units, Limits(self.limits.sizes, fixed=(True,) * len(self.limits.sizes)))
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ class Choice:
     def mask(self, logits: Tensor) -> Tensor:
         """The heads with the largest logits [H] within the budgets and limits: bool [H], exactly K True."""
         if self.free_count:
-            return is_open(logits) | torch.cat([share.limits.fixed_heads for share in self.shares])
+            return is_open(logits) | torch.cat([share.limits.fixed_units for share in self.shares])
         return torch.cat([s.limits.mask(piece, s.keep) for s, piece in zip(self.shares, self.cut(logits), strict=True)])
 
     def accepts(self, mask: Tensor) -> bool:
         """Whether a mask, bool [H], is within budgets and limits."""
         return all(
-            (self.free_count or int(piece.sum()) == share.keep) and share.limits.allow(piece)
+            share.limits.allows(piece, None if self.free_count else share.keep)
             for share, piece in zip(self.shares, self.cut(mask), strict=True)
         )
 

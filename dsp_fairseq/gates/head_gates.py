@@ -12,6 +12,7 @@ from ..errors import refuse
 from ..structures.inventory import Inventory
 from .choice import Choice
 from .hard_concrete import open_probability
+from .limits import Limits
 from .logit_adam import LogitAdam
 from .methods import Method
 from .stored_mask import StoredMask, mask_entries, stored_mask
@@ -87,7 +88,7 @@ class HeadGates(nn.Module):
     @property
     def _has_a_say(self) -> bool:
         """Whether the order of the logits decides anything: not where all heads are kept whatever it is."""
-        return self.keep_range is not None or any(m.open_heads(0) is None or m.keep < m.heads for m in self.methods)
+        return self.keep_range is not None or any(m.open_amount(0) is None or m.keep < m.total for m in self.methods)
 
     def choosing(self, update: int) -> bool:
         """Whether a search goes on at this update, as far as its end is known."""
@@ -191,14 +192,34 @@ class HeadGates(nn.Module):
         return self.method.settled(self.update)
 
     @property
-    def open_units(self) -> int:
-        """Heads open now: the budget of this update in training, K at evaluation.
+    def open_counts(self) -> dict[str, int]:
+        """Heads and hidden units that are open now, by structure: by the budgets of this update, or those that decode.
 
-        Where gates are independent there is no budget: in training too, the heads that would decode.
+        Where a budget counts parameters, or gates are independent, they are those of the sample of this update and of
+        the mask that decodes.
         """
-        counts = [method.open_heads(self.update) for method in self._methods_now]
-        known = [count for count in counts if count is not None]
-        return sum(known) if self.training and len(known) == len(counts) else int(self.mask().sum())
+        mask = self.mask()
+        counts = self._counts_of(mask)
+        amounts = [method.open_amount(self.update) for method in self._methods_now]
+        if not self.training or None in amounts:
+            return counts
+        if self._drawn is not None and not self.settled:
+            counts = self._counts_of(self._drawn[0].detach() > 0.5)
+        elif not self.settled:
+            counts = self._counts_of(torch.ones_like(mask))
+        in_units: dict[str, int] = {}
+        for share, amount in zip(self.choice.shares, amounts, strict=True):
+            if isinstance(share.limits, Limits) and amount is not None:
+                structure = share.limits.structure
+                in_units[structure] = in_units.get(structure, 0) + amount * share.limits.count
+        return {**counts, **in_units}
+
+    def _counts_of(self, mask: Tensor) -> dict[str, int]:
+        """Heads and hidden units that are True in a mask, bool [units]."""
+        counts = dict.fromkeys(self.inventory.structures, 0)
+        for block, piece in zip(self.inventory.blocks, self.per_block(mask), strict=True):
+            counts[block.structure] += int(piece.sum()) * block.count
+        return counts
 
     @property
     def temperature(self) -> float | None:
@@ -211,7 +232,7 @@ class HeadGates(nn.Module):
         update, and the same one after a restart.
         """
         methods = self._methods_now
-        if all(method.open_heads(self.update) == method.heads for method in methods):
+        if all(method.open_amount(self.update) == method.total for method in methods):
             return None
         noise = self.method.noise(self.inventory.units, self._generator())
         pieces = zip(methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise), strict=True)
@@ -259,7 +280,7 @@ class HeadGates(nn.Module):
     @property
     def expected_heads(self) -> float:
         """Heads of the whole model that hard-concrete gates leave open, on average."""
-        fixed = torch.cat([share.limits.fixed_heads for share in self.choice.shares])
+        fixed = torch.cat([share.limits.fixed_units for share in self.choice.shares])
         return float(open_probability(self.logits.detach()).masked_fill(fixed, 1.0).sum())
 
     def _generator(self, offset: int = 0) -> torch.Generator:

@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .limits import Limits
+from .pool import Pool
+from .priced_pool import PricedPool
+from .priced_units import PricedUnits
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,7 +22,7 @@ _MOST_STEPS = 100  # of the search for the cut; a handful is usual
 _OVERFLOW = 50.0  # exp(-exp(50)) is 0 in float64
 
 
-def inclusion(logits: Floats, k: int, noise: float, limits: Limits) -> Floats:
+def inclusion(logits: Floats, k: int, noise: float, pool: Pool) -> Floats:
     """Probability [H] that each head is among the k largest under Gumbel noise, within the limits.
 
     p_h = P(logit_h + noise * Gumbel > cut) = 1 - exp(-exp((logit_h - cut) / noise)), with the one cut at which
@@ -34,10 +37,13 @@ def inclusion(logits: Floats, k: int, noise: float, limits: Limits) -> Floats:
         noise: scale of the Gumbel noise, > 0, in units of the logits.
     """
     scores = logits / noise
-    if not limits.binding:
+    if isinstance(pool, PricedPool):
+        return _chances_at_costs(scores, k, pool.units)
+    assert isinstance(pool, Limits)
+    if not pool.binding:
         return _chances(scores, k)
-    blocks = np.split(scores, np.cumsum(limits.sizes)[:-1])
-    counts = _counts(scores, k, limits)
+    blocks = np.split(scores, np.cumsum(pool.sizes)[:-1])
+    counts = _counts(scores, k, pool)
     return np.concatenate([_chances(block, count) for block, count in zip(blocks, counts, strict=True)])
 
 
@@ -60,6 +66,30 @@ def _chances(scores: Floats, k: float) -> Floats:
     if not 0 < k < len(scores):
         return np.full(len(scores), float(k > 0))
     return -np.expm1(-_rates(scores, _cut(scores, k)))
+
+
+def _chances_at_costs(scores: Floats, budget: int, units: PricedUnits) -> Floats:
+    """Chances whose costs sum to a budget; limits of blocks are left out, but for blocks that keep all their units."""
+    costs = units.unit_costs.astype(np.float64)
+    certain = np.array([least == size for least, size in zip(units.least, units.sizes, strict=True)]).repeat(
+        units.sizes
+    )
+    free, left = ~certain, budget - float(costs[certain].sum())
+    chances = np.ones(len(scores))
+    if left <= 0 or left >= costs[free].sum():
+        chances[free] = float(left > 0)
+        return chances
+
+    def excess(cut: float) -> tuple[float, float]:
+        rates = _rates(scores[free], cut)
+        return float((costs[free] * -np.expm1(-rates)).sum()) - left, float(
+            (costs[free] * rates * np.exp(-rates)).sum()
+        )
+
+    low, high = float(scores[free].min()) - _OVERFLOW, float(scores[free].max()) + _OVERFLOW
+    cut = _root(excess, low, high, float(np.median(scores[free])), exact=_EXACT * left)
+    chances[free] = -np.expm1(-_rates(scores[free], cut))
+    return chances
 
 
 def _cut(scores: Floats, k: float) -> float:
@@ -98,12 +128,14 @@ def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
     return counts
 
 
-def _root(excess: Callable[[float], tuple[float, float]], low: float, high: float, start: float) -> float:
+def _root(
+    excess: Callable[[float], tuple[float, float]], low: float, high: float, start: float, exact: float = _EXACT
+) -> float:
     """Where a falling function is 0; ``excess`` gives its value and minus slope. Newton, kept between two bounds."""
     cut = min(max(start, low), high)
     for _ in range(_MOST_STEPS):
         value, slope = excess(cut)
-        if abs(value) < _EXACT:
+        if abs(value) < exact:
             break
         low, high = (cut, high) if value > 0 else (low, cut)
         cut = cut + value / slope if slope > 0 else high

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from ..structures.heads import HEADS
 from ..structures.structure import STRUCTURES
+from .cut import gumbel_soft_cut
+from .pool import Pool
+from .priced_units import PricedUnits
 from .relaxed import Round
-from .subset import hard_top_k
+from .subset import gumbel_soft_top_k, hard_top_k
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Pool):
     """At least ``floor`` and at most ``cap`` heads in every block; a block smaller than that keeps all.
 
     Blocks that are ``fixed`` keep all their heads.
@@ -38,8 +41,19 @@ class Limits:
         return sum(self._at_least)
 
     @property
-    def fixed_heads(self) -> Tensor:
-        """Heads of fixed blocks: bool [H]."""
+    def total(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def equal_costs(self) -> bool:
+        return True
+
+    def amount_of(self, mask: Tensor) -> int:
+        return int(mask.sum())
+
+    @property
+    def fixed_units(self) -> Tensor:
+        """Units of fixed blocks: bool [H]."""
         return self._of_heads(self._fixed)
 
     @property
@@ -88,11 +102,28 @@ class Limits:
         scores = scores.masked_fill(place < least, float("inf")).masked_fill(place >= most, float("-inf"))
         return hard_top_k(scores, k).to(device)
 
-    def allow(self, mask: Tensor) -> bool:
-        """Whether every block keeps as many heads of a mask, bool [H], as it may."""
+    def allows(self, mask: Tensor, amount: int | None) -> bool:
+        """Whether ``amount`` units of a mask, bool [H], are kept, and in every block as many as it may keep.
+
+        ``amount`` is None where there is no budget.
+        """
+        if amount is not None and int(mask.sum()) != amount:
+            return False
         least, most = self.bounds(int(mask.sum()))
         counts = [int(piece.sum()) for piece in torch.split(mask, list(self.sizes))]
         return all(low <= count <= high for low, count, high in zip(least, counts, most, strict=True))
+
+    def soft(self, logits: Tensor, amount: int, temperature: float, noise: Tensor, bounded: bool = False) -> Tensor:
+        """Relaxed gates [H], float64, with sum ``amount``.
+
+        Of heads they are made by as many softmaxes as in the paper (TACL 2021), of hidden units, which are many, by one
+        cut (see ``cut.py``).
+        """
+        if self.structure == HEADS.name:
+            return gumbel_soft_top_k(logits, amount, temperature, noise, self, bounded)
+        least, most = self.bounds(amount)
+        units = PricedUnits(self.sizes, (1,) * len(self.sizes), tuple(least), tuple(most))
+        return gumbel_soft_cut(logits, noise, units, amount, temperature)
 
     def rounds(self, k: int) -> list[Round]:
         """How k heads are picked one after the other: for each block its floor, the rest from all blocks.
@@ -134,9 +165,10 @@ class Limits:
             ]
         if k > self.most:
             enough = count * next(cap for cap in range(max(self.sizes) + 1) if self._room(cap) >= k)
+            cap = count * (self.cap or 0)
             return [
-                f"--{name}-to-keep {k * count}: --max-{name}-per-block {count * (self.cap or 0)} leaves room for {most} "
-                f"in {blocks}; keep at most {most}, or raise it to {enough} or more"
+                f"--{name}-to-keep {k * count}: --max-{name}-per-block {cap} leaves room for {most} in "
+                f"{blocks}; keep at most {most}, or raise it to {enough} or more"
             ]
         return []
 

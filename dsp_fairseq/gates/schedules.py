@@ -1,4 +1,4 @@
-"""How temperature, noise and head budget change over the updates; pure functions of the update."""
+"""How temperature, noise and budget change over the updates; pure functions of the update."""
 
 import math
 
@@ -21,20 +21,21 @@ def anneal_temperature(update: int, initial: float, final: float, cooldown: int)
     return math.exp(math.log(initial) - update / cooldown * (math.log(initial) - math.log(final)))
 
 
-def head_budget(update: int, heads: int, keep: int, start: int, end: int) -> int:
-    """Heads open at an update: all until ``start``, cubic fall to ``keep`` at ``end``, then ``keep``.
+def budget_of_update(update: int, total: int, keep: int, start: int, end: int) -> int:
+    """The amount (of heads, groups or parameters) that is open at an update.
 
-    The cubic of gradual magnitude pruning (Zhu & Gupta 2017, eq. 1).
+    It is ``total`` until ``start``, falls with a cubic to ``keep`` at ``end``, and stays there. The cubic of gradual
+    magnitude pruning (Zhu & Gupta 2017, eq. 1).
 
-    >>> [head_budget(update, heads=36, keep=12, start=100, end=300) for update in (0, 150, 200, 250, 300)]
+    >>> [budget_of_update(update, total=36, keep=12, start=100, end=300) for update in (0, 150, 200, 250, 300)]
     [36, 22, 15, 12, 12]
     """
     if update >= end:
         return keep
     if update < start:
-        return heads
+        return total
     left = 1.0 - (update - start) / (end - start)
-    return keep + round((heads - keep) * left**3)
+    return keep + round((total - keep) * left**3)
 
 
 def noise_scale(update: int, start: int, end: int) -> float:

@@ -13,6 +13,7 @@ from .relaxed import Round, relaxed_picks
 
 if TYPE_CHECKING:
     from .limits import Limits
+    from .pool import Pool
 
 
 def hard_top_k(logits: Tensor, k: int) -> Tensor:
@@ -30,7 +31,7 @@ def hard_top_k(logits: Tensor, k: int) -> Tensor:
     return mask
 
 
-def straight_through_top_k(logits: Tensor, k: int, limits: "Limits | None" = None) -> Tensor:
+def straight_through_top_k(logits: Tensor, k: int, limits: "Pool | None" = None) -> Tensor:
     """{0, 1} gates [H], exactly k ones; the gradient passes to the logits unchanged (STE).
 
     With ``limits`` the k heads are the best that these allow, and heads that are in or out in any case get no gradient.

@@ -162,13 +162,7 @@ class GatedModel:
             return
         self._announced = True
         mask, inventory, logits = self.gates.mask(), self.gates.inventory, self.gates.logits.detach()
-        kept = inventory.kept_per_kind(mask.tolist())
-        logger.info(
-            "decoding with %d of %d heads (%s)",
-            sum(kept.values()),
-            inventory.original_units,
-            ", ".join(f"{kind} {count}" for kind, count in kept.items()),
-        )
+        logger.info("decoding with %s", inventory.kept_in_words(mask.tolist()))
         plan = Plan.of(self._options, inventory)
         trained = KeptHeads(plan, plan.choice.mask(logits), logits, self._options)
         for line in warnings_of(trained, mask, self._is_of_a_training):

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import BadInput
 from ..gates.choice import Share
+from ..gates.priced_pool import PricedPool
 from ..gates.priced_units import PricedUnits
 from ..structures.inventory import Block, Inventory
 from ..structures.structure import STRUCTURES
@@ -51,7 +52,9 @@ def parameters_of_counted(shares: Sequence[Share], blocks: Sequence[Sequence[Blo
                 f"{' or '.join(f'{cost // own[0].count:,}' for cost in sorted(costs))} parameters each, so what is "
                 "left depends on which are kept; say a number for each kind of block, or leave one of the two out"
             )
-        spent += sum(block.units * block.cost for block in free) if len(costs) > 1 and kept else kept * max(costs, default=0)
+        spent += (
+            sum(block.units * block.cost for block in free) if len(costs) > 1 and kept else kept * max(costs, default=0)
+        )
     return spent
 
 
@@ -70,7 +73,7 @@ def parameter_share(amount: int, competing: Sequence[Block], kinds: Collection[s
     fixed = sum(block.units * block.cost for block in competing if block.kind not in kinds)
     if amount + fixed < units.cost_of_least:
         raise BadInput(
-            f"--parameters-to-keep: {amount:,} parameters are left for blocks that keep {units.cost_of_least - fixed:,} "
-            "in any case (--min-heads-per-block, --min-ffn-per-block); keep more, or ask for less"
+            f"--parameters-to-keep: {amount:,} parameters are left for blocks that keep "
+            f"{units.cost_of_least - fixed:,} in any case (--min-heads-per-block, --min-ffn-per-block); keep more, or ask for less"
         )
-    return Share(min(amount + fixed, units.cost_of_most), units)
+    return Share(min(amount + fixed, units.cost_of_most), PricedPool(units))

@@ -3,12 +3,13 @@
 from argparse import Namespace
 from typing import Any
 
-from ..config import option_types, with_defaults
+from ..config import BUDGETS, LIMITS, option_types, with_defaults
 from ..errors import BadInput, flag
 from ..families import architecture_of, family_of, inventory_of, known_models
 from ..families.values import by_name, is_whole, value_problems
 from ..gates.methods import METHODS, SEARCH_SHARE
 from ..gates.methods.registry import method_options, readers_of
+from ..structures.heads import HEADS
 from .plan import Plan
 
 
@@ -70,13 +71,13 @@ def _mode_problems(args: Namespace, method: str) -> list[str]:
 
 def _count_problems(args: Namespace, method: str) -> list[str]:
     inventory = inventory_of(args)
-    limits = ("min_heads_per_block", "max_heads_per_block")
+    heads = inventory.of_structure(HEADS.name).units
+    limits = [name for name in LIMITS if name.startswith(("min_", "max_"))]
     said = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
-    counts = ("heads_to_keep", "heads_to_keep_range")
-    counted = any(getattr(args, name, None) is not None for name in counts)
+    counted = any(getattr(args, name, None) is not None for name in (*BUDGETS, "heads_to_keep_range"))
     if not counted and METHODS[method].needs_count:
         return [
-            f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.units}, the heads of "
+            f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {heads}, the heads of "
             "this model; to train with all heads, say --pruning-method none"
         ]
     if said and METHODS[method].independent and not counted:
@@ -84,10 +85,22 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
     negative = [option for option in said if " -" in option]
     if negative:
         return [f"{option}: must be 0 or more" for option in negative]
+    others = [f"{flag(name)} {getattr(args, name)}" for name in BUDGETS[1:] if getattr(args, name, None) is not None]
+    if getattr(args, "heads_to_keep_range", None) is not None and others:
+        return [
+            f"{option}: --heads-to-keep-range draws numbers of heads only; leave one of the two out"
+            for option in others
+        ]
     try:
-        Plan.of(args, inventory)
+        plan = Plan.of(args, inventory)
     except BadInput as error:
         return str(error).splitlines()
+    if not METHODS[method].takes_costs and not all(share.limits.equal_costs for share in plan.choice.shares):
+        able = ", ".join(name for name, known in METHODS.items() if known.takes_costs and known.needs_count)
+        return [
+            f"--parameters-to-keep {plan.budget.given['parameters_to_keep']}: --pruning-method {method} cannot choose "
+            f"between units of unequal cost; choose one of {able}, or say --heads-to-keep and --ffn-to-keep instead"
+        ]
     return []
 
 

@@ -121,6 +121,18 @@ class Inventory:
             kept[block.kind] += sum(map(bool, piece)) * block.count
         return kept
 
+    def kept_in_words(self, mask: Sequence[bool]) -> str:
+        """What is True in a flat mask, such as ``3 of 8 heads (self 1, cross 2), 64 of 256 hidden units (ffn 64)``."""
+        kept = self.kept_per_kind(mask)
+        parts = []
+        for structure in self.structures:
+            own = self.of_structure(structure)
+            original = sum(block.original_units * block.count for block in own.blocks)
+            listed = ", ".join(f"{kind} {kept[kind]}" for kind in own.kinds)
+            noun = STRUCTURES[structure].noun
+            parts.append(f"{sum(kept[kind] for kind in own.kinds)} of {original} {noun} ({listed})")
+        return ", ".join(parts)
+
     def of_structure(self, structure: str) -> "Inventory":
         """Only the blocks whose units are of one structure."""
         return Inventory(block for block in self.blocks if block.structure == structure)

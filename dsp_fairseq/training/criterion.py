@@ -11,7 +11,7 @@ from ..families import families
 from ..gates.head_gates import HeadGates
 from ..gates.scalars import CHOICE, KEPT, scalars
 
-_OF_GATES = ("heads_kept", "temperature", "penalty", "expected_heads")
+_OF_GATES = ("heads_kept", "ffn_kept", "temperature", "penalty", "expected_heads")
 
 
 class PruningCriterion:
@@ -47,7 +47,7 @@ class PruningCriterion:
             loss = self._with_penalty(loss, gates, sample_size, logging_output)
             logging_output.update(self._scalars)
         logging_output["batches"] = 1
-        logging_output["heads_kept"] = gates.open_units
+        logging_output.update({f"{structure}_kept": count for structure, count in gates.open_counts.items()})
         if model.training and gates.temperature is not None:
             logging_output["temperature"] = gates.temperature
         return loss, sample_size, logging_output

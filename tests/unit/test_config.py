@@ -40,7 +40,7 @@ def test_both_ends_are_allowed(keep):
 @pytest.mark.parametrize("text", ["9" * 5000, "encoder.self=" + "9" * 5000 + ",decoder.self=1,decoder.cross=1"])
 def test_a_number_that_python_does_not_read(text):
     with pytest.raises(BadInput, match="^--heads-to-keep .*: must be a number") as raised:
-        parse_heads_to_keep(text, {"encoder.self": 4, "decoder.self": 2, "decoder.cross": 2})
+        parse_count("heads", text, inventory_of(Namespace(**SHAPE)))
     assert len(str(raised.value)) < 300
 
 
@@ -123,7 +123,7 @@ def test_heads_to_keep_of_each_kind_in_any_order():
     options = Namespace(**SHAPE, heads_to_keep="decoder.cross=1,encoder.self=5,decoder.self=0")
     choice = Plan.of(options).choice
     assert [share.keep for share in choice.shares] == [5, 0, 1]
-    assert [share.heads for share in choice.shares] == [8, 2, 2]
+    assert [share.units for share in choice.shares] == [8, 2, 2]
 
 
 def test_all_problems_come_at_once():

@@ -29,9 +29,9 @@ def test_sample_has_the_budget_of_the_update(method, update):
     gates.set_num_updates(update)
     sample = gates.sample()
     if sample is None:
-        assert gates.open_units == HEADS
+        assert gates.open_counts["heads"] == HEADS
     else:
-        assert sample.sum().item() == pytest.approx(gates.open_units)
+        assert sample.sum().item() == pytest.approx(gates.open_counts["heads"])
         assert sample.dtype == torch.float64
 
 
@@ -40,7 +40,7 @@ def test_dsp_opens_all_then_falls_then_settles_on_the_mask_that_decodes():
     budgets = []
     for update in range(101):
         gates.set_num_updates(update)
-        budgets.append(gates.open_units)
+        budgets.append(gates.open_counts["heads"])
     assert budgets[35] == HEADS and budgets[36] < HEADS and budgets[100] == 5
     assert gates.settled and gates.temperature is None
     gates.set_num_updates(99)
@@ -365,10 +365,10 @@ def test_budgets_of_each_kind_are_exact_in_sampling_and_at_evaluation(method):
         gates.set_num_updates(update)
         sample = gates.sample()
         if sample is not None:
-            assert float(sample.detach().sum()) == pytest.approx(gates.open_units, abs=1e-8)
+            assert float(sample.detach().sum()) == pytest.approx(gates.open_counts["heads"], abs=1e-8)
     if method == "dsp":  # falls from all heads of a kind to its own count
-        counts = [m.open_heads(70) for m in gates.methods]
-        assert all(k <= n <= m.heads for n, k, m in zip(counts, keep.values(), gates.methods, strict=True))
+        counts = [m.open_amount(70) for m in gates.methods]
+        assert all(k <= n <= m.total for n, k, m in zip(counts, keep.values(), gates.methods, strict=True))
         pieces = gates_at(gates, 70).split([6, 8, 8])
         assert [int(piece.sum()) for piece in pieces] == counts
 
@@ -390,7 +390,7 @@ class TestL0:
             gates.add_sample_size(1)
             gates.step()
         assert gates.mask().tolist() == [True] * 4 + [False] * (HEADS - 4)
-        assert gates.open_units == 4 and gates.eval().open_units == 4
+        assert gates.open_counts["heads"] == 4 and gates.eval().open_counts["heads"] == 4
         assert gates.expected_heads == pytest.approx(4, abs=0.6)
 
     def test_the_penalty_is_the_price_of_the_expected_open_heads(self):
@@ -430,7 +430,7 @@ class TestRange:
                 seen.add(int(gates.mask_of_update().sum()))
             else:
                 seen.add(round(float(gates.sample().detach().sum())))
-            assert gates.open_units in seen
+            assert gates.open_counts["heads"] in seen
         assert seen == set(range(2, 10))
         assert gates.mask().sum() == 9
 

@@ -85,7 +85,7 @@ def test_samples_keep_to_the_limits_and_to_k(method, choice, update, seed):
     logits.requires_grad_()
     noise = gumbel_noise(len(logits), torch.Generator().manual_seed(seed))
     gates = method.gates(logits, update, noise, limits)
-    count = method.open_heads(update)
+    count = method.open_amount(update)
     assert float(gates.detach().sum()) == pytest.approx(count, abs=1e-8)
     if count <= limits.most and not isinstance(method, PublishedDsp):
         assert within(limits, gates.detach().round() > 0)

@@ -52,7 +52,9 @@ def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
     """All feed-forward blocks of an encoder-decoder; a unit is a group of so many hidden units."""
     blocks = []
     for kind, stack in zip(FFN_KINDS, ("encoder", "decoder"), strict=True):
-        width, hidden, layers = (getattr(options, f"{stack}_{part}") for part in ("embed_dim", "ffn_embed_dim", "layers"))
+        width, hidden, layers = (
+            getattr(options, f"{stack}_{part}") for part in ("embed_dim", "ffn_embed_dim", "layers")
+        )
         units, cost = hidden // group, group * (2 * width + 1)
         blocks += [
             Block(kind, layer, f"{stack}.layers.{layer}", units, tuple(range(units)), FFN.name, group, cost)

@@ -6,9 +6,8 @@ from torch import Tensor
 
 from ...errors import MOST
 from ...structures.inventory import Inventory
-from ..limits import Limits
-from ..schedules import anneal_temperature, head_budget, noise_scale
-from ..subset import straight_through_gumbel_top_k
+from ..pool import Pool
+from ..schedules import anneal_temperature, budget_of_update, noise_scale
 from .method import SEARCH_SHARE, Method, Options, temperature_problems
 from .option import COOLDOWN, FINAL_TEMPERATURE, INITIAL_TEMPERATURE, RATE, Option
 from .registry import register_method
@@ -74,9 +73,9 @@ class CommittedDsp(Method):
     searches = True
 
     @classmethod
-    def build(cls, heads: int, keep: int, options: Options) -> "CommittedDsp":
+    def build(cls, total: int, keep: int, options: Options) -> "CommittedDsp":
         return cls(
-            heads,
+            total,
             keep,
             options["initial_temperature"],
             options["final_temperature"],
@@ -136,10 +135,10 @@ class CommittedDsp(Method):
     def settled(self, update: int) -> bool:
         return self.search is not None and update >= self.search
 
-    def open_heads(self, update: int) -> int:
+    def open_amount(self, update: int) -> int:
         if self.search is None or self.warm_up is None:
-            return self.heads
-        return head_budget(update, self.heads, self.keep, self.warm_up, self.search)
+            return self.total
+        return budget_of_update(update, self.total, self.keep, self.warm_up, self.search)
 
     def temperature(self, update: int) -> float:
         if self.cooldown is None:  # until planned
@@ -151,7 +150,7 @@ class CommittedDsp(Method):
             return 1.0
         return noise_scale(update, self.warm_up, self.search)
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        count = self.open_heads(update)
+    def gates(self, logits: Tensor, update: int, noise: Tensor, pool: Pool) -> Tensor:
+        amount = self.open_amount(update)
         noise = noise * self.noise_level(update)
-        return straight_through_gumbel_top_k(logits, count, self.temperature(update), noise, limits)
+        return pool.straight_through(logits, amount, self.temperature(update), noise)

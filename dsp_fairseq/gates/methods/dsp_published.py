@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...structures.inventory import Inventory
-from ..limits import Limits
+from ..pool import Pool
 from ..schedules import anneal_temperature
-from ..subset import gumbel_soft_top_k
 from .method import Method, Options, temperature_problems
 from .option import COOLDOWN, FINAL_TEMPERATURE, INITIAL_TEMPERATURE, RATE
 from .registry import register_method
@@ -31,11 +30,12 @@ class PublishedDsp(Method):
         COOLDOWN.with_default(15000),
     )
     learns = True
+    takes_costs = False
 
     @classmethod
-    def build(cls, heads: int, keep: int, options: Options) -> "PublishedDsp":
+    def build(cls, total: int, keep: int, options: Options) -> "PublishedDsp":
         return cls(
-            heads, keep, options["initial_temperature"], options["final_temperature"], options["cooldown_updates"]
+            total, keep, options["initial_temperature"], options["final_temperature"], options["cooldown_updates"]
         )
 
     @classmethod
@@ -51,5 +51,5 @@ class PublishedDsp(Method):
     def temperature(self, update: int) -> float:
         return anneal_temperature(update, self.initial_temperature, self.final_temperature, self.cooldown)
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        return gumbel_soft_top_k(logits, self.keep, self.temperature(update), noise, limits, bounded=True)
+    def gates(self, logits: Tensor, update: int, noise: Tensor, pool: Pool) -> Tensor:
+        return pool.soft(logits, self.keep, self.temperature(update), noise, bounded=True)

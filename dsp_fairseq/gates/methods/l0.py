@@ -8,7 +8,7 @@ from torch import Tensor
 from ...structures.inventory import Inventory
 from ..hard_concrete import hard_concrete, logistic_noise, open_probability
 from ..inclusion import Floats
-from ..limits import Limits
+from ..pool import Pool
 from .method import Method, Options
 from .option import RATE, Option
 from .registry import register_method
@@ -53,8 +53,8 @@ class L0(Method):
     independent = True
 
     @classmethod
-    def build(cls, heads: int, keep: int, options: Options) -> "L0":
-        return cls(heads, keep, options["l0_penalty"], options["initial_log_odds"])
+    def build(cls, total: int, keep: int, options: Options) -> "L0":
+        return cls(total, keep, options["l0_penalty"], options["initial_log_odds"])
 
     def initial_logits(self, inventory: Inventory) -> Tensor:
         return torch.full((inventory.units,), self.initial, dtype=torch.float64)
@@ -62,19 +62,19 @@ class L0(Method):
     def settled(self, update: int) -> bool:
         return False
 
-    def open_heads(self, update: int) -> int | None:
+    def open_amount(self, update: int) -> int | None:
         return None
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
         return logistic_noise(size, generator)
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        return hard_concrete(logits, noise).masked_fill(limits.fixed_heads, 1.0)
+    def gates(self, logits: Tensor, update: int, noise: Tensor, pool: Pool) -> Tensor:
+        return hard_concrete(logits, noise).masked_fill(pool.fixed_units, 1.0)
 
-    def inclusion(self, logits: Tensor, update: int, limits: Limits) -> Floats:
+    def inclusion(self, logits: Tensor, update: int, pool: Pool) -> Floats:
         """Probability [H] that a gate is above a half: sigmoid(log-odds); gates are independent, whatever K."""
-        probability: Floats = torch.sigmoid(logits).masked_fill(limits.fixed_heads, 1.0).numpy()
+        probability: Floats = torch.sigmoid(logits).masked_fill(pool.fixed_units, 1.0).numpy()
         return probability
 
-    def penalty(self, logits: Tensor, limits: Limits) -> Tensor:
-        return self.price * open_probability(logits).masked_fill(limits.fixed_heads, 0.0).sum()
+    def penalty(self, logits: Tensor, pool: Pool) -> Tensor:
+        return self.price * open_probability(logits).masked_fill(pool.fixed_units, 0.0).sum()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...structures.inventory import Inventory
 from ..inclusion import Floats, inclusion
-from ..limits import Limits
+from ..pool import Pool
 from ..subset import gumbel_noise
 from .option import Option
 from .starts import UNIFORM_PRIOR, uniform_logits
@@ -28,21 +28,22 @@ SEARCH_SHARE = {"joint": 0.3, "pipelined": 1.0}
 class Method:
     """A method whose mask is fixed from the first update; the others override what they do otherwise."""
 
-    heads: int  # of the share that the method chooses from
-    keep: int  # of those, at evaluation
+    total: int  # amount of the share when all its units are open: heads, hidden units in groups, or parameters
+    keep: int  # amount that stays open at evaluation
 
     SUMMARY: ClassVar[str] = ""  # for the help of --pruning-method
     OPTIONS: ClassVar[tuple[Option, ...]] = ()  # that the method reads, with its defaults
     learns: ClassVar[bool] = False  # whether the logits move
     searches: ClassVar[bool] = False  # whether the choice is final at some update
     pooled: ClassVar[bool] = False  # whether all logits share one second moment (see LogitAdam)
+    takes_costs: ClassVar[bool] = True  # whether units of unequal cost can compete for a budget in parameters
     needs_count: ClassVar[bool] = True  # whether --heads-to-keep must be given; else there is no K to draw either
     independent: ClassVar[bool] = False  # the logits are log-odds; without --heads-to-keep the positive ones stay open
 
     @classmethod
-    def build(cls, heads: int, keep: int, options: Options) -> Self:
-        """The method for a share of ``heads`` heads, of which ``keep`` stay."""
-        return cls(heads, keep)
+    def build(cls, total: int, keep: int, options: Options) -> Self:
+        """The method for a share of the amount ``total``, of which ``keep`` stays."""
+        return cls(total, keep)
 
     @classmethod
     def defaults(cls, mode: str) -> dict[str, Any]:
@@ -81,8 +82,8 @@ class Method:
         """Whether training uses, from this update on, the very mask that decodes."""
         return True
 
-    def open_heads(self, update: int) -> int | None:
-        """Heads open in training at this update; None: a matter of chance."""
+    def open_amount(self, update: int) -> int | None:
+        """The amount that is open in training at this update; None: a matter of chance."""
         return self.keep
 
     def temperature(self, update: int) -> float | None:
@@ -93,21 +94,21 @@ class Method:
         """The noise that the gates of an update are drawn with: [size], float64."""
         return gumbel_noise(size, generator)
 
-    def penalty(self, logits: Tensor, limits: Limits) -> Tensor | None:
+    def penalty(self, logits: Tensor, pool: Pool) -> Tensor | None:
         """What an update adds to the loss per unit of its sample size, with gradient; None: nothing."""
         return None
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        """Gates [H], float64, with gradient to the logits; called while not settled."""
+    def gates(self, logits: Tensor, update: int, noise: Tensor, pool: Pool) -> Tensor:
+        """Gates [N] of the units of a pool, float64, with gradient to the logits; called while not settled."""
         raise AssertionError("a settled method has no gates to sample")
 
     def noise_level(self, update: int) -> float:
         """Scale of the noise that the choice is made under, in units of the logits."""
         return 1.0
 
-    def inclusion(self, logits: Tensor, update: int, limits: Limits) -> Floats:
+    def inclusion(self, logits: Tensor, update: int, pool: Pool) -> Floats:
         """Probability [H] that each head is in the subset, float64; called while not settled."""
-        return inclusion(logits.numpy(), self.keep, self.noise_level(update), limits)
+        return inclusion(logits.numpy(), self.keep, self.noise_level(update), pool)
 
 
 def temperature_problems(options: Options, given: Options) -> list[str]:

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from ...structures.inventory import Inventory, uniform_order
+from ...structures.heads import HEADS
+from ...structures.inventory import Block, Inventory, uniform_order
 
 UNIFORM_PRIOR = 4.0  # step from one head of a block to the next, in the logits at the start
 
@@ -19,10 +20,22 @@ def uniform_logits(inventory: Inventory, step: float) -> Tensor:
     """
     order = uniform_order(inventory)
     logits = torch.empty(inventory.units, dtype=torch.float64)
-    within = torch.tensor([head for block in inventory.blocks for head in range(block.units)])
-    for place, head in enumerate(order):
-        logits[head] = -step * (float(within[head]) + 1e-3 * place / len(order))
+    within = torch.tensor([unit * scale for block, scale in _scales(inventory) for unit in range(block.units)])
+    for place, unit in enumerate(order):
+        logits[unit] = -step * (float(within[unit]) + 1e-3 * place / len(order))
     return logits
+
+
+def _scales(inventory: Inventory) -> list[tuple[Block, float]]:
+    """All blocks, each with the number of heads by which the prior counts one of its units.
+
+    The hidden units of a whole block count like all heads of a block: blocks of different structures then keep equal
+    shares of their units as long as nothing moves the logits.
+    """
+    heads = max((block.units for block in inventory.blocks if block.structure == HEADS.name), default=4)
+    return [
+        (block, 1.0 if block.structure == HEADS.name else heads / max(block.units, 1)) for block in inventory.blocks
+    ]
 
 
 def published_logits(inventory: Inventory) -> Tensor:

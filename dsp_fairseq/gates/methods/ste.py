@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...structures.inventory import Inventory
-from ..limits import Limits
+from ..pool import Pool
 from ..subset import straight_through_top_k
 from .method import Method
 from .option import RATE
@@ -24,6 +24,7 @@ class StraightThrough(Method):
     SUMMARY = "straight-through"
     OPTIONS = (RATE.with_default(0.2),)
     learns = True
+    takes_costs = False
 
     def initial_logits(self, inventory: Inventory) -> Tensor:
         return published_logits(inventory)
@@ -31,5 +32,5 @@ class StraightThrough(Method):
     def settled(self, update: int) -> bool:
         return False
 
-    def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        return straight_through_top_k(logits, self.keep, limits)
+    def gates(self, logits: Tensor, update: int, noise: Tensor, pool: Pool) -> Tensor:
+        return straight_through_top_k(logits, self.keep, pool)

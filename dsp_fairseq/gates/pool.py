@@ -1,0 +1,61 @@
+"""What a choice chooses from: units that share a budget, with the limits of their blocks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+class Pool(ABC):
+    """N units, block after block, that share a budget.
+
+    An *amount* is what the budget counts: units, or parameters where units differ in cost.
+    """
+
+    sizes: tuple[int, ...]  # units per block, in flat order
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """The amount when all units are open."""
+
+    @abstractmethod
+    def amount_of(self, mask: Tensor) -> int:
+        """What a budget counts for the units that are True in a mask, bool [N]."""
+
+    @property
+    @abstractmethod
+    def fixed_units(self) -> Tensor:
+        """Units of blocks that keep all theirs: bool [N]."""
+
+    @property
+    @abstractmethod
+    def choosable(self) -> Tensor:
+        """Units that are neither kept nor removed in any case: bool [N]."""
+
+    @property
+    @abstractmethod
+    def equal_costs(self) -> bool:
+        """Whether all units that can be removed count the same."""
+
+    @abstractmethod
+    def mask(self, scores: Tensor, amount: int) -> Tensor:
+        """The units that are kept for the scores [N]: bool [N]. At most the amount is kept, and nothing more fits."""
+
+    @abstractmethod
+    def allows(self, mask: Tensor, amount: int | None) -> bool:
+        """Whether a mask, bool [N], keeps to the limits and could be the choice for an amount; None: for any."""
+
+    @abstractmethod
+    def soft(self, logits: Tensor, amount: int, temperature: float, noise: Tensor, bounded: bool = False) -> Tensor:
+        """Relaxed gates [N], float64, whose amounts sum to ``amount``, with gradient to the logits."""
+
+    def straight_through(self, logits: Tensor, amount: int, temperature: float, noise: Tensor) -> Tensor:
+        """The mask of logits + noise forward, the gradient of :meth:`soft` backward: {0, 1} gates [N], float64."""
+        relaxed = self.soft(logits, amount, temperature, noise)
+        hard = self.mask(logits.detach().double() + noise.double(), amount)
+        return hard.double() + (relaxed - relaxed.detach())
+
+    def problems(self, amount: int) -> Sequence[str]:
+        """Why no choice of that amount is within the limits, one line each."""
+        return []

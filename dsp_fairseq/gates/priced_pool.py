@@ -1,0 +1,68 @@
+"""Units of unequal cost as a pool: budgets are in parameters."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .budgeted_mask import budgeted_mask
+from .cut import gumbel_soft_cut
+from .pool import Pool
+from .priced_units import PricedUnits
+
+
+@dataclass(frozen=True)
+class PricedPool(Pool):
+    """Heads and hidden units that compete for one budget in parameters, each at its own cost."""
+
+    units: PricedUnits
+
+    @property
+    def sizes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.units.sizes
+
+    @property
+    def total(self) -> int:
+        return sum(size * cost for size, cost in zip(self.sizes, self.units.costs, strict=True))
+
+    @property
+    def equal_costs(self) -> bool:
+        costs = {
+            cost
+            for cost, least, size in zip(self.units.costs, self.units.least, self.sizes, strict=True)
+            if least < size
+        }
+        return len(costs) < 2
+
+    def amount_of(self, mask: Tensor) -> int:
+        return self.units.cost(mask.numpy())
+
+    @cached_property
+    def fixed_units(self) -> Tensor:
+        return self._of_units([least == size for least, size in zip(self.units.least, self.sizes, strict=True)])
+
+    @cached_property
+    def choosable(self) -> Tensor:
+        return self._of_units([least < most for least, most in zip(self.units.least, self.units.most, strict=True)])
+
+    def mask(self, scores: Tensor, amount: int) -> Tensor:
+        return budgeted_mask(scores, self.units, amount)
+
+    def allows(self, mask: Tensor, amount: int | None) -> bool:
+        counts = [int(piece.sum()) for piece in torch.split(mask, list(self.sizes))]
+        bounds = zip(self.units.least, counts, self.units.most, strict=True)
+        if not all(least <= count <= most for least, count, most in bounds):
+            return False
+        if amount is None:
+            return True
+        slack = amount - self.amount_of(mask)
+        more = zip(counts, self.units.most, self.units.costs, strict=True)
+        return slack >= 0 and not any(count < most and cost <= slack for count, most, cost in more)
+
+    def soft(self, logits: Tensor, amount: int, temperature: float, noise: Tensor, bounded: bool = False) -> Tensor:
+        return gumbel_soft_cut(logits, noise, self.units, amount, temperature)
+
+    def _of_units(self, of_blocks: list[bool]) -> Tensor:
+        """What is true of each block, for each of its units: bool [N]."""
+        return torch.tensor(of_blocks, dtype=torch.bool).repeat_interleave(torch.tensor(self.sizes))
