@@ -74,6 +74,7 @@ def parameter_share(amount: int, competing: Sequence[Block], kinds: Collection[s
     if amount + fixed < units.cost_of_least:
         raise BadInput(
             f"--parameters-to-keep: {amount:,} parameters are left for blocks that keep "
-            f"{units.cost_of_least - fixed:,} in any case (--min-heads-per-block, --min-ffn-per-block); keep more, or ask for less"
+            f"{units.cost_of_least - fixed:,} in any case "
+            "(--min-heads-per-block, --min-ffn-per-block); keep more, or ask for less"
         )
     return Share(min(amount + fixed, units.cost_of_most), PricedPool(units))
