@@ -13,12 +13,13 @@ from ..collisions import collisions
 from ..config import LIMITS, unpruned_options
 from ..errors import Failed, refuse
 from ..families import Family, known_family
-from ..structures.inventory import Inventory
+from ..structures.inventory import Block, Inventory
 from ..structures.parameters import once_per_tensor, total
+from ..structures.structure import STRUCTURES
 from ..structures.surgery import fill_with_zeros, remove_units
 from .another_choice import is_of_a_training, warnings_of
 from .building import build_model, build_stock_model
-from .reading import kept_heads_of, load, load_gated, model_options, save, stored, with_mask
+from .reading import kept_heads_of, load, load_gated, model_options, save, stored, structure_options, with_mask
 from .schema import options_of
 
 TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
@@ -36,15 +37,23 @@ class Pruned(NamedTuple):
 
     def __str__(self) -> str:
         rows = [
-            [old.name, f"{old.units} => {new.units}", " ".join(map(str, new.indices)) or "none"]
+            [old.name, f"{old.units * old.count} => {new.units * new.count}", kept_in_words(new)]
             for old, new in zip(self.before.blocks, self.after.blocks, strict=True)
         ]
-        table = tabulate(rows, ["block", "heads", "kept (original index)"], tablefmt="github", disable_numparse=True)
+        table = tabulate(
+            rows,
+            ["block", units_in_words(self.before), "kept (original index)"],
+            tablefmt="github",
+            disable_numparse=True,
+        )
         (parameters, parameters_left), (size, size_left) = self.parameters, self.bytes
         return "\n".join(
             [
                 table,
-                f"heads: {self.before.units} => {self.after.units} of {self.after.original_units}",
+                *(
+                    f"{STRUCTURES[name].noun}: {before} => {after} of {original}"
+                    for name, before, after, original in counts(self.before, self.after)
+                ),
                 f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
                 "checked: reloaded, the same logits as with the heads masked (largest difference "
@@ -108,6 +117,34 @@ def prune(
     )
 
 
+def units_in_words(inventory: Inventory) -> str:
+    """What the units are that tables count, such as ``heads`` or ``heads, hidden units``."""
+    return ", ".join(STRUCTURES[name].noun for name in inventory.structures)
+
+
+def kept_in_words(block: Block) -> str:
+    """The original indices of the units that a block keeps; of groups of hidden units as ranges of hidden units."""
+    if block.count == 1:
+        return " ".join(map(str, block.indices)) or "none"
+    runs: list[list[int]] = []
+    for index in block.indices:
+        if runs and runs[-1][1] == index * block.count:
+            runs[-1][1] += block.count
+        else:
+            runs.append([index * block.count, (index + 1) * block.count])
+    return " ".join(f"{first}-{end - 1}" for first, end in runs) or "none"
+
+
+def counts(before: Inventory, after: Inventory) -> list[tuple[str, int, int, int]]:
+    """(structure, number in ``before``, in ``after``, in the architecture) of heads and of hidden units."""
+    rows = []
+    for name in before.structures:
+        own = [inventory.of_structure(name).blocks for inventory in (before, after)]
+        there, left = (sum(block.units * block.count for block in blocks) for blocks in own)
+        rows.append((name, there, left, sum(block.original_units * block.count for block in own[0])))
+    return rows
+
+
 def _is_no_weight(name: str) -> bool:
     return name.startswith("gates.") or name.endswith((".version", "._float_tensor"))
 
@@ -116,7 +153,8 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     """The checkpoint without the removed heads, and as if no training had begun; limits stay, for the next prune."""
     whole = vars(model_options(state))
     limits = {name: whole.get(name) for name in LIMITS}
-    options = Namespace(**{**whole, **unpruned_options(), **limits, "kept_heads": after.indices()})
+    kept = {**structure_options(after), "kept_heads": after.indices()}
+    options = Namespace(**{**whole, **unpruned_options(), **limits, **kept})
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},

@@ -15,6 +15,7 @@ from ..families import inventory_of
 from ..gates.head_gates import mask_that_decodes
 from ..gates.stored_mask import mask_entries
 from ..options.plan import Plan
+from ..structures.ffn import FFN
 from ..structures.inventory import Inventory
 from . import schema
 from .old import with_cfg
@@ -104,12 +105,30 @@ def gates_of(state: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
-    """The same checkpoint, decoding with the heads that are True in ``mask`` [H] whatever it was trained for."""
+    """The same checkpoint, decoding with the units of a mask, bool [units], whatever it was trained for."""
     from ..config import unpruned_options
 
-    options = Namespace(**{**vars(model_options(state)), **unpruned_options(), "heads_to_keep": int(mask.sum())})
-    weights = {**state["model"], **stored(mask, inventory_of(options))}
+    whole = model_options(state)
+    inventory = inventory_of(whole)
+    kept = {**unpruned_options(), **structure_options(inventory), **budgets_of(mask, inventory)}
+    options = Namespace(**{**vars(whole), **kept})
+    weights = {**state["model"], **stored(mask, inventory)}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
+
+
+def budgets_of(mask: Tensor, inventory: Inventory) -> dict[str, Any]:
+    """The budgets, by their options, that ask for as many units of each structure as a mask, bool [units], keeps."""
+    kept = inventory.keeping(mask.tolist())
+    return {
+        f"{name}_to_keep": sum(block.units * block.count for block in kept.of_structure(name).blocks)
+        for name in inventory.structures
+    }
+
+
+def structure_options(inventory: Inventory) -> dict[str, Any]:
+    """The options, beside those of the architecture, that say what the units of an inventory are."""
+    groups = {block.width for block in inventory.blocks if block.structure == FFN.name}
+    return {"ffn_group": groups.pop()} if groups else {}
 
 
 def stored(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:

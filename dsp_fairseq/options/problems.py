@@ -27,8 +27,9 @@ def model_problems(args: Namespace) -> list[str]:
 def _type_problems(options: dict[str, Any]) -> list[str]:
     """One line per option of pruning that is no possible value."""
     types = option_types()
-    if is_whole(options.get("heads_to_keep")):  # as a checkpoint of a uniform choice has it
-        types.pop("heads_to_keep")
+    for budget in BUDGETS:
+        if is_whole(options.get(budget)):  # as checkpoints have it, though the command line gives text
+            types.pop(budget)
     empty = [name for name in types if options.get(name) == ""]
     problems = [f"{flag(name)} '': is empty; give it a value, or leave it out" for name in empty]
     return problems + value_problems({name: value for name, value in options.items() if name not in empty}, types)
