@@ -34,6 +34,7 @@ class Pruned(NamedTuple):
     bytes: "tuple[int, int]"  # of the files
     difference: float  # largest of a logit, in the check
     warnings: list[str]
+    budget: str | None = None  # how much of a budget in parameters is used
 
     def __str__(self) -> str:
         rows = [
@@ -54,6 +55,7 @@ class Pruned(NamedTuple):
                     f"{STRUCTURES[name].noun}: {before} => {after} of {original}"
                     for name, before, after, original in counts(self.before, self.after)
                 ),
+                *([f"budget: {self.budget}"] if self.budget else []),
                 f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
                 "checked: reloaded, the same logits as with the heads masked (largest difference "
@@ -70,14 +72,15 @@ def prune(
     half: bool = False,
     dense: bool = False,
     force: bool = False,
+    **budgets: Any,
 ) -> Pruned:
-    """Write ``out``: the model of ``checkpoint`` without its pruned heads, without optimiser state.
+    """Write ``out``: the model of ``checkpoint`` without its pruned units, without optimiser state.
 
     Args:
-        heads_to_keep: K, the most important heads by their logits (or K of each kind); None: those that
-            decode now.
+        heads_to_keep, budgets: how many of the most important units are kept, by the names of the budgets (see
+            ``config.BUDGETS``); without any, the units that decode now.
         half: weights in float16.
-        dense: the stock model of the original size, with zeros in place of removed heads.
+        dense: the stock model of the original size, with zeros in place of removed units.
         force: overwrite ``out``.
 
     Raises:
@@ -88,9 +91,10 @@ def prune(
     state = load_gated(checkpoint)
     check_target(out, force)
     kept, family = kept_heads_of(state), known_family(model_options(state))
-    before, mask = kept.inventory, kept.mask
-    if heads_to_keep is not None:
-        mask = kept.best(heads_to_keep)
+    before, mask, choice = kept.inventory, kept.mask, kept.plan.choice
+    if heads_to_keep is not None or budgets:
+        choice = kept.plan.keeping(heads_to_keep, **budgets)
+        mask = choice.mask(kept.logits)
     after = before.keeping(mask.tolist())
     small = _small_state(state, before, after)
     masked = with_mask(state, mask)
@@ -114,6 +118,7 @@ def prune(
         (os.path.getsize(checkpoint), os.path.getsize(out)),
         difference,
         warnings_of(kept, mask, is_of_a_training(state["model"])),
+        choice.budget_in_words(mask),
     )
 
 

@@ -1,6 +1,7 @@
 """``dsp-fairseq export ctranslate2 CKPT OUT``"""
 
 from ..export import QUANTIZATIONS
+from .budgets import add_budgets, budgets_of
 from .inputs import refuse_if_missing
 
 HELP = "write the model for a faster runtime"
@@ -24,12 +25,7 @@ def add_arguments(parser) -> None:
         metavar="DIR",
         help="folder with the dictionaries, dict.LANG.txt (default: the data folder of the training)",
     )
-    ctranslate2.add_argument(
-        "--heads-to-keep",
-        metavar="K",
-        help="keep the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 "
-        "(default: those that the checkpoint decodes with)",
-    )
+    add_budgets(ctranslate2)
     ctranslate2.add_argument("--force", action="store_true", help="replace OUT, if it is an export")
 
 
@@ -48,7 +44,7 @@ def run(arguments) -> None:
         arguments.out,
         quantization=arguments.quantization,
         data=arguments.data,
-        heads_to_keep=arguments.heads_to_keep,
         force=arguments.force,
+        **budgets_of(arguments),
     )
     print(done)

@@ -1,5 +1,6 @@
 """``dsp-fairseq prune CKPT OUT``"""
 
+from .budgets import add_budgets, budgets_of
 from .inputs import refuse_if_missing, target_problems
 
 HELP = "write a smaller checkpoint, without the heads that are pruned"
@@ -8,12 +9,7 @@ HELP = "write a smaller checkpoint, without the heads that are pruned"
 def add_arguments(parser) -> None:
     parser.add_argument("checkpoint", metavar="CKPT", help="of a gated_transformer, before or after prune")
     parser.add_argument("out", metavar="OUT", help="the file to write")
-    parser.add_argument(
-        "--heads-to-keep",
-        metavar="K",
-        help="keep the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 "
-        "(default: those that the checkpoint decodes with)",
-    )
+    add_budgets(parser)
     parser.add_argument("--half", action="store_true", help="weights in half precision (float16)")
     parser.add_argument(
         "--dense",
@@ -34,9 +30,9 @@ def run(arguments) -> None:
     done = prune(
         arguments.checkpoint,
         arguments.out,
-        arguments.heads_to_keep,
         half=arguments.half,
         dense=arguments.dense,
         force=arguments.force,
+        **budgets_of(arguments),
     )
     print(done)

@@ -8,6 +8,7 @@ from torch import Tensor
 from .hard_concrete import is_open
 from .limits import Limits
 from .pool import Pool
+from .priced_pool import PricedPool
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class Choice:
             share.limits.allows(piece, None if self.free_count else share.keep)
             for share, piece in zip(self.shares, self.cut(mask), strict=True)
         )
+
+    def budget_in_words(self, mask: Tensor) -> str | None:
+        """How much of a budget in parameters a mask, bool [units], uses; None where there is no such budget."""
+        for share, piece in zip(self.shares, self.cut(mask), strict=True):
+            if isinstance(share.limits, PricedPool):
+                spent = share.limits.amount_of(piece)
+                return f"{spent:,} of at most {share.keep:,} parameters, {share.keep - spent:,} left"
+        return None
 
     def with_keep(self, keep: int) -> "Choice":
         """The same limits and another K; for a choice with one budget for the whole model."""

@@ -15,7 +15,7 @@ from .hard_concrete import open_probability
 from .limits import Limits
 from .logit_adam import LogitAdam
 from .methods import Method
-from .stored_mask import StoredMask, mask_entries, stored_mask
+from .stored_mask import StoredMask, logits_by_structure, mask_entries, stored_mask
 
 _DRAWS_APART = 500_009  # seed of the K of an update, beside that of its noise
 
@@ -140,8 +140,15 @@ class HeadGates(nn.Module):
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Fill in what a checkpoint of the stock model, or of an older version, lacks."""
         logits, prefix = state_dict.get(f"{name}.logits"), f"{name}."
+        own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
+        if logits is not None and logits.shape != self.logits.shape:
+            fitting = logits_by_structure(own, self._start, self.inventory)
+            if fitting is not None:  # of a model whose gates are on other structures
+                for key in own:
+                    del state_dict[prefix + key]
+                state_dict[f"{name}.logits"] = logits = fitting
+                own = {"logits": fitting}
         if logits is not None and logits.shape == self.logits.shape:
-            own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
             mask = mask_that_decodes(own, self.inventory, self.choice)
             state_dict.update({prefix + key: value for key, value in mask_entries(mask, self.inventory).items()})
         for key, value in self.state_dict(prefix=f"{name}.").items():

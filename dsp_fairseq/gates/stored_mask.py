@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
+from ..structures.structure import STRUCTURES
 
 PREFIX = "kept."  # of its names in the state dict of gates, such as kept.heads
 
@@ -39,6 +41,27 @@ def stored_mask(weights: Mapping[str, Tensor], inventory: Inventory) -> Tensor |
     pieces = {name: weights.get(PREFIX + name) for name in _sizes(inventory)}
     found = {name: piece for name, piece in pieces.items() if piece is not None}
     return _flat(found, inventory) if len(found) == len(pieces) else None
+
+
+def logits_by_structure(weights: Mapping[str, Tensor], start: Tensor, inventory: Inventory) -> Tensor | None:
+    """Logits [units] for an inventory, from gates whose model had gates on other structures.
+
+    Args:
+        weights: the state dict of those gates. Files up to version 0.1 hold no mask, and have gates on heads only.
+        start: logits [units] for the structures that had no gates.
+
+    Returns None when a structure has another number of units there.
+    """
+    logits = weights["logits"]
+    sizes = {name: len(weights[PREFIX + name]) for name in STRUCTURES if PREFIX + name in weights}
+    sizes = sizes or {HEADS.name: len(logits)}
+    own = _sizes(inventory)
+    if sum(sizes.values()) != len(logits) or any(sizes[name] != own[name] for name in sizes if name in own):
+        return None
+    there = dict(zip(sizes, torch.split(logits.detach(), list(sizes.values())), strict=True))
+    return torch.cat(
+        [there.get(name, piece) for name, piece in zip(own, torch.split(start, list(own.values())), strict=True)]
+    )
 
 
 def _sizes(inventory: Inventory) -> dict[str, int]:

@@ -162,7 +162,8 @@ class GatedModel:
             return
         self._announced = True
         mask, inventory, logits = self.gates.mask(), self.gates.inventory, self.gates.logits.detach()
-        logger.info("decoding with %s", inventory.kept_in_words(mask.tolist()))
+        budget = self.gates.choice.budget_in_words(mask)
+        logger.info("decoding with %s", "; ".join(filter(None, [inventory.kept_in_words(mask.tolist()), budget])))
         plan = Plan.of(self._options, inventory)
         trained = KeptHeads(plan, plan.choice.mask(logits), logits, self._options)
         for line in warnings_of(trained, mask, self._is_of_a_training):

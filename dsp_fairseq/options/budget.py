@@ -46,12 +46,21 @@ class Budget:
         """The same limits with other budgets, by the names of BUDGETS; those that are None stay as they are."""
         budgets = {"heads_to_keep": heads_to_keep, **others}
         said = {name: value for name, value in budgets.items() if value is not None}
+        if "parameters_to_keep" in said:  # a new one leaves nothing of the others
+            return replace(self, given=said)
         return replace(self, given={**self.given, **said}) if said else self
 
     def choice(self, inventory: Inventory) -> Choice:
         """How many units of which blocks are kept; raises BadInput when that cannot be."""
         shares: dict[str, list[tuple[Share, Sequence[Block]]]] = {}
         competing: list[str] = []  # structures without a number of their own, which a budget in parameters is for
+        for structure in STRUCTURES:
+            if self.given.get(f"{structure}_to_keep") is not None and structure not in inventory.structures:
+                raise BadInput(
+                    f"--{structure}-to-keep {self.given[f'{structure}_to_keep']}: the {STRUCTURES[structure].noun} of "
+                    f"this checkpoint have no gates; train with --{structure}-to-keep, or choose with dsp-fairseq "
+                    "importance"
+                )
         for structure in inventory.structures:
             if self.given.get("parameters_to_keep") is not None and self._number_of(structure, inventory) is None:
                 competing.append(structure)

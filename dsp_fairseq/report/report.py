@@ -11,7 +11,9 @@ from ..checkpoints.logit_origin import RANKS, Origin, origin_of
 from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
 from ..families import known_family
 from ..structures import parameters
+from ..structures.heads import HEADS
 from ..structures.inventory import Block
+from ..structures.structure import STRUCTURES
 from ..tables import table
 
 
@@ -37,14 +39,18 @@ class Report(NamedTuple):
 
     @property
     def heads(self) -> dict[str, int]:
-        """Heads kept, pruned, removed, and of the original model."""
-        kept, inventory = int(self.kept.mask.sum()), self.kept.inventory
-        return {
-            "kept": kept,
-            "pruned": inventory.units - kept,
-            "removed": inventory.original_units - inventory.units,
-            "original": inventory.original_units,
-        }
+        """Heads that are kept, pruned and removed, and those of the original model."""
+        return self.fates_of(HEADS.name)
+
+    def fates_of(self, structure: str) -> dict[str, int]:
+        """As :attr:`heads`, of the units of any structure."""
+        found = dict.fromkeys(("kept", "pruned", "removed", "original"), 0)
+        for block, kept, pruned, _ in self.blocks:
+            if block.structure == structure:
+                removed = block.original_units - block.units
+                for fate, units in zip(found, (len(kept), len(pruned), removed, block.original_units), strict=True):
+                    found[fate] += units * block.count
+        return found
 
     @property
     def origin(self) -> Origin:
@@ -88,24 +94,29 @@ def block_heads(kept: KeptHeads) -> list[BlockHeads]:
 
 
 def as_json(report: Report) -> str:
-    """One JSON object; ``logits`` is a list over the original heads, null where a head is removed."""
+    """One JSON object; ``logits`` is a list over the original heads, null where a head is removed.
+
+    Of feed-forward blocks, ``kept``, ``pruned`` and ``logits`` are about groups of hidden units.
+    """
     blocks = [
         {
             "block": block.name,
             "kind": block.kind,
             "layer": block.layer,
-            "original_heads": block.original_units,
+            **_original(block),
             "kept": kept,
             "pruned": pruned,
             "logits": logits,
         }
         for block, kept, pruned, logits in report.blocks
     ]
+    others = {name: report.fates_of(name) for name in report.kept.inventory.structures if name != HEADS.name}
     counts = {**report.parameters, "total": sum(report.parameters.values()), "in pruned heads": report.in_pruned_heads}
     return json.dumps(
         {
             "checkpoint": report.path,
             "heads": report.heads,
+            **others,
             "logits_are": report.origin.name,
             "blocks": blocks,
             "parameters": counts,
@@ -118,7 +129,7 @@ def as_json(report: Report) -> str:
 def as_text(report: Report) -> str:
     """Three tables: heads kept, logits, parameters."""
     sections = [
-        f"{_kept_table(report)}\n{_fate(report.heads)}",
+        "\n".join([_kept_table(report), *(_fate(report, name) for name in report.kept.inventory.structures)]),
         f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report)}",
         f"{_parameter_table(report)}\nmodel: {_megabytes(report.model_bytes)} of the file's "
         f"{_megabytes(report.file_bytes)}",
@@ -130,18 +141,26 @@ def _kept_table(report: Report) -> str:
     """A row per kind, a column per layer; a number is the heads kept of those that the architecture has."""
     counts: dict[str, list[str]] = {kind: [] for kind in report.kept.inventory.kinds}
     for block, kept, _, _ in report.blocks:
-        counts[block.kind].append(f"{len(kept)}/{block.original_units}")
+        counts[block.kind].append(f"{len(kept) * block.count}/{block.original_units * block.count}")
     layers = max(map(len, counts.values()))
     header = ["kind", "all layers", *(f"layer {layer}" for layer in range(layers))]
     rows = [[kind, str(report.kept.per_kind[kind]), *cells] for kind, cells in counts.items()]
     return table(header, rows, keys=2)
 
 
-def _fate(heads: dict[str, int]) -> str:
-    """How many heads are kept, and where the others are."""
+def _original(block: Block) -> dict[str, int]:
+    """What the architecture gives a block."""
+    if block.structure == HEADS.name:
+        return {"original_heads": block.original_units}
+    return {"original_hidden_units": block.original_units * block.count, "group": block.count}
+
+
+def _fate(report: Report, structure: str) -> str:
+    """How many units of a structure are kept, and where the others are."""
+    heads, noun = report.fates_of(structure), STRUCTURES[structure].noun
     pruned = [f"{heads['pruned']} pruned, still in the file"] if heads["pruned"] else []
     removed = [f"{heads['removed']} removed from the file"] if heads["removed"] else []
-    return "; ".join([f"{heads['kept']} of {heads['original']} heads kept", *pruned, *removed])
+    return "; ".join([f"{heads['kept']} of {heads['original']} {noun} kept", *pruned, *removed])
 
 
 def _marks(heads: dict[str, int]) -> str:
@@ -152,11 +171,12 @@ def _marks(heads: dict[str, int]) -> str:
 
 
 def _logit_table(report: Report) -> str:
-    """A row per block, a column per original head."""
-    heads = max(len(found.logits) for found in report.blocks)
+    """A row per attention block, a column per original head."""
+    blocks = [found for found in report.blocks if found.block.structure == HEADS.name]
+    heads = max(len(found.logits) for found in blocks)
     digits = 0 if report.origin is RANKS else 2
     rows = []
-    for block, _, pruned, logits in report.blocks:
+    for block, _, pruned, logits in blocks:
         cells = ["-" if logit is None else f"{logit:.{digits}f}" for logit in logits]
         rows.append([block.name, *(f"({cell})" if head in pruned else cell for head, cell in enumerate(cells))])
     return table(["block", *(f"head {head}" for head in range(heads))], rows)
@@ -167,7 +187,8 @@ def _parameter_table(report: Report) -> str:
     rows = [[part, f"{count:,}", f"{count / whole:.1%}"] for part, count in report.parameters.items()]
     rows.append(["total", f"{whole:,}", "100.0%"])
     if report.in_pruned_heads:
-        rows.append(["of it in pruned heads", f"{report.in_pruned_heads:,}", f"{report.in_pruned_heads / whole:.1%}"])
+        noun = " and ".join(STRUCTURES[name].noun for name in report.kept.inventory.structures)
+        rows.append([f"of it in pruned {noun}", f"{report.in_pruned_heads:,}", f"{report.in_pruned_heads / whole:.1%}"])
     return table(["part", "parameters", "share"], rows, align=("left", "right", "right"))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
 from torch import Tensor
 
+from .ffn import FFN
 from .inventory import Block, Inventory
 from .structure import STRUCTURES
 from .surgery import UNUSED, weights_of
@@ -26,6 +27,8 @@ def by_part(weights: Mapping[str, Tensor], inventory: Inventory, submodules: Map
     counts = dict.fromkeys((EMBEDDINGS, *inventory.kinds, FEED_FORWARD, REST), 0)
     for name, tensor in _parameters(weights):
         counts[_part(name, inventory.blocks, submodules)] += tensor.numel()
+    if FFN.name in inventory.structures:
+        del counts[FEED_FORWARD]  # its blocks have parts of their own
     return counts
 
 

@@ -48,6 +48,10 @@ def _adopt_structure(args: Namespace) -> list[str]:
     problems = known_family(args).structure_problems(args, path, stored)
     if not problems and getattr(stored, "kept_heads", None) is not None:
         args.kept_heads = stored.kept_heads
+        group, there = getattr(args, "ffn_group", None), getattr(stored, "ffn_group", None)
+        if there is not None and group not in (None, there):
+            return [f"--ffn-group {group}: {path} has lost groups of {there} hidden units; leave it out"]
+        args.ffn_group = group if there is None else there
         if args.pruning_method == "none":  # nothing is chosen anew: what is pruned further keeps to the same limits
             vars(args).update({option: getattr(stored, option, None) for option in LIMITS})
     return problems
