@@ -5,7 +5,6 @@ from argparse import Namespace
 from typing import Any, NamedTuple
 
 import torch
-from tabulate import tabulate
 from torch import Tensor
 
 from ..atomic import check_target, writing
@@ -13,9 +12,9 @@ from ..collisions import collisions
 from ..config import LIMITS, unpruned_options
 from ..errors import Failed, refuse
 from ..families import Family, known_family
-from ..structures.inventory import Block, Inventory
+from ..removal import count_lines, removal_table
+from ..structures.inventory import Inventory
 from ..structures.parameters import once_per_tensor, total
-from ..structures.structure import STRUCTURES
 from ..structures.surgery import fill_with_zeros, remove_units
 from .another_choice import is_of_a_training, warnings_of
 from .building import build_model, build_stock_model
@@ -37,24 +36,11 @@ class Pruned(NamedTuple):
     budget: str | None = None  # how much of a budget in parameters is used
 
     def __str__(self) -> str:
-        rows = [
-            [old.name, f"{old.units * old.count} => {new.units * new.count}", kept_in_words(new)]
-            for old, new in zip(self.before.blocks, self.after.blocks, strict=True)
-        ]
-        table = tabulate(
-            rows,
-            ["block", units_in_words(self.before), "kept (original index)"],
-            tablefmt="github",
-            disable_numparse=True,
-        )
         (parameters, parameters_left), (size, size_left) = self.parameters, self.bytes
         return "\n".join(
             [
-                table,
-                *(
-                    f"{STRUCTURES[name].noun}: {before} => {after} of {original}"
-                    for name, before, after, original in counts(self.before, self.after)
-                ),
+                removal_table(self.before, self.after),
+                *count_lines(self.before, self.after),
                 *([f"budget: {self.budget}"] if self.budget else []),
                 f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
@@ -120,34 +106,6 @@ def prune(
         warnings_of(kept, mask, is_of_a_training(state["model"])),
         choice.budget_in_words(mask),
     )
-
-
-def units_in_words(inventory: Inventory) -> str:
-    """What the units are that tables count, such as ``heads`` or ``heads, hidden units``."""
-    return ", ".join(STRUCTURES[name].noun for name in inventory.structures)
-
-
-def kept_in_words(block: Block) -> str:
-    """The original indices of the units that a block keeps; of groups of hidden units as ranges of hidden units."""
-    if block.count == 1:
-        return " ".join(map(str, block.indices)) or "none"
-    runs: list[list[int]] = []
-    for index in block.indices:
-        if runs and runs[-1][1] == index * block.count:
-            runs[-1][1] += block.count
-        else:
-            runs.append([index * block.count, (index + 1) * block.count])
-    return " ".join(f"{first}-{end - 1}" for first, end in runs) or "none"
-
-
-def counts(before: Inventory, after: Inventory) -> list[tuple[str, int, int, int]]:
-    """(structure, number in ``before``, in ``after``, in the architecture) of heads and of hidden units."""
-    rows = []
-    for name in before.structures:
-        own = [inventory.of_structure(name).blocks for inventory in (before, after)]
-        there, left = (sum(block.units * block.count for block in blocks) for blocks in own)
-        rows.append((name, there, left, sum(block.original_units * block.count for block in own[0])))
-    return rows
 
 
 def _is_no_weight(name: str) -> bool:

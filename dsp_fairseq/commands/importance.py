@@ -16,7 +16,7 @@ DESCRIPTION = (
 def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
     # argparse gives an optional DATA away when options stand between it and CKPT or OUT
-    parser.usage = "dsp-fairseq importance CKPT [DATA] OUT --heads-to-keep K [options]"
+    parser.usage = "dsp-fairseq importance CKPT [DATA] OUT (--heads-to-keep K | --ffn-to-keep F | ...) [options]"
     parser.add_argument("checkpoint", metavar="CKPT", help="of a gated_transformer or of the stock transformer")
     parser.add_argument(
         "data", metavar="DATA", nargs="?", help=f"folder of fairseq-preprocess; only --score {GRADIENT} needs it"
@@ -34,16 +34,33 @@ def _add_choice(group) -> None:
     group.add_argument(
         "--heads-to-keep",
         metavar="K",
-        required=True,
         help="heads of the whole model, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10",
     )
+    group.add_argument(
+        "--ffn-to-keep",
+        metavar="F",
+        help="hidden units of all feed-forward blocks, or of each kind: encoder.ffn=512,decoder.ffn=256",
+    )
+    group.add_argument(
+        "--parameters-to-keep",
+        metavar="P",
+        help="parameters of all heads and hidden units that are kept at most: a number, or a share such as 40%%; the "
+        "importance of a unit is then divided by its parameters",
+    )
     for bound, most in (("min", "least"), ("max", "most")):
-        group.add_argument(
-            f"--{bound}-heads-per-block",
-            type=int,
-            metavar="N",
-            help=f"a block keeps at {most} N heads (default: as the checkpoint was trained)",
-        )
+        for structure, noun in (("heads", "heads"), ("ffn", "hidden units")):
+            group.add_argument(
+                f"--{bound}-{structure}-per-block",
+                type=int,
+                metavar="N",
+                help=f"a block keeps at {most} N {noun} (default: as the checkpoint was trained)",
+            )
+    group.add_argument(
+        "--ffn-group",
+        type=int,
+        metavar="N",
+        help="hidden units that are removed together (default: as the checkpoint was trained, else 64)",
+    )
     group.add_argument(
         "--step",
         type=int,

@@ -28,6 +28,7 @@ class Family(ABC):
     parts: ClassVar[tuple[str, ...]]  # attributes of the model that together hold all weights; --frozen names one
     structure: ClassVar[tuple[str, ...]] = ()  # options that are the same in all checkpoints of one training
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # what fairseq takes where an option is stored as None
+    group: ClassVar[int | None] = None  # hidden units that are removed together; None: feed-forward blocks stay whole
     submodules: ClassVar[Mapping[str, str]] = MappingProxyType({})  # of no block -> its part in tables of parameters
 
     @abstractmethod

@@ -10,9 +10,18 @@ from torch import Tensor
 
 from ..atomic import writing
 from ..checkpoints.building import build_model
-from ..checkpoints.reading import load, model_options, save, stored, with_mask
+from ..checkpoints.reading import (
+    budgets_of,
+    kept_heads_of,
+    load,
+    model_options,
+    save,
+    stored,
+    structure_options,
+    with_mask,
+)
 from ..config import unpruned_options
-from ..errors import BadInput, Failed
+from ..errors import BadInput, Failed, refuse
 from ..families import family_of, inventory_of, known_family, known_models
 
 
@@ -38,6 +47,39 @@ def with_gates(state: dict[str, Any]) -> dict[str, Any]:
     options.arch = options._name = known_family(options).gated_architecture(options.arch)
     logits = torch.zeros(inventory_of(options).units, dtype=torch.float64)
     weights = {**state["model"], "gates.logits": logits}
+    return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
+
+
+def with_feed_forward(state: dict[str, Any], group: int | None) -> dict[str, Any]:
+    """A checkpoint with gates whose feed-forward blocks have gates too, all open where they had none.
+
+    Args:
+        group: hidden units that are removed together; None: as the checkpoint has it, or the default.
+
+    Raises BadInput when they cannot be groups of that size.
+    """
+    options = model_options(state)
+    there = inventory_of(options)
+    before = structure_options(there).get("ffn_group")
+    if before is not None and group not in (None, before):
+        raise BadInput(
+            f"--ffn-group {group}: the hidden units of this checkpoint are in groups of {before}; leave it out"
+        )
+    if before is not None:
+        return state
+    options = Namespace(**{**vars(options), "ffn_group": group or known_family(options).group})
+    refuse(known_family(options).shape_problems(options))
+    inventory = inventory_of(options)
+    logits = state["model"]["gates.logits"]
+    more = inventory.units - len(logits)
+    mask = torch.cat([kept_heads_of(state).mask, torch.ones(more, dtype=torch.bool)])
+    weights = {
+        **state["model"],
+        "gates.logits": torch.cat([logits, logits.new_full((more,), float(logits.max()) if len(logits) else 0.0)]),
+        **stored(mask, inventory),
+    }
+    options = Namespace(**{**vars(options), **unpruned_options(), **structure_options(inventory)})
+    options = Namespace(**{**vars(options), **budgets_of(mask, inventory)})
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 

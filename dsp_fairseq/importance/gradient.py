@@ -1,14 +1,13 @@
 """Gradient importance: by how much the loss of a sentence changes when a head is turned down a little."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..modules import GatedMultiheadAttention
 from .sentences import Sentences
 
 
@@ -42,8 +41,8 @@ class GradientImportance:
 
 def keep_heads(model, mask: Tensor) -> None:
     """Let the model compute the heads of ``mask`` (bool [H]) and no others."""
-    for attention, piece in zip(model.gated_blocks, mask.split(model.gates.inventory.sizes), strict=True):
-        attention.keep(torch.nonzero(piece).flatten())
+    for carrier, piece in zip(model.gated_blocks, mask.split(model.gates.inventory.sizes), strict=True):
+        carrier.keep(torch.nonzero(piece).flatten())
 
 
 def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
@@ -51,35 +50,14 @@ def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
 
     One backward pass: every sentence has gates of its own, and nothing else joins the sentences of a batch.
     """
-    sizes = [attention.open_units for attention in model.gated_blocks]
+    sizes = [carrier.open_units for carrier in model.gated_blocks]
     gates = torch.ones(len(sample["target"]), sum(sizes), requires_grad=True)
     with ExitStack() as gated:
-        for attention, own in zip(model.gated_blocks, gates.split(sizes, dim=1), strict=True):
-            gated.enter_context(sentence_gates(attention, own))
+        for carrier, own in zip(model.gated_blocks, gates.split(sizes, dim=1), strict=True):
+            gated.enter_context(carrier.sentence_gates(own))
         loss = negative_log_likelihood(model, sample)
     [gradients] = torch.autograd.grad(loss, gates)
     return gradients
-
-
-@contextmanager
-def sentence_gates(attention: GatedMultiheadAttention, gates: Tensor) -> Iterator[None]:
-    """While it lasts, head h of sentence b is multiplied by ``gates[b, h]``; [batch, open heads of the block].
-
-    The gate is put on the values: a head's context softmax(q k) v is linear in them.
-    """
-    keys_and_values = attention._keys_and_values
-
-    def with_gated_values(*args):
-        keys, values, padding = keys_and_values(*args)
-        # [batch, heads] -> [batch, heads, 1, 1], for values [batch, heads, source, d]
-        return keys, values * gates[:, :, None, None], padding
-
-    # an attribute of this object hides the method of its class
-    attention._keys_and_values = with_gated_values  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del attention._keys_and_values
 
 
 def negative_log_likelihood(model, sample: dict[str, Any]) -> Tensor:

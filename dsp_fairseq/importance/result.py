@@ -4,10 +4,10 @@ import json
 import math
 from typing import Any, NamedTuple
 
-from tabulate import tabulate
 from torch import Tensor
 
 from ..checkpoints.reading import KeptHeads
+from ..removal import count_lines, left_in_words, removal_table
 from ..structures.inventory import Inventory
 from .ranking import Ranking
 from .sentences import Sentences
@@ -33,17 +33,12 @@ class Result(NamedTuple):
 
     def __str__(self) -> str:
         start, after = self.before.inventory.keeping(self.before.mask.tolist()), self.after
-        rows = [
-            [old.name, f"{old.units} => {new.units}", " ".join(map(str, new.indices)) or "none"]
-            for old, new in zip(start.blocks, after.blocks, strict=True)
-        ]
-        table = tabulate(rows, ["block", "heads", "kept (original index)"], tablefmt="github", disable_numparse=True)
         return "\n".join(
             [
-                table,
-                f"heads: {start.units} => {after.units} of {after.original_units}",
+                removal_table(start, after),
+                *count_lines(start, after),
                 f"importance: {self._basis()}; {_plural(self.steps, 'step')}",
-                f"checked: reloaded, decodes with {after.units} of {after.original_units} heads",
+                f"checked: reloaded, decodes with {left_in_words(after)}",
             ]
         )
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..atomic import check_target, writing
-from ..checkpoints.reading import KeptHeads, kept_heads_of, with_mask
+from ..checkpoints.reading import KeptHeads, budgets_of, kept_heads_of, with_mask
 from ..collisions import collisions
 from ..config import LIMITS
 from ..errors import BadInput, refuse
@@ -20,7 +20,7 @@ from ..gates.choice import Choice
 from ..options.budget import Budget
 from ..structures.inventory import Inventory
 from . import GRADIENT, NONE, RANDOM
-from .checkpoints import decoding, load_with_gates, model_of, writing_checkpoint
+from .checkpoints import decoding, load_with_gates, model_of, with_feed_forward, writing_checkpoint
 from .gradient import GradientImportance
 from .ranking import Ranking, normalised, ranks, remove_heads
 from .result import Result
@@ -75,6 +75,8 @@ def _prepare(checkpoint: str, settings: Settings, files: list[str], force: bool)
     problems += collisions(dict(zip(("OUT", "--json"), files, strict=False)), [checkpoint])
     with _noting(problems):
         state = load_with_gates(checkpoint)
+        if settings.is_about_feed_forward:
+            state = with_feed_forward(state, settings.ffn_group)
         kept = kept_heads_of(state)
         model = model_of(with_mask(state, kept.mask))
     if model is not None:
@@ -107,7 +109,7 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
 
     Raises BadInput when the heads that are open now do not allow them.
     """
-    choose = Budget.of({**_limits(kept, settings), "heads_to_keep": settings.heads_to_keep}).choice
+    choose = Budget.of({**_limits(kept, settings), **settings.budgets}).choice
     open_now = kept.inventory.keeping(kept.mask.tolist())
     try:
         choose(open_now)
@@ -133,11 +135,11 @@ def _limits_of(kept: KeptHeads, settings: Settings, mask: Tensor, logits: Tensor
     """
     limits = _limits(kept, settings)
     try:
-        choice = Budget.of({**limits, "heads_to_keep": int(mask.sum())}).choice(kept.inventory)
+        choice = Budget.of({**limits, **budgets_of(mask, kept.inventory)}).choice(kept.inventory)
         holds = torch.equal(choice.mask(logits), mask)
     except BadInput:
         holds = False
-    return limits if holds else {**limits, "min_heads_per_block": None}
+    return limits if holds else {**limits, "min_heads_per_block": None, "min_ffn_per_block": None}
 
 
 def _remove(job: Job, settings: Settings) -> Ranking:
@@ -161,6 +163,10 @@ def _importance(job: Job, settings: Settings, tell: Callable[[int], Any]) -> Cal
         found: Callable[[Tensor], Tensor] = GradientImportance(job.model, job.sentences, tell)
     else:
         found = partial(torch.mul, magnitude_importance(job.model))
+    blocks = job.kept.inventory.blocks
+    costs = torch.ones(len(job.kept.mask), dtype=torch.float64)
+    if settings.parameters_to_keep is not None:
+        costs = torch.cat([torch.full((block.units,), float(block.cost), dtype=torch.float64) for block in blocks])
     if settings.read["normalise"] == NONE:
-        return found
-    return lambda mask: normalised(found(mask), job.kept.inventory.sizes)
+        return lambda mask: found(mask) / costs
+    return lambda mask: normalised(found(mask), job.kept.inventory.sizes) / costs

@@ -3,6 +3,7 @@
 import os
 from typing import Any, NamedTuple
 
+from ..config import BUDGETS, LIMITS
 from ..errors import MOST, MOST_SEED, flag
 from . import BLOCK, GRADIENT, MAGNITUDE, RANDOM
 
@@ -18,7 +19,8 @@ _READS = {
 _BOUNDS = {
     "seed": (0, MOST_SEED),
     **dict.fromkeys(("step", "sentences", "max_tokens"), (1, MOST)),
-    **dict.fromkeys(("min_heads_per_block", "max_heads_per_block"), (0, MOST)),
+    **dict.fromkeys([name for name in LIMITS if name.startswith(("min_", "max_"))], (0, MOST)),
+    "ffn_group": (1, MOST),
 }
 
 
@@ -30,7 +32,10 @@ def folder_problems(folder: str | None) -> list[str]:
 class Settings(NamedTuple):
     """The options of ``dsp-fairseq importance``; None: not given."""
 
-    heads_to_keep: str
+    heads_to_keep: str | None = None
+    ffn_to_keep: str | None = None
+    parameters_to_keep: str | None = None
+    ffn_group: int | None = None
     score: str = GRADIENT
     data: str | None = None
     step: int | None = None
@@ -41,10 +46,22 @@ class Settings(NamedTuple):
     seed: int | None = None
     min_heads_per_block: int | None = None
     max_heads_per_block: int | None = None
+    min_ffn_per_block: int | None = None
+    max_ffn_per_block: int | None = None
 
     @property
     def given(self) -> dict[str, Any]:
         return {name: value for name, value in self._asdict().items() if value is not None}
+
+    @property
+    def budgets(self) -> dict[str, Any]:
+        """The budgets that are given, by the names of their options."""
+        return {name: value for name, value in self.given.items() if name in BUDGETS}
+
+    @property
+    def is_about_feed_forward(self) -> bool:
+        """Whether hidden units of feed-forward blocks can be removed."""
+        return any("ffn" in name or name == "parameters_to_keep" for name in self.given)
 
     @property
     def read(self) -> dict[str, Any]:
@@ -59,6 +76,13 @@ class Settings(NamedTuple):
             for low, high in [_BOUNDS.get(name, (value, value))]
             if not low <= value <= high
         ]
+        if not self.budgets:
+            found.append(f"{' or '.join(map(flag, BUDGETS))} is missing: say how much is to be kept")
+        if self.step is not None and self.parameters_to_keep is not None:
+            found.append(
+                f"--step {self.step}: goes with budgets in heads and hidden units only, not with --parameters-to-keep; "
+                "leave it out"
+            )
         unread = set.union(*_READS.values()) - _READS[self.score]
         found += [
             f"{flag(name)} {value}: --score {self.score} does not read it; leave it out"

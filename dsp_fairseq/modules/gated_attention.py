@@ -1,5 +1,7 @@
 """Multi-head attention with one gate per head, for both of fairseq's paths."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -63,6 +65,26 @@ class GatedMultiheadAttention(MultiheadAttention):
             self.get_parameter(name).data = weights.detach()
         self.num_heads = len(heads)
         self._fused = None
+
+    @contextmanager
+    def sentence_gates(self, gates: Tensor) -> Iterator[None]:
+        """While it lasts, head h of sentence b is multiplied by ``gates[b, h]``; [batch, open heads].
+
+        The gate is put on the values: a head's context softmax(q k) v is linear in them.
+        """
+        keys_and_values = self._keys_and_values
+
+        def with_gated_values(*args):
+            keys, values, padding = keys_and_values(*args)
+            # [batch, heads] -> [batch, heads, 1, 1], for values [batch, heads, source, d]
+            return keys, values * gates[:, :, None, None], padding
+
+        # an attribute of this object hides the method of its class
+        self._keys_and_values = with_gated_values  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del self._keys_and_values
 
     def fused(self) -> tuple[Tensor, Tensor]:
         """Weight [m*n*d, D] and bias [m*n*d] of the projections that read the same input, as one.

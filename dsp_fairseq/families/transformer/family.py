@@ -11,7 +11,7 @@ from torch import Tensor
 from ...structures.inventory import Inventory
 from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
 from ..family import Family, register_family
-from .inventory import KINDS, feed_forward_inventory, group_of, transformer_inventory
+from .inventory import DEFAULT_GROUP, KINDS, feed_forward_inventory, group_of, transformer_inventory
 from .options import DEFAULTS, type_problems
 from .refusals import shape_problems, unsupported
 from .structure import STRUCTURE, structure_problems
@@ -30,6 +30,7 @@ class TransformerFamily(Family):
     kinds = KINDS
     parts = STACKS
     structure = STRUCTURE
+    group = DEFAULT_GROUP
     defaults: ClassVar = DEFAULTS
     submodules: ClassVar = {
         "embed_tokens": EMBEDDINGS,

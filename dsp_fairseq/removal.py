@@ -1,0 +1,50 @@
+"""What a removal of units does to the blocks of a model, in words, for the commands that print it."""
+
+from tabulate import tabulate
+
+from .structures.inventory import Block, Inventory
+from .structures.structure import STRUCTURES
+
+
+def removal_table(before: Inventory, after: Inventory) -> str:
+    """A Markdown table with a row for each block: its heads or hidden units before and after, and which are kept."""
+    rows = [
+        [old.name, f"{old.units * old.count} => {new.units * new.count}", _kept(new)]
+        for old, new in zip(before.blocks, after.blocks, strict=True)
+    ]
+    units = ", ".join(STRUCTURES[name].noun for name in before.structures)
+    return tabulate(rows, ["block", units, "kept (original index)"], tablefmt="github", disable_numparse=True)
+
+
+def count_lines(before: Inventory, after: Inventory) -> list[str]:
+    """A line such as ``heads: 36 => 12 of 36`` for each structure; the last number is the architecture's."""
+    return [
+        f"{STRUCTURES[name].noun}: {_count(before, name)} => {_count(after, name)} of {_count(before.original(), name)}"
+        for name in before.structures
+    ]
+
+
+def left_in_words(inventory: Inventory) -> str:
+    """What is left of the architecture, such as ``12 of 36 heads and 512 of 1536 hidden units``."""
+    return " and ".join(
+        f"{_count(inventory, name)} of {_count(inventory.original(), name)} {STRUCTURES[name].noun}"
+        for name in inventory.structures
+    )
+
+
+def _count(inventory: Inventory, structure: str) -> int:
+    return sum(block.units * block.count for block in inventory.of_structure(structure).blocks)
+
+
+def _kept(block: Block) -> str:
+    """The original indices of the units of a block; hidden units, of which there are many, as ranges."""
+    if block.count == 1:
+        return " ".join(map(str, block.indices)) or "none"
+    ranges: list[list[int]] = []
+    for group in block.indices:
+        first = group * block.count
+        if ranges and ranges[-1][1] == first:
+            ranges[-1][1] += block.count
+        else:
+            ranges.append([first, first + block.count])
+    return " ".join(f"{first}-{end - 1}" for first, end in ranges) or "none"
