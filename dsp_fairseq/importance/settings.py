@@ -33,9 +33,6 @@ class Settings(NamedTuple):
     """The options of ``dsp-fairseq importance``; None: not given."""
 
     heads_to_keep: str | None = None
-    ffn_to_keep: str | None = None
-    parameters_to_keep: str | None = None
-    ffn_group: int | None = None
     score: str = GRADIENT
     data: str | None = None
     step: int | None = None
@@ -48,6 +45,9 @@ class Settings(NamedTuple):
     max_heads_per_block: int | None = None
     min_ffn_per_block: int | None = None
     max_ffn_per_block: int | None = None
+    ffn_to_keep: str | None = None
+    ffn_group: int | None = None
+    parameters_to_keep: str | None = None
 
     @property
     def given(self) -> dict[str, Any]:

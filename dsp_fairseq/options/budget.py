@@ -54,9 +54,10 @@ class Budget:
         """How many units of which blocks are kept; raises BadInput when that cannot be."""
         shares: dict[str, list[tuple[Share, Sequence[Block]]]] = {}
         competing: list[str] = []  # structures without a number of their own, which a budget in parameters is for
+        problems: list[str] = []
         for structure in STRUCTURES:
             if self.given.get(f"{structure}_to_keep") is not None and structure not in inventory.structures:
-                raise BadInput(
+                problems.append(
                     f"--{structure}-to-keep {self.given[f'{structure}_to_keep']}: the {STRUCTURES[structure].noun} of "
                     f"this checkpoint have no gates; train with --{structure}-to-keep, or choose with dsp-fairseq "
                     "importance"
@@ -64,10 +65,13 @@ class Budget:
         for structure in inventory.structures:
             if self.given.get("parameters_to_keep") is not None and self._number_of(structure, inventory) is None:
                 competing.append(structure)
-            else:
+                continue
+            try:
                 shares[structure] = self._counted(structure, inventory)
+            except BadInput as problem:
+                problems += str(problem).splitlines()
+        refuse(problems)
         counted = [pair for of_structure in shares.values() for pair in of_structure]
-        refuse(problem for share, _ in counted for problem in share.limits.problems(share.keep))
         if self.given.get("parameters_to_keep") is not None:
             share = self._in_parameters(inventory, counted, competing)
             shares[competing[0]] = [(share, ())]
@@ -113,15 +117,17 @@ class Budget:
         number = parse_count(structure, self._number_of(structure, inventory), own)
         if isinstance(number, int):
             share = Share(number, self._limits(structure, own.blocks, inventory.kinds))
+            refuse(share.limits.problems(number))
             alone = len(inventory.structures) == 1
             return [(share if alone or share.keep < share.units else share.fixed(), own.blocks)]
-        shares: list[tuple[Share, Sequence[Block]]] = []
-        for kind, count in number.items():
-            of_kind = [block for block in own.blocks if block.kind == kind]
-            share = Share(count, self._limits(structure, of_kind, inventory.kinds))
-            # a kind that keeps all its units has no choice to make
-            shares.append((share if share.keep < share.units else share.fixed(), of_kind))
-        return shares
+        of_kind = {kind: [block for block in own.blocks if block.kind == kind] for kind in number}
+        shares = [Share(number[kind], self._limits(structure, of_kind[kind], inventory.kinds)) for kind in number]
+        refuse(problem for share in shares for problem in share.limits.problems(share.keep))
+        # a kind that keeps all its units has no choice to make
+        return [
+            (share if share.keep < share.units else share.fixed(), blocks)
+            for share, blocks in zip(shares, of_kind.values(), strict=True)
+        ]
 
     def _in_parameters(
         self, inventory: Inventory, counted: Sequence[tuple[Share, Sequence[Block]]], competing: Sequence[str]

@@ -34,9 +34,7 @@ def masked(variant, mask):
 
 def small_model(gated, variant, mask):
     after = gated.gates.inventory.keeping(mask)
-    model = build(
-        GatedTransformerModel, variant, pruning_method="none", ffn_group=GROUP, kept_heads=after.indices()
-    )
+    model = build(GatedTransformerModel, variant, pruning_method="none", ffn_group=GROUP, kept_heads=after.indices())
     model.load_state_dict(remove_units(gated.state_dict(), gated.gates.inventory, after))
     return model.eval(), after
 

@@ -348,7 +348,7 @@ def test_ranks_keep_the_mask_for_k_and_the_order_for_every_other(drawn, logits):
     logits = torch.tensor(logits, dtype=torch.float64)
     found = ranks(ranking, logits)
     assert sorted(found.tolist()) == list(range(14)) and found.dtype == torch.float64
-    assert torch.equal(Budget(int(ranking.mask.sum())).choice(MODEL).mask(found), ranking.mask)
+    assert torch.equal(Budget({"heads_to_keep": int(ranking.mask.sum())}).choice(MODEL).mask(found), ranking.mask)
     rising = torch.argsort(found).tolist()
     assert rising[-len(ranking.order) or 14 :] == ranking.order.tolist()
     closed = rising[: 14 - len(ranking.order)]
@@ -360,7 +360,7 @@ def test_an_importance_that_is_no_number_is_refused():
     for wrong in (float("nan"), float("inf")):
         numbers[3] = wrong
         with pytest.raises(Failed, match="finite"):
-            remove_heads(MODEL, everything, Budget(3).choice, None, lambda mask: numbers)
+            remove_heads(MODEL, everything, Budget({"heads_to_keep": 3}).choice, None, lambda mask: numbers)
 
 
 def test_limits_of_the_training_hold_unless_others_are_said():
