@@ -1,8 +1,10 @@
 """The options of pruning: what they mean, what they default to, which method they build."""
 
+import re
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
+from types import MappingProxyType
 from typing import Any, Optional
 
 from fairseq.dataclass import FairseqDataclass
@@ -38,16 +40,13 @@ class CommonOptions(FairseqDataclass):
     prunable: Optional[str] = field(
         default=None,
         metadata={
-            "help": "kinds of block that may lose heads, such as encoder.self,decoder.cross; the others keep "
-            "all theirs, which count among the K (default: all three kinds)"
+            "help": "kinds of block that may lose heads, such as {some kinds}; the others keep "
+            "all theirs, which count among the K (default: {all kinds})"
         },
     )
     frozen: Optional[str] = field(
         default=None,
-        metadata={
-            "help": "weights that do not learn: encoder or decoder (L0 pruning of the encoder freezes the "
-            "decoder); shared embeddings belong to both (default: none)"
-        },
+        metadata={"help": "weights that do not learn: {parts} (default: none)"},
     )
     heads_to_keep_range: Optional[str] = field(
         default=None,
@@ -60,8 +59,7 @@ class CommonOptions(FairseqDataclass):
         default=None,
         metadata={
             "help": "K, heads of the whole model that are open at evaluation, exactly; 0 to H, the "
-            "number of heads (encoder layers x encoder heads + 2 x decoder layers x decoder heads). Or "
-            "a number for each kind of block: encoder.self=8,decoder.self=6,decoder.cross=10"
+            "number of heads ({H}). Or a number for each kind of block: {K of each kind}"
         },
     )
     min_heads_per_block: Optional[int] = field(
@@ -81,9 +79,12 @@ class PruningConfig(FairseqDataclass):
     """All options of pruning: the common ones and those of the registered methods."""
 
     @classmethod
-    def complete(cls) -> type["PruningConfig"]:
-        """The dataclass that fairseq reads, with a field for every option in the order of ``--help``."""
-        return make_dataclass("PruningConfig", _all_fields(), bases=(cls,))
+    def complete(cls, words: Mapping[str, str]) -> type["PruningConfig"]:
+        """The dataclass that fairseq reads, with a field for every option in the order of ``--help``.
+
+        ``words`` are those of a family (:attr:`~dsp_fairseq.families.Family.help`).
+        """
+        return make_dataclass("PruningConfig", _all_fields(words), bases=(cls,))
 
 
 def with_defaults(args: Namespace) -> dict[str, Any]:
@@ -105,14 +106,15 @@ def unpruned_options() -> dict[str, Any]:
     return {**dict.fromkeys(option_types()), "pruning_method": "none", "pruning_mode": "joint"}
 
 
-def _all_fields() -> Iterator[tuple[str, Any, Any]]:
+def _all_fields(words: Mapping[str, str] = MappingProxyType({})) -> Iterator[tuple[str, Any, Any]]:
     """Name, type and dataclass field of every option, the common ones first unless a method asks not to."""
     options = method_options().values()
+    words = {**words, "methods": summary_of_methods()}
     for common in fields(CommonOptions):
         if common.name == "_name":
             continue
         yield from (_field_of(option) for option in options if option.before == common.name)
-        text = common.metadata["help"].replace("{methods}", summary_of_methods())
+        text = re.sub(r"\{(.+?)\}", lambda gap: words.get(gap[1], gap[1]), common.metadata["help"])
         yield common.name, common.type, field(default=common.default, metadata={"help": text})
     yield from (_field_of(option) for option in options if option.before is None)
 

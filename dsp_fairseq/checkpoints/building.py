@@ -19,12 +19,17 @@ def build_stock_model(state: dict[str, Any]) -> Any:
     return _build(state, gated=False)
 
 
+def task_of(state: dict[str, Any]) -> Namespace:
+    """All that the model of a loaded checkpoint asks of its task; its dictionaries are as those of the built models."""
+    return known_family(model_options(state)).task_of(state["model"], _Words)
+
+
 def _build(state: dict[str, Any], gated: bool) -> Any:
-    weights, options = state["model"], model_options(state)
+    options = model_options(state)
     family = known_family(options)
     chosen = Namespace(**{**vars(family.without_files(options)), "overridden": None})
-    model = family.model_class(gated).build_model(chosen, family.task_of(weights, _Words)).eval()
-    model.load_state_dict(weights, model_cfg=options)
+    model = family.model_class(gated).build_model(chosen, task_of(state)).eval()
+    model.load_state_dict(state["model"], model_cfg=options)
     return model
 
 

@@ -4,7 +4,7 @@ import os
 
 from ..bench.settings import VARIANTS
 from ..errors import refuse
-from .inputs import refuse_if_missing, target_problems
+from .inputs import K_OF_EACH_KIND, refuse_if_missing, target_problems
 
 HELP = "measure how fast a checkpoint decodes: stock fairseq, heads masked, heads removed, exported"
 
@@ -48,7 +48,7 @@ def _add_decoding(group) -> None:
     group.add_argument(
         "--heads-to-keep",
         metavar="K",
-        help="decode with the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 "
+        help=f"decode with the K most important heads, or of each kind: {K_OF_EACH_KIND} "
         "(default: those that the checkpoint decodes with)",
     )
 

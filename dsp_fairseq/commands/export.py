@@ -1,7 +1,7 @@
 """``dsp-fairseq export ctranslate2 CKPT OUT``"""
 
 from ..export import QUANTIZATIONS
-from .inputs import refuse_if_missing
+from .inputs import K_OF_EACH_KIND, refuse_if_missing
 
 HELP = "write the model for a faster runtime"
 
@@ -27,7 +27,7 @@ def add_arguments(parser) -> None:
     ctranslate2.add_argument(
         "--heads-to-keep",
         metavar="K",
-        help="keep the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 "
+        help=f"keep the K most important heads, or of each kind: {K_OF_EACH_KIND} "
         "(default: those that the checkpoint decodes with)",
     )
     ctranslate2.add_argument("--force", action="store_true", help="replace OUT, if it is an export")

@@ -2,7 +2,7 @@
 
 from ..importance import GRADIENT, NORMALISATIONS, SCORES
 from ..importance.settings import DEFAULTS, Settings, folder_problems
-from .inputs import refuse_if_missing, target_problems
+from .inputs import K_OF_EACH_KIND, refuse_if_missing, target_problems
 
 HELP = "prune the least important heads of a trained model, without training"
 
@@ -35,7 +35,7 @@ def _add_choice(group) -> None:
         "--heads-to-keep",
         metavar="K",
         required=True,
-        help="heads of the whole model, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10",
+        help=f"heads of the whole model, or of each kind: {K_OF_EACH_KIND}",
     )
     for bound, most in (("min", "least"), ("max", "most")):
         group.add_argument(

@@ -1,10 +1,13 @@
-"""What is wrong with the files of a command line, told without torch, which takes seconds to import."""
+"""What commands say of their arguments without torch, which takes seconds to import."""
 
 import os
 from collections.abc import Callable, Iterable
 
 from ..atomic import check_target
 from ..errors import BadInput, refuse
+from ..families.transformer import HELP
+
+K_OF_EACH_KIND = HELP["K of each kind"]  # an example of --heads-to-keep
 
 
 def refuse_if_missing(checkpoints: Iterable[str], others: Callable[[], list[str]] = list) -> None:

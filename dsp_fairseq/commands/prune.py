@@ -1,6 +1,6 @@
 """``dsp-fairseq prune CKPT OUT``"""
 
-from .inputs import refuse_if_missing, target_problems
+from .inputs import K_OF_EACH_KIND, refuse_if_missing, target_problems
 
 HELP = "write a smaller checkpoint, without the heads that are pruned"
 
@@ -11,7 +11,7 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--heads-to-keep",
         metavar="K",
-        help="keep the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 "
+        help=f"keep the K most important heads, or of each kind: {K_OF_EACH_KIND} "
         "(default: those that the checkpoint decodes with)",
     )
     parser.add_argument("--half", action="store_true", help="weights in half precision (float16)")

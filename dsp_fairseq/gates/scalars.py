@@ -16,8 +16,8 @@ ENTROPY, MEAN, SPREAD = CHOICE = ("subset_entropy", "logits_mean", "logits_std")
 def kept_name(kind: str) -> str:
     """The name in the logs for the kept heads of a kind.
 
-    >>> kept_name("decoder.cross")
-    'kept_decoder_cross'
+    >>> kept_name("stack.self")
+    'kept_stack_self'
     """
     return KEPT + kind.replace(".", "_")
 

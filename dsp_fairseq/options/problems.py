@@ -1,11 +1,12 @@
 """What is wrong with the options of a gated model and of its pruning, one line each."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from ..config import option_types, with_defaults
 from ..errors import BadInput, flag
-from ..families import architecture_of, family_of, inventory_of, known_models
+from ..families import architecture_of, family_of, inventory_of, known_family, known_models
 from ..families.values import by_name, is_whole, value_problems
 from ..gates.methods import METHODS, SEARCH_SHARE
 from ..gates.methods.registry import method_options, readers_of
@@ -43,18 +44,23 @@ def _method_problems(args: Namespace) -> list[str]:
         for option in sorted(method_options())
         if name not in readers_of(option) and getattr(args, option, None) is not None
     ]
-    return problems + _mode_problems(args, name) + _count_problems(args, name) + _number_problems(args)
+    return (
+        problems
+        + _mode_problems(args, name, known_family(args).parts)
+        + _count_problems(args, name)
+        + _number_problems(args)
+    )
 
 
-def _mode_problems(args: Namespace, method: str) -> list[str]:
+def _mode_problems(args: Namespace, method: str, parts: Sequence[str]) -> list[str]:
     mode, frozen = with_defaults(args)["pruning_mode"], getattr(args, "frozen", None)
     problems = []
     if mode not in SEARCH_SHARE:
         problems.append(f"--pruning-mode {mode}: must be {' or '.join(SEARCH_SHARE)}")
     elif mode == "pipelined" and not METHODS[method].learns:
         problems.append(f"--pruning-mode pipelined: --pruning-method {method} has no choice to learn; say joint")
-    if frozen not in (None, "encoder", "decoder"):
-        problems.append(f"--frozen {frozen}: must be encoder or decoder")
+    if frozen not in (None, *parts):
+        problems.append(f"--frozen {frozen}: must be {' or '.join(parts)}")
     elif frozen and mode == "pipelined":
         problems.append(f"--frozen {frozen}: --pruning-mode pipelined freezes all weights; leave it out")
     if getattr(args, "heads_to_keep_range", None) and not METHODS[method].needs_count:

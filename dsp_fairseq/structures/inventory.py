@@ -1,7 +1,7 @@
 """Which blocks of a model hold prunable units, in the one order that every flat vector follows.
 
 A block is one module from which units can be removed, such as an attention module with its heads. Its kind says
-what it does in the model (``decoder.cross``), its structure what its units are (heads). All units of all blocks form
+where it is and what it does (``stack.self``), its structure what its units are (heads). All units of all blocks form
 one flat vector: kinds in the order of the family, layers ascending, units ascending.
 """
 
@@ -39,6 +39,11 @@ class Block:
     def original_length(self) -> int:
         """Entries along the axis of a slice when all units are there."""
         return self.original_units * self.width
+
+    @property
+    def part(self) -> str:
+        """The part of the model that the block is in: what its kind says before the dot."""
+        return self.kind.partition(".")[0]
 
     @property
     def name(self) -> str:
@@ -117,9 +122,8 @@ class Inventory:
 def uniform_order(inventory: Inventory) -> list[int]:
     """Flat indices of all units, in the order in which a uniform choice takes them.
 
-    The first unit of every block comes before the second of any; within one round later kinds come first (of an
-    encoder-decoder: decoder.cross, then decoder.self, then encoder.self), and earlier layers first. The first K of
-    this order are K units spread evenly over the blocks.
+    The first unit of every block comes before the second of any; within one round later kinds come first, and within
+    a kind earlier layers. The first K of this order are K units spread evenly over the blocks.
 
     >>> inventory = Inventory(Block(kind, 0, f"{kind}_attn", 2, (0, 1), "heads", 8) for kind in ("self", "cross"))
     >>> uniform_order(inventory)  # the first units of cross and self, then the second ones

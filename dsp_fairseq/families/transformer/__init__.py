@@ -1,6 +1,5 @@
 """The encoder-decoder Transformer: ``gated_transformer``, and fairseq's own ``transformer``."""
 
-from .family import TransformerFamily
-from .inventory import KINDS, transformer_inventory
+from .words import HELP, KINDS, STACKS
 
-__all__ = ["KINDS", "TransformerFamily", "transformer_inventory"]
+__all__ = ["HELP", "KINDS", "STACKS"]

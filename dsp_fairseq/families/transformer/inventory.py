@@ -2,8 +2,7 @@
 
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
-
-KINDS = ("encoder.self", "decoder.self", "decoder.cross")
+from .words import KINDS
 
 
 def transformer_inventory(
