@@ -83,12 +83,6 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
     panel.set_yticks(range(len(blocks)))
     kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_units) for b in blocks), strict=True))
     panel.set_title(f"{kind}: {kept} of {heads}", fontsize="medium", loc="left")
-    _count_rows(panel, blocks)
-
-
-def _count_rows(panel, blocks: list[BlockHeads]) -> None:
-    """Write at the right of every row how many heads its block keeps."""
-    counts = panel.secondary_yaxis("right")
     labels = [f"{len(found.kept)}/{found.block.original_units}" for found in blocks]
     pictures.count_rows(panel, range(len(blocks)), labels)
 
