@@ -53,7 +53,7 @@ class Budget:
             shares = [Share(number[kind], self._limits(of_kind[kind], inventory.kinds)) for kind in inventory.kinds]
         refuse(problem for share in shares for problem in share.limits.problems(share.keep))
         if len(shares) > 1:  # a kind that keeps all its heads has no choice to make
-            shares = [share.fixed() if share.keep == share.heads else share for share in shares]
+            shares = [share.fixed() if share.keep == share.units else share for share in shares]
         return Choice(tuple(shares), free_count=self.free_count and value is None)
 
     def keep_range(self, inventory: Inventory) -> tuple[int, int] | None:

@@ -65,7 +65,7 @@ class Plan:
 
     def methods(self) -> list[Method]:
         """The method of each share of the choice."""
-        return [self.method.build(share.heads, share.keep, self.options) for share in self.choice.shares]
+        return [self.method.build(share.units, share.keep, self.options) for share in self.choice.shares]
 
     def gates(self) -> HeadGates:
         """Gates at the start of a training."""

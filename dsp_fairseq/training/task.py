@@ -88,13 +88,13 @@ class PruningTask:
         """Tell the gates how long the training is, before the first update of an epoch in this run."""
         cfg, drops = self.cfg, self._batching.get("skip_remainder_batch", False)
         length = Length(cfg.max_update, cfg.max_epoch, cfg.update_freq, self._batches_of, drops)
-        if not gates.choosing(update):
+        if not gates.searching(update):
             return
         whole, left, before = length.left(), length.left(update, epoch, done), float(gates.search)
         if whole is None or left is None:
             return
         try:
-            gates.plan(update, left, self._share, whole)
+            gates.plan_search(update, left, self._share, whole)
         except BadInput as problem:  # at this place fairseq would write a crash.pt: raised before anything is changed
             self._refused = problem
         else:
