@@ -1,6 +1,6 @@
-"""Gates: which heads are open, how the choice is sampled, scheduled and learned."""
+"""The gates of a model: which units are open, and how this choice is sampled, scheduled and learned."""
 
-from .schedules import anneal_temperature, head_budget, noise_scale
+from .schedules import anneal_temperature, noise_scale, open_count
 from .subset import (
     gumbel_noise,
     gumbel_soft_top_k,
@@ -14,8 +14,8 @@ __all__ = [
     "gumbel_noise",
     "gumbel_soft_top_k",
     "hard_top_k",
-    "head_budget",
     "noise_scale",
+    "open_count",
     "straight_through_gumbel_top_k",
     "straight_through_top_k",
 ]

@@ -1,10 +1,10 @@
-"""How temperature, noise and head budget change over the updates; pure functions of the update."""
+"""How the temperature, the noise and the number of open units change over the updates of a training."""
 
 import math
 
 
 def anneal_temperature(update: int, initial: float, final: float, cooldown: int) -> float:
-    """Log-linear from ``initial`` at update 0 to ``final`` at update ``cooldown``, constant after.
+    """Temperature at an update: log-linear from ``initial`` at 0 to ``final`` at ``cooldown``, then constant.
 
     DSP (TACL 2021), section 4: log t(n) = log t0 - min(n/C, 1) (log t0 - log tf).
     Raises ValueError unless 0 < final <= initial and cooldown >= 0.
@@ -21,24 +21,24 @@ def anneal_temperature(update: int, initial: float, final: float, cooldown: int)
     return math.exp(math.log(initial) - update / cooldown * (math.log(initial) - math.log(final)))
 
 
-def head_budget(update: int, heads: int, keep: int, start: int, end: int) -> int:
-    """Heads open at an update: all until ``start``, cubic fall to ``keep`` at ``end``, then ``keep``.
+def open_count(update: int, units: int, keep: int, start: int, end: int) -> int:
+    """Number of open units at an update: all until ``start``, then a cubic fall to ``keep``, reached at ``end``.
 
     The cubic of gradual magnitude pruning (Zhu & Gupta 2017, eq. 1).
 
-    >>> [head_budget(update, heads=36, keep=12, start=100, end=300) for update in (0, 150, 200, 250, 300)]
+    >>> [open_count(update, units=36, keep=12, start=100, end=300) for update in (0, 150, 200, 250, 300)]
     [36, 22, 15, 12, 12]
     """
     if update >= end:
         return keep
     if update < start:
-        return heads
+        return units
     left = 1.0 - (update - start) / (end - start)
-    return keep + round((heads - keep) * left**3)
+    return keep + round((units - keep) * left**3)
 
 
 def noise_scale(update: int, start: int, end: int) -> float:
-    """Scale of the Gumbel noise: 1 until ``start``, linear to 0 at ``end``.
+    """Scale of the Gumbel noise at an update: 1 until ``start``, then a linear fall to 0, reached at ``end``.
 
     >>> [noise_scale(update, start=100, end=300) for update in (0, 150, 300)]
     [1.0, 0.75, 0.0]

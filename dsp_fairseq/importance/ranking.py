@@ -49,7 +49,7 @@ def remove_heads(
     removed_in = torch.zeros(mask.shape, dtype=torch.int64)
     order: list[Tensor] = []
     shares = choose(inventory.keeping(mask.tolist())).shares
-    plan = head_counts([share.heads for share in shares], [share.keep for share in shares], step)
+    plan = head_counts([share.units for share in shares], [share.keep for share in shares], step)
     for number, counts in enumerate(plan, start=1):
         tell(number, len(plan))
         found = _finite(importance_of(mask))[mask]

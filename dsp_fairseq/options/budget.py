@@ -1,4 +1,4 @@
-"""How many heads of which blocks are kept: what --heads-to-keep, its range and the limits say, for whatever model."""
+"""The budget: how many heads of which blocks decode, according to --heads-to-keep, its range and the limits."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ from ..gates.choice import Choice, Share
 from ..gates.limits import Limits
 from ..structures.inventory import Block, Inventory
 
-_NUMBER = r"-?\d{1,18}"  # of so many digits that Python turns it into a number whatever it limits
+_NUMBER = r"-?\d{1,18}"  # fewer digits than Python's limit for int(), so that a long number is a problem, no error
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The values of options as they were given; the methods read them for the blocks of one model."""
+    """Values of options as the user gave them; :meth:`choice` and :meth:`keep_range` apply them to one model."""
 
-    heads_to_keep: Any = None  # a number, or text with one for each kind of block; None: all, or as the range says
-    range: str | None = None  # LO:HI
-    prunable: str | None = None  # kinds of block, with commas
-    least: int = 0  # heads of a block
-    most: int | None = None
-    free_count: bool = False  # without a number or range the logits say how many
+    heads_to_keep: Any = None  # a number, or text with one number per kind of block; None: all heads, or the range
+    range: str | None = None  # text LO:HI
+    prunable: str | None = None  # kinds of block, separated by commas; None: all kinds
+    floor: int = 0  # smallest number of heads of a block
+    cap: int | None = None  # largest number of heads of a block
+    free_count: bool = False  # whether the logits decide the number of heads when neither K nor a range is given
 
     @classmethod
     def of(cls, options: Mapping[str, Any], free_count: bool = False) -> "Budget":
-        """The budget that options of pruning describe; those that are missing are not given."""
+        """The budget that options of pruning, by name, describe; a missing option counts as not given."""
         return cls(
             options.get("heads_to_keep"),
             options.get("heads_to_keep_range"),
@@ -37,11 +37,11 @@ class Budget:
         )
 
     def keeping(self, heads_to_keep: Any) -> "Budget":
-        """The same limits with another number of heads; None changes nothing."""
+        """The same limits with another value of --heads-to-keep; None changes nothing."""
         return self if heads_to_keep is None else replace(self, heads_to_keep=heads_to_keep)
 
     def choice(self, inventory: Inventory) -> Choice:
-        """How many heads of which blocks are kept; raises BadInput when that cannot be."""
+        """The budget applied to the blocks of a model; raises BadInput when its values are impossible there."""
         value, drawn = self.heads_to_keep, self.keep_range(inventory) if self.heads_to_keep is None else None
         if drawn is not None:
             value = drawn[1]
@@ -53,11 +53,14 @@ class Budget:
             shares = [Share(number[kind], self._limits(of_kind[kind], inventory.kinds)) for kind in inventory.kinds]
         refuse(problem for share in shares for problem in share.limits.problems(share.keep))
         if len(shares) > 1:  # a kind that keeps all its heads has no choice to make
-            shares = [share.fixed() if share.keep == share.heads else share for share in shares]
+            shares = [share.fixed() if share.keep == share.units else share for share in shares]
         return Choice(tuple(shares), free_count=self.free_count and value is None)
 
     def keep_range(self, inventory: Inventory) -> tuple[int, int] | None:
-        """(lowest, highest) K of --heads-to-keep-range, None when it is not given; raises BadInput."""
+        """Lowest and highest K of --heads-to-keep-range; None when it is not given.
+
+        Raises BadInput when the text is not LO:HI, or a number of heads is impossible in this model.
+        """
         if self.range is None:
             return None
         parts = re.fullmatch(r"(\d{1,9}):(\d{1,9})", self.range)
@@ -75,13 +78,13 @@ class Budget:
         kinds = self._prunable_kinds(known)
         return Limits(
             tuple(block.units for block in blocks),
-            self.most,
-            self.least,
+            self.cap,
+            self.floor,
             tuple(block.kind not in kinds for block in blocks),
         )
 
     def _prunable_kinds(self, known: Sequence[str]) -> Sequence[str]:
-        """The ``known`` kinds of block that may lose heads; raises BadInput on another name."""
+        """The ``known`` kinds of block that may lose heads; raises BadInput when --prunable names an unknown kind."""
         if self.prunable is None:
             return known
         kinds = self.prunable.split(",")
@@ -93,13 +96,15 @@ class Budget:
 
 
 def parse_heads_to_keep(value: Any, heads: dict[str, int]) -> int | dict[str, int]:
-    """K, or K of each kind, as --heads-to-keep says; ``heads``: of each kind of block in the model.
+    """K, or K by kind of block, from a value of --heads-to-keep; None means all heads.
 
-    None means all. Raises BadInput.
+    ``heads`` is the number of heads in the model by kind. Raises BadInput when the value has no such form, or asks for
+    more heads than there are.
     """
+    everything = sum(heads.values())
     if value is None:
-        return sum(heads.values())
-    text, everything = str(value), sum(heads.values())
+        return everything
+    text = str(value)
     if re.fullmatch(_NUMBER, text):
         refuse(
             [f"--heads-to-keep {text}: must be 0 to {everything}, the heads of this model"]

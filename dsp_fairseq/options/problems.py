@@ -1,4 +1,4 @@
-"""What is wrong with the options of a gated model and of its pruning, one line each."""
+"""Problems in the options of a gated model and of its pruning, as lines of text."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from .plan import Plan
 
 
 def model_problems(args: Namespace) -> list[str]:
-    """Everything that keeps these options from making a gated model, one line each."""
+    """All reasons why a gated model cannot be built from these options, one line each."""
     family = family_of(args)
     if family is None:
         return [f"--arch {architecture_of(args)}: is no architecture of {known_models()}"]
-    # heads cannot be counted in a shape that cannot be
+    # pruning is only judged in a model of a valid shape, because its heads have to be counted
     return _type_problems(by_name(args)) + family.type_problems(args) or family.unsupported(args) + (
         family.shape_problems(args) or _method_problems(args)
     )
 
 
 def _type_problems(options: dict[str, Any]) -> list[str]:
-    """One line per option of pruning that is no possible value."""
+    """One line for each option of pruning whose value has the wrong type or is empty."""
     types = option_types()
-    if is_whole(options.get("heads_to_keep")):  # as a checkpoint of a uniform choice has it
+    if is_whole(options.get("heads_to_keep")):  # a number instead of text, as in checkpoints of a uniform choice
         types.pop("heads_to_keep")
     empty = [name for name in types if options.get(name) == ""]
     problems = [f"{flag(name)} '': is empty; give it a value, or leave it out" for name in empty]
@@ -77,7 +77,7 @@ def _mode_problems(args: Namespace, method: str, parts: Sequence[str]) -> list[s
 def _count_problems(args: Namespace, method: str) -> list[str]:
     inventory = inventory_of(args)
     limits = ("min_heads_per_block", "max_heads_per_block")
-    said = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
+    given = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
     counts = ("heads_to_keep", "heads_to_keep_range")
     counted = any(getattr(args, name, None) is not None for name in counts)
     if not counted and METHODS[method].needs_count:
@@ -85,9 +85,9 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
             f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {inventory.units}, the heads of "
             "this model; to train with all heads, say --pruning-method none"
         ]
-    if said and METHODS[method].independent and not counted:
-        return [f"{option}: without --heads-to-keep the penalty alone counts heads; leave it out" for option in said]
-    negative = [option for option in said if " -" in option]
+    if given and METHODS[method].independent and not counted:
+        return [f"{option}: without --heads-to-keep the penalty alone counts heads; leave it out" for option in given]
+    negative = [option for option in given if " -" in option]
     if negative:
         return [f"{option}: must be 0 or more" for option in negative]
     try:
@@ -98,7 +98,7 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
 
 
 def _number_problems(args: Namespace) -> list[str]:
-    """Values out of their range; where there are none, values that do not go together."""
+    """One line for each value outside its range; if there is none, one for each pair of values that contradict."""
     values = {name: getattr(args, name, None) for name in method_options()}
     given = {name: value for name, value in values.items() if value is not None}
     problems = [

@@ -123,7 +123,7 @@ def test_heads_to_keep_of_each_kind_in_any_order():
     options = Namespace(**SHAPE, heads_to_keep="decoder.cross=1,encoder.self=5,decoder.self=0")
     choice = Plan.of(options).choice
     assert [share.keep for share in choice.shares] == [5, 0, 1]
-    assert [share.heads for share in choice.shares] == [8, 2, 2]
+    assert [share.units for share in choice.shares] == [8, 2, 2]
 
 
 def test_all_problems_come_at_once():

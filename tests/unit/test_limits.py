@@ -71,7 +71,7 @@ def test_while_more_are_open_than_fit_the_lowest_cap_with_room_applies():
 
 METHODS = {
     "ste": lambda h, k: StraightThrough(h, k),
-    "dsp": lambda h, k: CommittedDsp(h, k, 0.5, 0.2, None, 100, 10, 4.0).planned(100),
+    "dsp": lambda h, k: CommittedDsp(h, k, 0.5, 0.2, None, 100, 10, 4.0).with_search(100),
     "dsp-published": lambda h, k: PublishedDsp(h, k, 0.1, 1e-8, 100),
 }
 
@@ -85,7 +85,7 @@ def test_samples_keep_to_the_limits_and_to_k(method, choice, update, seed):
     logits.requires_grad_()
     noise = gumbel_noise(len(logits), torch.Generator().manual_seed(seed))
     gates = method.gates(logits, update, noise, limits)
-    count = method.open_heads(update)
+    count = method.open_units(update)
     assert float(gates.detach().sum()) == pytest.approx(count, abs=1e-8)
     if count <= limits.most and not isinstance(method, PublishedDsp):
         assert within(limits, gates.detach().round() > 0)

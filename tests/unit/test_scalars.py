@@ -197,7 +197,7 @@ class TestScalars:
         gates = gates_of(method, keep)
         options = Namespace(heads_to_keep=keep, pruning_method=method, prunable="encoder.self,decoder.cross")
         gates.set_choice(Plan.of(options, INVENTORY).choice)
-        assert gates.choice.shares[0].limits.fixed_heads.sum() == 8
+        assert gates.choice.shares[0].limits.fixed_units.sum() == 8
         gates.set_logits(torch.zeros_like(gates.logits))
         # 14 heads are open questions, of which 7 are kept, or which are as likely open as not
         assert scalars(gates)["subset_entropy"] == pytest.approx(14.0)
@@ -206,6 +206,6 @@ class TestScalars:
         gates = gates_of("dsp", 5)
         budget = "encoder.self=3,decoder.self=0,decoder.cross=8"
         gates.set_choice(Plan.of(Namespace(heads_to_keep=budget), INVENTORY).choice)
-        gates.methods = [replace(gates.method, heads=share.heads, keep=share.keep) for share in gates.choice.shares]
+        gates.methods = [replace(gates.method, units=share.units, keep=share.keep) for share in gates.choice.shares]
         gates.set_logits(torch.zeros_like(gates.logits))
         assert scalars(gates)["subset_entropy"] == pytest.approx(6.0)

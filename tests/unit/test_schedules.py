@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsp_fairseq.gates import anneal_temperature, head_budget, noise_scale
+from dsp_fairseq.gates import anneal_temperature, noise_scale, open_count
 
 
 def test_temperature_is_log_linear_then_constant():
@@ -28,14 +28,14 @@ def test_bad_temperatures_are_refused(initial, final, cooldown):
 def test_budget_falls_from_all_heads_to_k(heads, data, start, length):
     keep = data.draw(st.integers(0, heads))
     end = start + length
-    budgets = [head_budget(n, heads, keep, start, end) for n in range(end + 5)]
+    budgets = [open_count(n, heads, keep, start, end) for n in range(end + 5)]
     assert all(budget == heads for budget in budgets[: start + 1])
     assert all(budget == keep for budget in budgets[end:])
     assert budgets == sorted(budgets, reverse=True)
 
 
 def test_budget_is_cubic():
-    assert head_budget(50, 100, 20, 0, 100) == 20 + round(80 * 0.5**3)
+    assert open_count(50, 100, 20, 0, 100) == 20 + round(80 * 0.5**3)
 
 
 def test_noise_fades_to_nothing():

@@ -17,7 +17,7 @@ from .starts import published_logits
 @register_method("dsp-published")
 @dataclass(frozen=True)
 class PublishedDsp(Method):
-    """Relaxed gates under noise to the end, temperature falling."""
+    """Relaxed gates with noise during the whole training, at a falling temperature (Li et al., TACL 2021)."""
 
     initial_temperature: float
     final_temperature: float
@@ -33,9 +33,9 @@ class PublishedDsp(Method):
     learns = True
 
     @classmethod
-    def build(cls, heads: int, keep: int, options: Options) -> "PublishedDsp":
+    def build(cls, units: int, keep: int, options: Options) -> "PublishedDsp":
         return cls(
-            heads, keep, options["initial_temperature"], options["final_temperature"], options["cooldown_updates"]
+            units, keep, options["initial_temperature"], options["final_temperature"], options["cooldown_updates"]
         )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""``l0``: independent hard-concrete gates with a penalty on each open head."""
+"""``l0``: independent hard-concrete gates with a penalty on each open unit."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ from .registry import register_method
 @register_method("l0")
 @dataclass(frozen=True)
 class L0(Method):
-    """Independent hard-concrete gates; the loss pays for every head that is probably open.
+    """Independent hard-concrete gates, with the expected number of open units as a penalty (Voita et al., ACL 2019).
 
-    Voita et al. (ACL 2019), section 5. The logits are the log-odds of the gates.
+    The logits are the log-odds of the gates.
     """
 
-    price: float  # of one expected open head, in the loss per target token (nats)
-    initial: float  # log-odds at the start
+    price: float  # price of one expected open unit, in nats per target token
+    initial: float  # log-odds of all gates at the start
 
     SUMMARY = "hard-concrete gates"
     OPTIONS = (
@@ -53,8 +53,8 @@ class L0(Method):
     independent = True
 
     @classmethod
-    def build(cls, heads: int, keep: int, options: Options) -> "L0":
-        return cls(heads, keep, options["l0_penalty"], options["initial_log_odds"])
+    def build(cls, units: int, keep: int, options: Options) -> "L0":
+        return cls(units, keep, options["l0_penalty"], options["initial_log_odds"])
 
     def initial_logits(self, inventory: Inventory) -> Tensor:
         return torch.full((inventory.units,), self.initial, dtype=torch.float64)
@@ -62,19 +62,19 @@ class L0(Method):
     def settled(self, update: int) -> bool:
         return False
 
-    def open_heads(self, update: int) -> int | None:
+    def open_units(self, update: int) -> int | None:
         return None
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
         return logistic_noise(size, generator)
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, limits: Limits) -> Tensor:
-        return hard_concrete(logits, noise).masked_fill(limits.fixed_heads, 1.0)
+        return hard_concrete(logits, noise).masked_fill(limits.fixed_units, 1.0)
 
     def inclusion(self, logits: Tensor, update: int, limits: Limits) -> Floats:
-        """Probability [H] that a gate is above a half: sigmoid(log-odds); gates are independent, whatever K."""
-        probability: Floats = torch.sigmoid(logits).masked_fill(limits.fixed_heads, 1.0).numpy()
+        """Probability [H] that each gate is above 1/2, which is sigmoid(log-odds) whatever K is."""
+        probability: Floats = torch.sigmoid(logits).masked_fill(limits.fixed_units, 1.0).numpy()
         return probability
 
     def penalty(self, logits: Tensor, limits: Limits) -> Tensor:
-        return self.price * open_probability(logits).masked_fill(limits.fixed_heads, 0.0).sum()
+        return self.price * open_probability(logits).masked_fill(limits.fixed_units, 0.0).sum()
