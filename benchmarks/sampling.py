@@ -24,7 +24,7 @@ import torch
 from measured import add_arguments, check_device, spread, write
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from dsp_fairseq.families.transformer import transformer_inventory
+from dsp_fairseq.families.transformer.inventory import transformer_inventory
 from dsp_fairseq.gates import gumbel_noise, straight_through_gumbel_top_k
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.cut import straight_through_gumbel_cut

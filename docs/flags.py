@@ -13,6 +13,7 @@ import fairseq.options  # noqa: E402, F401 (before the plug-in, as in every comm
 from dsp_fairseq.cli import COMMANDS  # noqa: E402
 from dsp_fairseq.config import PruningConfig  # noqa: E402
 from dsp_fairseq.errors import flag  # noqa: E402
+from dsp_fairseq.families.transformer import HELP  # noqa: E402
 
 HEAD = """# Flags
 
@@ -36,7 +37,7 @@ def cell(text: str) -> str:
 
 
 def of_training() -> str:
-    options = [f for f in fields(PruningConfig.complete()) if f.name != "_name"]
+    options = [f for f in fields(PruningConfig.complete(HELP)) if f.name != "_name"]
     return "".join(f"| `{flag(f.name)}` | {cell(f.metadata['help'])}{default_of(f)} |\n" for f in options)
 
 

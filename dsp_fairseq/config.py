@@ -1,8 +1,10 @@
-"""The options of pruning: what they mean, what they default to, which method they build."""
+"""The options of pruning on the command line: their help texts, types and defaults."""
 
+import re
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
+from types import MappingProxyType
 from typing import Any, Optional
 
 from fairseq.dataclass import FairseqDataclass
@@ -10,14 +12,9 @@ from fairseq.dataclass import FairseqDataclass
 from .gates.methods import METHODS
 from .gates.methods.option import Option
 from .gates.methods.registry import help_of, method_options, summary_of_methods
+from .option_names import BUDGETS
 
-BUDGETS = ("heads_to_keep", "ffn_to_keep", "parameters_to_keep")  # options that say how much is kept
-# the limits, which a pruned checkpoint keeps for whoever prunes it further
-LIMITS = (
-    *("prunable", "min_heads_per_block", "max_heads_per_block"),
-    *("min_ffn_per_block", "max_ffn_per_block", "ffn_group"),
-)
-# the options that stay the same from the start of a training to its end, and in checkpoints that are averaged
+# options that must not change when a training continues, and must be equal in checkpoints that are averaged
 SAME_PRUNING = (
     *("pruning_method", "pruning_mode", *BUDGETS, "heads_to_keep_range", "prunable", "frozen"),
     *("min_heads_per_block", "max_heads_per_block", "min_ffn_per_block", "max_ffn_per_block", "ffn_group"),
@@ -43,16 +40,13 @@ class CommonOptions(FairseqDataclass):
     prunable: Optional[str] = field(
         default=None,
         metadata={
-            "help": "kinds of block that may lose heads, such as encoder.self,decoder.cross; the others keep "
-            "all theirs, which count among the K (default: all three kinds)"
+            "help": "kinds of block that may lose heads, such as {some kinds}; the others keep "
+            "all theirs, which count among the K (default: {all kinds})"
         },
     )
     frozen: Optional[str] = field(
         default=None,
-        metadata={
-            "help": "weights that do not learn: encoder or decoder (L0 pruning of the encoder freezes the "
-            "decoder); shared embeddings belong to both (default: none)"
-        },
+        metadata={"help": "weights that do not learn: {parts} (default: none)"},
     )
     heads_to_keep_range: Optional[str] = field(
         default=None,
@@ -65,8 +59,7 @@ class CommonOptions(FairseqDataclass):
         default=None,
         metadata={
             "help": "K, heads of the whole model that are open at evaluation, exactly; 0 to H, the "
-            "number of heads (encoder layers x encoder heads + 2 x decoder layers x decoder heads). Or "
-            "a number for each kind of block: encoder.self=8,decoder.self=6,decoder.cross=10"
+            "number of heads ({H}). Or a number for each kind of block: {K of each kind}"
         },
     )
     min_heads_per_block: Optional[int] = field(
@@ -84,7 +77,7 @@ class CommonOptions(FairseqDataclass):
         default=None,
         metadata={
             "help": "F, hidden units of all feed-forward blocks together that are open at evaluation, exactly; a "
-            "multiple of --ffn-group. Or a number for each kind of block: encoder.ffn=1024,decoder.ffn=512 "
+            "multiple of --ffn-group. Or a number for each kind of block: {F of each kind} "
             "(default: all, or as many as --parameters-to-keep leaves)"
         },
     )
@@ -117,13 +110,19 @@ class PruningConfig(FairseqDataclass):
     """All options of pruning: the common ones and those of the registered methods."""
 
     @classmethod
-    def complete(cls) -> type["PruningConfig"]:
-        """The dataclass that fairseq reads, with a field for every option in the order of ``--help``."""
-        return make_dataclass("PruningConfig", _all_fields(), bases=(cls,))
+    def complete(cls, words: Mapping[str, str]) -> type["PruningConfig"]:
+        """The dataclass that fairseq reads, with a field for every option in the order of ``--help``.
+
+        ``words`` are those of a family (:attr:`~dsp_fairseq.families.Family.help`).
+        """
+        return make_dataclass("PruningConfig", _all_fields(words), bases=(cls,))
 
 
 def with_defaults(args: Namespace) -> dict[str, Any]:
-    """All options of pruning by name: as ``args`` have them, or else the defaults of the method; the rest is None."""
+    """All options of pruning by name.
+
+    An option has its value in ``args``, else the default of the method, else None.
+    """
     options: dict[str, Any] = {name: getattr(args, name, None) for name in option_types()}
     name, mode = options["pruning_method"] or "dsp", options["pruning_mode"] or "joint"
     options.update(pruning_method=name, pruning_mode=mode)
@@ -132,23 +131,27 @@ def with_defaults(args: Namespace) -> dict[str, Any]:
 
 
 def option_types() -> dict[str, Any]:
-    """Type of every option of pruning by name, in the order of ``--help``."""
+    """The type of every option of pruning by the option's name, in the order of ``--help``."""
     return {name: type_ for name, type_, _ in _all_fields()}
 
 
 def unpruned_options() -> dict[str, Any]:
-    """The options of a model in which nothing is pruned any more."""
+    """Values of all options of pruning for a model without masked heads: method "none" and no limits."""
     return {**dict.fromkeys(option_types()), "pruning_method": "none", "pruning_mode": "joint"}
 
 
-def _all_fields() -> Iterator[tuple[str, Any, Any]]:
-    """Name, type and dataclass field of every option, the common ones first unless a method asks not to."""
+def _all_fields(words: Mapping[str, str] = MappingProxyType({})) -> Iterator[tuple[str, Any, Any]]:
+    """Name, type and dataclass field of every option, in the order of ``--help``.
+
+    The common options come first; an option of a method with ``before`` comes before that common option.
+    """
     options = method_options().values()
+    words = {**words, "methods": summary_of_methods()}
     for common in fields(CommonOptions):
         if common.name == "_name":
             continue
         yield from (_field_of(option) for option in options if option.before == common.name)
-        text = common.metadata["help"].replace("{methods}", summary_of_methods())
+        text = re.sub(r"\{(.+?)\}", lambda gap: words.get(gap[1], gap[1]), common.metadata["help"])
         yield common.name, common.type, field(default=common.default, metadata={"help": text})
     yield from (_field_of(option) for option in options if option.before is None)
 

@@ -85,6 +85,10 @@ def _command(entry_point, argv, env, cwd, files):
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    if "OMP_NUM_THREADS" in env:  # torch read it when the forkserver imported it; other numbers round differently
+        import torch
+
+        torch.set_num_threads(int(env["OMP_NUM_THREADS"]))
     assert "dsp_fairseq" not in sys.modules
     if argv[0] == "fairseq-train":  # it alone says where its log goes before it imports fairseq, which says so then
         logging.root.handlers.clear()

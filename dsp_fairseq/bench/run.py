@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from dsp_fairseq_startup.errors import BadCheckpoint
 
+from ..checkpoints.building import task_of
 from ..errors import BadInput, refuse
 from ..importance.checkpoints import load_with_gates
 from . import memory
@@ -88,7 +89,7 @@ def _loaded(checkpoints: list[str], settings: Settings, problems: list[str]) -> 
     if len(checkpoints) > len(set(checkpoints)):
         problems.append("CKPT: the same checkpoint twice; name each once")
     refuse(problems)
-    words = {len(state["model"]["encoder.embed_tokens.weight"]) for state in states}
+    words = {len(task_of(state).source_dictionary) for state in states}
     if len(words) > 1:
         told = " and ".join(map(str, sorted(words)))
         raise BadInput(f"CKPT: source dictionaries of {told} words; the checkpoints must read the same sentences")

@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 
 import torch
 from fairseq.data.data_utils import infer_language_pair, load_indexed_dataset
-from fairseq.models.transformer import DEFAULT_MAX_SOURCE_POSITIONS
 
+from ..checkpoints.building import task_of
 from ..checkpoints.reading import model_options
 from ..errors import BadInput
 from ..export.dictionaries import load_dictionaries
+from ..families import known_family
+from ..families.data import END, FIRST_WORD, UNKNOWN, task_options
 from .settings import Settings
 
 Sentence = list[int]  # words as numbers of the source dictionary, the end of sentence included
 
-END, UNKNOWN, FIRST_WORD = 2, 3, 4  # of every dictionary of fairseq: <s> <pad> </s> <unk>, then words
 RANDOM_LENGTHS = (5, 25)  # words, from and to
 
 
@@ -38,7 +39,8 @@ def load_sentences(state: dict[str, Any], settings: Settings) -> Sentences:
         found = _of_data(state, settings.data)
     else:
         found = _of_training(state, settings.sentences)
-    longest = getattr(model_options(state), "max_source_positions", None) or DEFAULT_MAX_SOURCE_POSITIONS
+    options = model_options(state)
+    longest, _ = known_family(options).max_positions(options)
     fitting = [sentence for sentence in found.sentences if len(sentence) <= longest]
     if not fitting:
         raise BadInput(f"{found.origin}: no sentence that the model could read (of 1 to {longest} words)")
@@ -71,19 +73,12 @@ def random_sentences(words: int, count: int) -> list[Sentence]:
 
 
 def _of_training(state: dict[str, Any], count: int) -> Sentences:
-    folder = _data_option(state)
+    folder = (getattr(task_options(state), "data", None) or "(none)").split(os.pathsep)[0]
     try:
         return _of_data(state, folder)
     except BadInput as reason:
-        words = len(state["model"]["encoder.embed_tokens.weight"])
+        words = len(task_of(state).source_dictionary)
         return Sentences(random_sentences(words, count), f"random words, as there is no test set ({reason})")
-
-
-def _data_option(state: dict[str, Any]) -> str:
-    """The data folder that the checkpoint was trained on."""
-    task = (state.get("cfg") or {}).get("task") or {}
-    data = task.get("data") if isinstance(task, dict) else getattr(task, "data", None)
-    return (data or "(none)").split(os.pathsep)[0]
 
 
 def _of_data(state: dict[str, Any], folder: str) -> Sentences:

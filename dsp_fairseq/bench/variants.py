@@ -1,7 +1,6 @@
 """The same model in the forms that are compared, each with fairseq's own beam search."""
 
 from argparse import Namespace
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +9,9 @@ from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
 
-from ..checkpoints.building import build_model, build_stock_model
+from ..checkpoints.building import build_model, build_stock_model, task_of
 from ..checkpoints.reading import kept_heads_of, model_options, with_mask
+from ..families.data import PAD
 from ..structures.inventory import Inventory
 from ..structures.parameters import total
 from ..structures.surgery import fill_with_zeros, remove_units
@@ -45,8 +45,6 @@ class Subject(NamedTuple):
 
     def changed(self, weights: dict[str, Tensor], **options) -> dict[str, Any]:
         """The checkpoint with other weights and with these model options changed."""
-        # words that training began with are in the checkpoint; their file may be gone
-        options = {"encoder_embed_path": None, "decoder_embed_path": None, **options}
         model = Namespace(**{**vars(model_options(self.state)), **options})
         return {**self.state, "cfg": {**(self.state.get("cfg") or {}), "model": model}, "model": weights}
 
@@ -64,8 +62,7 @@ def stock_state(subject: Subject) -> dict[str, Any]:
 
 def masked_state(subject: Subject) -> dict[str, Any]:
     """Of a gated model of the original size: heads that the file lacks are there, as zeros, and not kept."""
-    blocks = (replace(block, indices=tuple(range(block.original_units))) for block in subject.before.blocks)
-    return subject.gated(fill_with_zeros(subject.state["model"], subject.before), Inventory(blocks))
+    return subject.gated(fill_with_zeros(subject.state["model"], subject.before), subject.before.original())
 
 
 def removed_state(subject: Subject) -> dict[str, Any]:
@@ -81,7 +78,7 @@ class FairseqVariant:
         self._model = _prepared(name, subject, decoding)
         self._generator = SequenceGenerator(
             [self._model],
-            self._model.decoder.dictionary,
+            task_of(subject.state).target_dictionary,
             beam_size=decoding.beam,
             max_len_a=decoding.max_len_a,
             max_len_b=decoding.max_len_b,
@@ -94,8 +91,7 @@ class FairseqVariant:
     def prepare(self, batch: list[Sentence]) -> dict[str, dict[str, Tensor]]:
         """A batch as fairseq reads it, on the device: words [sentences, longest], padded on the left."""
         lengths = torch.tensor([len(sentence) for sentence in batch])
-        pad = self._model.encoder.padding_idx
-        tokens = collate_tokens([torch.tensor(sentence) for sentence in batch], pad, left_pad=True)
+        tokens = collate_tokens([torch.tensor(sentence) for sentence in batch], PAD, left_pad=True)
         device = self._decoding.device
         return {"net_input": {"src_tokens": tokens.to(device), "src_lengths": lengths.to(device)}}
 

@@ -1,4 +1,4 @@
-"""From a loaded checkpoint to the model that it is of, in evaluation mode, without a task."""
+"""Builds the model of a loaded checkpoint, in evaluation mode, without a task and without dictionary files."""
 
 from argparse import Namespace
 from typing import Any
@@ -10,26 +10,34 @@ from .schema import model_options
 
 
 def build_model(state: dict[str, Any]) -> Any:
-    """The gated model of a loaded checkpoint. Its dictionaries have the right size and no words."""
+    """The gated model of a loaded checkpoint, in evaluation mode.
+
+    Its dictionaries have the right sizes but placeholder words, so it computes logits but no readable text.
+    """
     return _build(state, gated=True)
 
 
 def build_stock_model(state: dict[str, Any]) -> Any:
-    """As :func:`build_model`, for a checkpoint of the stock model."""
+    """The stock model of a loaded checkpoint of the stock model; otherwise as :func:`build_model`."""
     return _build(state, gated=False)
 
 
+def task_of(state: dict[str, Any]) -> Namespace:
+    """All that the model of a loaded checkpoint asks of its task; its dictionaries are as those of the built models."""
+    return known_family(model_options(state)).task_of(state["model"], _Words)
+
+
 def _build(state: dict[str, Any], gated: bool) -> Any:
-    weights, options = state["model"], model_options(state)
+    options = model_options(state)
     family = known_family(options)
     chosen = Namespace(**{**vars(family.without_files(options)), "overridden": None})
-    model = family.model_class(gated).build_model(chosen, family.task_of(weights, _Words)).eval()
-    model.load_state_dict(weights, model_cfg=options)
+    model = family.model_class(gated).build_model(chosen, task_of(state)).eval()
+    model.load_state_dict(state["model"], model_cfg=options)
     return model
 
 
 class _Words(Dictionary):
-    """As many symbols as an embedding has rows."""
+    """A dictionary of placeholder words with one symbol for each row of an embedding."""
 
     def __init__(self, size: int):
         super().__init__()

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from ..config import BUDGETS
+from ..option_names import BUDGETS
+from .inputs import F_OF_EACH_KIND, K_OF_EACH_KIND
 
 UNCHANGED = "(default: those that the checkpoint decodes with)"
 _HELP = {
     "heads_to_keep": (
         "K",
-        "the K most important heads, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10 " + UNCHANGED,
+        f"the K most important heads, or of each kind: {K_OF_EACH_KIND} {UNCHANGED}",
     ),
     "ffn_to_keep": (
         "F",
-        "the F most important hidden units of feed-forward blocks, or of each kind: encoder.ffn=512,decoder.ffn=256 "
-        + UNCHANGED,
+        f"the F most important hidden units of feed-forward blocks, or of each kind: {F_OF_EACH_KIND} {UNCHANGED}",
     ),
     "parameters_to_keep": (
         "P",

@@ -2,7 +2,7 @@
 
 from ..importance import GRADIENT, NORMALISATIONS, SCORES
 from ..importance.settings import DEFAULTS, Settings, folder_problems
-from .inputs import refuse_if_missing, target_problems
+from .inputs import F_OF_EACH_KIND, K_OF_EACH_KIND, refuse_if_missing, target_problems
 
 HELP = "prune the least important heads of a trained model, without training"
 
@@ -15,7 +15,7 @@ DESCRIPTION = (
 
 def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
-    # argparse gives an optional DATA away when options stand between it and CKPT or OUT
+    # argparse loses an optional DATA when options stand between it and CKPT or OUT, so the usage has them at the end
     parser.usage = "dsp-fairseq importance CKPT [DATA] OUT (--heads-to-keep K | --ffn-to-keep F | ...) [options]"
     parser.add_argument("checkpoint", metavar="CKPT", help="of a gated_transformer or of the stock transformer")
     parser.add_argument(
@@ -34,12 +34,12 @@ def _add_choice(group) -> None:
     group.add_argument(
         "--heads-to-keep",
         metavar="K",
-        help="heads of the whole model, or of each kind: encoder.self=8,decoder.self=6,decoder.cross=10",
+        help=f"heads of the whole model, or of each kind: {K_OF_EACH_KIND}",
     )
     group.add_argument(
         "--ffn-to-keep",
         metavar="F",
-        help="hidden units of all feed-forward blocks, or of each kind: encoder.ffn=512,decoder.ffn=256",
+        help=f"hidden units of all feed-forward blocks, or of each kind: {F_OF_EACH_KIND}",
     )
     group.add_argument(
         "--parameters-to-keep",
@@ -114,7 +114,7 @@ def run(arguments) -> None:
 
     from ..importance.run import rank
 
-    logging.getLogger("fairseq").setLevel(logging.WARNING)  # what is read is told at the end
+    logging.getLogger("fairseq").setLevel(logging.WARNING)  # the result names the data that were read
     print(rank(arguments.checkpoint, arguments.out, _settings(arguments), arguments.json, arguments.force))
 
 

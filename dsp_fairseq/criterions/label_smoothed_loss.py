@@ -6,19 +6,22 @@ from torch import Tensor
 
 
 def label_smoothed_loss(logits: Tensor, target: Tensor, epsilon: float, padding: int) -> tuple[Tensor, Tensor]:
-    """fairseq's ``label_smoothed_nll_loss``, summed, with its gradient written out.
+    """The sum of fairseq's ``label_smoothed_nll_loss`` over all tokens, with an explicit backward pass.
 
-    On a CPU the loss over a vocabulary of 10,000 is a quarter of an update of a small model;
-    ``benchmarks/loss.py`` times both. With V types and e' = epsilon / (V - 1):
-    loss = (1 - epsilon - e') nll + e' sum_v -log p_v, so d loss / d logits = p - e' everywhere and
-    1 - epsilon - e' less at the target.
+    The loss of Szegedy et al. (CVPR 2016) with V types and e' = epsilon / (V - 1) is
+    (1 - epsilon - e') nll + e' sum_v -log p_v. Its gradient with respect to the logits is p - e', and at the target
+    1 - epsilon - e' less. On a CPU fairseq's version takes a quarter of an update of a small model with 10,000 types;
+    ``benchmarks/loss.py`` times both.
 
     Args:
         logits: [tokens, V], any float type.
-        target: [tokens], int64; tokens equal to ``padding`` count for nothing.
+        target: [tokens], int64.
+        epsilon: amount of smoothing, 0..1.
+        padding: type whose tokens do not count.
 
     Returns:
-        (loss, nll), scalars, float32; only the loss has a gradient.
+        The loss in nats, and the negative log-likelihood without smoothing: two float32 scalars. Only the loss has a
+        gradient, and it can be differentiated once.
     """
     return _LabelSmoothedLoss.apply(logits, target, epsilon, padding)
 

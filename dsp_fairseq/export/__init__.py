@@ -1,7 +1,7 @@
 """Checkpoints as CTranslate2 models.
 
-``padding.py`` and ``folder.py`` know nothing of CTranslate2; it is imported only by ``specification.py``,
-``check.py`` and what imports those, once ``requirement.py`` has seen that it is there.
+Each family has its own converter (see :meth:`~dsp_fairseq.families.Family.ctranslate2`); the rest is the same for all.
+Converters, ``check.py`` and ``convert.py`` import CTranslate2, after ``requirement.py`` has found it.
 """
 
 QUANTIZATIONS = ("none", "int8", "float16")

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ..errors import Failed
+from ..families.data import END, FIRST_WORD
 from .dictionaries import Dictionaries
 
 TOLERANCE = 1e-4  # largest difference of a word's log-probability, in float32
 LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34)  # words of a sentence
-FIRST_WORD, END = 4, 2  # of every dictionary of fairseq: <s> <pad> </s> <unk>, then words
 
 
 class Pair(NamedTuple):

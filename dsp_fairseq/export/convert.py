@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from tabulate import tabulate
 
 from ..checkpoints.another_choice import is_of_a_training, warnings_of
@@ -13,15 +12,14 @@ from ..checkpoints.multilingual import multilingual_problems
 from ..checkpoints.reading import kept_heads_of, load, model_options, with_mask
 from ..collisions import collisions
 from ..errors import BadInput, refuse
-from ..families import inventory_of
+from ..families import family_of, inventory_of, known_models
+from ..families.family import Converter
 from ..structures.inventory import Inventory
+from ..structures.padding import padded_heads
 from ..structures.surgery import remove_units
 from .check import check_quantised, check_scores, fairseq_scores, random_pairs
-from .dictionaries import Dictionaries, load_dictionaries
+from .dictionaries import Dictionaries, load_dictionaries, named_for_ctranslate2
 from .folder import folder_problems, writing_folder
-from .padding import padded_heads
-from .refusals import option_problems
-from .specification import specification
 
 FILES = ("config.json", "model.bin", *(f"{name}_vocabulary.json" for name in ("shared", "source", "target")))
 
@@ -58,13 +56,13 @@ class Export(NamedTuple):
         padded = padded_heads(self.after)
         rows = []
         for old, new in zip(self.before.blocks, self.after.blocks, strict=True):
-            written = padded[new.kind.split(".")[0]] if new.units else "output bias only"
+            written = padded[new.part] if new.units else "output bias only"
             rows.append([new.name, f"{old.units} => {new.units}", written])
         return tabulate(rows, ["block", "heads", "written"], tablefmt="github", disable_numparse=True)
 
     def _padded(self) -> str:
         padded = padded_heads(self.after)
-        return ", ".join(f"{heads} per block of the {stack}" for stack, heads in padded.items())
+        return ", ".join(f"{heads} per block of the {part}" for part, heads in padded.items())
 
     def _kind(self) -> str:
         return "float32" if self.quantization == "none" else self.quantization
@@ -110,12 +108,12 @@ def export(
         Failed: the written model does not score as fairseq's.
     """
     state = load(checkpoint)
-    _refuse_other_models(checkpoint, state)
+    converter = _converter_of(checkpoint, state)
     refuse(multilingual_problems(state, "a multilingual model cannot be exported to CTranslate2"))
     source, words, *_ = _all_of(
         lambda: _source_of(state, heads_to_keep),
         lambda: load_dictionaries(state, data),
-        lambda: refuse(option_problems(model_options(state))),
+        lambda: refuse(converter.option_problems(model_options(state))),
         lambda: refuse(folder_problems(out, force, FILES) or collisions({"OUT": out}, [checkpoint, data])),
     )
     model = (build_model if source.gated else build_stock_model)(source.state)
@@ -123,10 +121,10 @@ def export(
     expected = fairseq_scores(model, pairs)
     quantised_difference = None
     with writing_folder(out, force) as beside:
-        _save(source, model, words, None, beside)
+        _save(converter, source, model, words, None, beside)
         difference = check_scores(beside, words, pairs, expected)
         if quantization != "none":
-            _save(source, model, words, quantization, beside)
+            _save(converter, source, model, words, quantization, beside)
             quantised_difference = check_quantised(beside, words, pairs, expected, quantization)
     return Export(
         out,
@@ -141,13 +139,16 @@ def export(
     )
 
 
-def _refuse_other_models(checkpoint: str, state: dict[str, Any]) -> None:
-    name = getattr(model_options(state), "arch", None)
-    if not _is_gated(state) and ARCH_MODEL_NAME_REGISTRY.get(name) != "transformer":
-        raise BadInput(
-            f"checkpoint {checkpoint}: is of {name or 'another model'}; give one of a gated_transformer or of the "
-            "stock transformer"
-        )
+def _converter_of(checkpoint: str, state: dict[str, Any]) -> Converter:
+    """The converter of the checkpoint's family; raises BadInput when there is none."""
+    family = family_of(model_options(state))
+    if family is None:
+        name = getattr(model_options(state), "arch", None) or "another model"
+        raise BadInput(f"checkpoint {checkpoint}: is of {name}; give one of {known_models()}")
+    converter = family.ctranslate2()
+    if converter is None:
+        raise BadInput(f"checkpoint {checkpoint}: a {family.model} cannot be exported to CTranslate2")
+    return converter
 
 
 def _is_gated(state: dict[str, Any]) -> bool:
@@ -182,10 +183,12 @@ def _source_of(state: dict[str, Any], heads_to_keep: str | None) -> Source:
     return Source(state, False, inventory, inventory, [])
 
 
-def _save(source: Source, model, words: Dictionaries, quantization: str | None, folder: str) -> None:
+def _save(
+    converter: Converter, source: Source, model, words: Dictionaries, quantization: str | None, folder: str
+) -> None:
     weights = model.state_dict()
     if source.gated:
         weights = remove_units(weights, source.before, source.after)
-    spec = specification(model, weights, source.after, words)
+    spec = converter.specification(model, weights, source.after, *map(named_for_ctranslate2, words))
     spec.optimize(quantization)
     spec.save(folder)

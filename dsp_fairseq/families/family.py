@@ -4,18 +4,46 @@ from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+from fairseq.data import FairseqDataset
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
 from torch import Tensor
 
+from ..errors import BadInput
 from ..structures.inventory import Inventory
+from .data import DataFolder, WordsOf
 
 _FAMILIES: dict[str, "Family"] = {}  # by the name of the gated model and by that of the stock one
 
 
+class Converter(Protocol):
+    """How the models of a family become CTranslate2 models."""
+
+    def option_problems(self, options: Namespace) -> list[str]:
+        """One line per option with which a model cannot be exported."""
+
+    def specification(
+        self, model: Any, weights: Mapping[str, Tensor], inventory: Inventory, source: list[str], target: list[str]
+    ) -> Any:
+        """The CTranslate2 specification of a model whose ``weights`` have only the units of ``inventory`` left.
+
+        ``source`` and ``target`` are the words of its dictionaries.
+        """
+
+
+class Size(NamedTuple):
+    """What the time of a training depends on."""
+
+    weights: int  # that each word is multiplied by
+    width: int  # of the model; this and the next are the shape of its largest usual product of matrices
+    inner: int  # of a feed-forward layer
+
+
 class Family(ABC):
     """One model class of fairseq: where its prunable units are, how it is built and tried out.
+
+    A family needs only the abstract methods. Those that raise BadInput or LookupError are for one command each.
 
     Options are a Namespace as fairseq's command line or a checkpoint gives them, weights a state dict.
     """
@@ -30,6 +58,7 @@ class Family(ABC):
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # what fairseq takes where an option is stored as None
     group: ClassVar[int | None] = None  # hidden units that are removed together; None: feed-forward blocks stay whole
     submodules: ClassVar[Mapping[str, str]] = MappingProxyType({})  # of no block -> its part in tables of parameters
+    help: ClassVar[Mapping[str, str]] = MappingProxyType({})  # for the gaps in the help of the options (see config.py)
 
     @abstractmethod
     def original_inventory(self, options: Namespace) -> Inventory:
@@ -76,6 +105,28 @@ class Family(ABC):
     @abstractmethod
     def probe(self, model: Any) -> Tensor:
         """Logits [tokens, types] for made-up inputs of several lengths that the model can read."""
+
+    def max_positions(self, options: Namespace) -> Any:
+        """Most words that a model reads, for ``FairseqDataset.filter_indices_by_size``; None: no limit."""
+        return None
+
+    def dictionaries(self, data: DataFolder) -> list[WordsOf]:
+        """The dictionaries of a data folder, source first; raises BadInput when they are not those of the weights."""
+        raise BadInput(f"data folder {data.path}: nothing is known of the dictionaries of a {self.model}")
+
+    def dataset(self, data: DataFolder, subset: str) -> FairseqDataset:
+        """The samples of a data folder that the loss is computed on; raises BadInput."""
+        raise BadInput(
+            f"--score gradient: nothing is known of the data of a {self.model}; choose --score magnitude or random"
+        )
+
+    def ctranslate2(self) -> Converter | None:
+        """What exports a model to CTranslate2; None when nothing can. Called when CTranslate2 is there."""
+        return None
+
+    def size(self, options: Namespace, words: int) -> Size:
+        """The size of the model that options describe; ``words`` are those of its largest dictionary."""
+        raise LookupError(f"nothing is known of the size of a {self.model}")
 
     def gated_architecture(self, name: str) -> str:
         """The gated architecture with the options of a stock one."""

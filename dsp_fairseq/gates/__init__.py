@@ -1,4 +1,4 @@
-"""Gates: which heads are open, how the choice is sampled, scheduled and learned."""
+"""The gates of a model: which units are open, and how this choice is sampled, scheduled and learned."""
 
 from .schedules import anneal_temperature, budget_of_update, noise_scale
 from .subset import (

@@ -1,4 +1,4 @@
-"""What a choice of heads has to keep to: how many, of which kinds, how many in a block."""
+"""The conditions that a choice of units has to meet: how many units decode in all, of each kind and in each block."""
 
 from dataclasses import dataclass, replace
 
@@ -13,44 +13,45 @@ from .priced_pool import PricedPool
 
 @dataclass(frozen=True)
 class Share:
-    """Heads that follow one another in flat order and share a budget: all of them, or those of a kind."""
+    """Units that have one budget, contiguous in flat order: all units of a model, or those of one kind of block."""
 
-    keep: int  # amount
+    keep: int  # the amount that decodes: a number of units, or of parameters where units differ in cost
     limits: Pool
 
     @property
     def units(self) -> int:
+        """Number of units in the share."""
         return sum(self.limits.sizes)
 
     def fixed(self) -> "Share":
-        """The same heads, of which all are kept."""
+        """A share of the same units that keeps all of them."""
         return Share(self.units, Limits(self.limits.sizes, fixed=(True,) * len(self.limits.sizes)))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One share for the whole model, or one for each kind of block; each is chosen by itself, exactly."""
+    """One share for the whole model, or one share per kind of block. Each share gets its exact K on its own."""
 
     shares: tuple[Share, ...]
-    free_count: bool = False  # no budget: every head is kept whose logit is positive (L0 gates)
+    free_count: bool = False  # there is no K: every unit with a positive logit is kept (L0 gates)
 
     @property
     def choosable(self) -> Tensor:
-        """Heads that limits leave open, neither in nor out in any case: bool [H]."""
+        """Units whose fate the limits do not decide: bool [H]."""
         return torch.cat([share.limits.choosable for share in self.shares])
 
     def cut(self, flat: Tensor) -> list[Tensor]:
-        """A flat tensor [H] cut into one piece per share."""
+        """Cut a flat tensor [H] into one piece [units of the share] per share."""
         return list(torch.split(flat, [share.units for share in self.shares]))
 
     def mask(self, logits: Tensor) -> Tensor:
-        """The heads with the largest logits [H] within the budgets and limits: bool [H], exactly K True."""
+        """The mask of the largest logits [H] that the budgets and limits allow: bool [H], exactly K True."""
         if self.free_count:
             return is_open(logits) | torch.cat([share.limits.fixed_units for share in self.shares])
         return torch.cat([s.limits.mask(piece, s.keep) for s, piece in zip(self.shares, self.cut(logits), strict=True)])
 
     def accepts(self, mask: Tensor) -> bool:
-        """Whether a mask, bool [H], is within budgets and limits."""
+        """Whether a mask, bool [H], meets all budgets and limits."""
         return all(
             share.limits.allows(piece, None if self.free_count else share.keep)
             for share, piece in zip(self.shares, self.cut(mask), strict=True)
@@ -65,6 +66,6 @@ class Choice:
         return None
 
     def with_keep(self, keep: int) -> "Choice":
-        """The same limits and another K; for a choice with one budget for the whole model."""
+        """The choice of another K under the same limits; only for a choice with a single share."""
         [share] = self.shares
         return Choice((replace(share, keep=keep),))

@@ -1,4 +1,4 @@
-"""The gates of one model: its logits, the sample of an update, the mask that decodes."""
+"""The gates of one model: the logits, the gates sampled for each update, and the mask that decodes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,27 +17,27 @@ from .logit_adam import LogitAdam
 from .methods import Method
 from .stored_mask import StoredMask, logits_by_structure, mask_entries, stored_mask
 
-_DRAWS_APART = 500_009  # seed of the K of an update, beside that of its noise
+_SEED_OFFSET_OF_K = 500_009  # so that the K of an update and its noise are drawn from different seeds
 
 
 class HeadGates(nn.Module):
-    """Importance logits [H] and what follows from them.
+    """Importance logits [H] of all prunable units of a model, the gates drawn from them, and the mask that decodes.
 
-    The logits and their Adam moments are buffers, float64, on the CPU, whatever the model's type
-    and device: sampling is sequential and small. They are saved with the model.
+    The logits and their Adam moments are float64 buffers that stay on the CPU, whatever the type and device of the
+    model, because sampling takes many small sequential steps. They are saved with the model.
 
     Args:
-        inventory: the blocks of the model, H heads.
-        choice: budgets and limits; every share is chosen by a method of its own.
-        methods: of each share; they differ in their counts only.
+        inventory: the blocks of the model, with H units in all.
+        choice: budgets and limits.
+        methods: one method per share of the choice; they differ only in their numbers of units.
         rate: learning rate of the logits.
-        seed: of the noise.
-        keep_range: (lowest, highest) K; every update of the training draws its own. None: always K.
+        seed: seed of the noise.
+        keep_range: lowest and highest K, when every training update draws its own K; None when K is the same always.
     """
 
     logits: Tensor
-    search: Tensor  # update at which the choice is final; 0: unknown
-    length: Tensor  # of the training that this was planned for; 0: unknown
+    search: Tensor  # the update at which the choice becomes final; 0 when it is not known
+    length: Tensor  # number of updates of the training that `search` was planned for; 0 when it is not known
 
     def __init__(
         self,
@@ -52,28 +52,28 @@ class HeadGates(nn.Module):
         self.keep_range = keep_range
         self.inventory = inventory
         self.choice = choice
-        self._unplanned = self.methods = tuple(methods)
+        self._methods_as_given = self.methods = tuple(methods)
         self.seed = seed
         self.update = 0
         self.register_buffer("logits", self.method.initial_logits(inventory))
-        self._start = self.logits.clone()  # some methods start at random
+        self._start = self.logits.clone()  # kept, because some methods draw their initial logits at random
         self.kept = StoredMask(inventory)
         self.logits.requires_grad_(self.method.learns)
         self.adam = LogitAdam(inventory.units, rate, self.method.pooled, choosable=choice.choosable)
         for name in ("search", "length"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         self._sample_size = 0.0
-        self._drawn: tuple[Tensor, Tensor] | None = None  # the sample of this update, and its leaf
+        self._drawn: tuple[Tensor, Tensor] | None = None  # the gates of this update and their detached copy
         self._end_search_at(self.method.search_updates)
         self._store_mask()
 
     def set_logits(self, logits: Tensor) -> None:
-        """Give all units new logits [H]; the mask that decodes follows them."""
+        """Replace the logits [H], and recompute the mask that decodes."""
         self.logits.data.copy_(logits)
         self._store_mask()
 
     def set_choice(self, choice: Choice) -> None:
-        """Change budgets and limits; the mask that decodes follows them."""
+        """Replace budgets and limits, and recompute the mask that decodes."""
         self.choice = choice
         self._store_mask()
 
@@ -82,37 +82,40 @@ class HeadGates(nn.Module):
 
     @property
     def method(self) -> Method:
-        """Of the first share; schedules are the same for all."""
+        """The method of the first share, whose schedule is that of all shares."""
         return self.methods[0]
 
     @property
-    def _has_a_say(self) -> bool:
-        """Whether the order of the logits decides anything: not where all heads are kept whatever it is."""
+    def _logits_decide(self) -> bool:
+        """Whether the logits decide which units are kept; they do not where all units are kept."""
         return self.keep_range is not None or any(m.open_amount(0) is None or m.keep < m.total for m in self.methods)
 
-    def choosing(self, update: int) -> bool:
-        """Whether a search goes on at this update, as far as its end is known."""
+    def searching(self, update: int) -> bool:
+        """Whether this update belongs to a search, as far as the end of the search is known."""
         return self.method.searches and not 0 < self.search <= update
 
-    def plan(self, update: int, left: int, share: float, length: int) -> None:
-        """End the search when the user says, else after a share of the updates of the training.
+    def plan_search(self, update: int, left: int, share: float, length: int) -> None:
+        """Set the update at which the search ends: the user's number, or a share of the updates of the training.
 
-        A restarted training keeps its plan, unless its length is another one and the search is not over.
+        A restarted training keeps the planned end, unless the training has another length now and the search is
+        still going on.
 
         Args:
-            update: that is about to begin. At 0 the training, and with it the search, begins.
-            left: updates from then on.
-            length: of the whole training, as its options and data say.
+            update: number of the update that is about to begin; a training and its search begin at update 0.
+            left: number of updates from this one to the end of the training.
+            share: share of the updates that the search takes where the user gave no number.
+            length: number of updates of the whole training, according to its options and data.
 
-        Raises BadInput when the choice would never be final, or final before its warm-up is over.
+        Raises:
+            BadInput: the choice would never be final, or it would be final before the warm-up is over.
         """
-        if not self.choosing(update):
+        if not self.searching(update):
             return
-        said, search, length_before = self._unplanned[0].search_updates, float(self.search), float(self.length)
+        given, search, length_before = self._methods_as_given[0].search_updates, float(self.search), float(self.length)
         self.length.fill_(length)
         if update and search and length_before in (0, length):
             return
-        if said is None:
+        if given is None:
             if left < 1:
                 refuse(
                     [
@@ -121,24 +124,24 @@ class HeadGates(nn.Module):
                     ]
                 )
             search = max(1, round(share * (update + left)))
-            if search <= update:  # planned for a longer training
+            if search <= update:  # the search was planned for a longer training
                 search = update + max(1, round(share * left))
-        self._end_search_at(said or search)
+        self._end_search_at(given or search)
         refuse(self.method.problems(update + left))
 
     def _end_search_at(self, search: float | None) -> None:
         if self.method.searches and search:
             self.search.fill_(search)
-            # rounded: the mean of several checkpoints may be a hair off
-            self.methods = tuple(method.planned(round(search)) for method in self._unplanned)
+            # rounded, because the mean over several checkpoints may differ from a whole number by rounding
+            self.methods = tuple(method.with_search(round(search)) for method in self._methods_as_given)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._drawn = None
-        self._end_search_at(self._unplanned[0].search_updates or float(self.search))
+        self._end_search_at(self._methods_as_given[0].search_updates or float(self.search))
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
-        """Fill in what a checkpoint of the stock model, or of an older version, lacks."""
+        """Fill in the entries that a checkpoint of a stock model or of an older version lacks."""
         logits, prefix = state_dict.get(f"{name}.logits"), f"{name}."
         own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
         if logits is not None and logits.shape != self.logits.shape:
@@ -155,16 +158,16 @@ class HeadGates(nn.Module):
             state_dict.setdefault(key, value.clone())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Neither moved nor cast with the model."""
+        """Change nothing, so that the buffers are neither moved nor cast with the model."""
         return self
 
     def set_num_updates(self, update: int) -> None:
-        """fairseq's update counter: schedules and noise depend on it alone, so they resume."""
+        """Take fairseq's update counter, on which alone schedules and noise depend, so that a restart repeats them."""
         if update != self.update:
             self._drawn = None
         self.update = update
-        if update == 0:  # a training begins, from a checkpoint perhaps: its choice, if it makes one, is a new one
-            if self._has_a_say:
+        if update == 0:  # a training begins, perhaps from a checkpoint: forget the choice that the checkpoint had
+            if self._logits_decide:
                 self.set_logits(self._start)
             self.adam.restart()
             if not self.method.searches:
@@ -177,17 +180,18 @@ class HeadGates(nn.Module):
         return self.choice.mask(self.logits.detach()) if mask is None else mask
 
     def mask_of_update(self) -> Tensor:
-        """The mask [H] that settled training runs under: that which decodes, or that of the K drawn."""
+        """The mask, bool [H], of a settled update: the mask that decodes, or that of the K drawn for the update."""
         if self.keep_range is None:
             return self.mask()
         return self.choice.with_keep(self._drawn_keep(self.keep_range)).mask(self.logits)
 
     def _drawn_keep(self, bounds: tuple[int, int]) -> int:
         low, high = bounds
-        return int(torch.randint(low, high + 1, (), generator=self._generator(_DRAWS_APART)))
+        return int(torch.randint(low, high + 1, (), generator=self._generator(_SEED_OFFSET_OF_K)))
 
     @property
-    def _methods_now(self) -> Sequence[Method]:
+    def _methods_of_update(self) -> Sequence[Method]:
+        """The methods with the K of this update."""
         if self.keep_range is None:
             return self.methods
         keep = self._drawn_keep(self.keep_range)
@@ -195,19 +199,20 @@ class HeadGates(nn.Module):
 
     @property
     def settled(self) -> bool:
-        """Whether training runs under a hard mask, :meth:`mask_of_update`."""
+        """Whether this update trains under a hard mask, :meth:`mask_of_update`, instead of sampled gates."""
         return self.method.settled(self.update)
 
     @property
     def open_counts(self) -> dict[str, int]:
-        """Heads and hidden units that are open now, by structure: by the budgets of this update, or those that decode.
+        """Numbers of open heads and hidden units, by structure.
 
-        Where a budget counts parameters, or gates are independent, they are those of the sample of this update and of
-        the mask that decodes.
+        In training they are the numbers that the methods open at this update, at evaluation those that decode. Where
+        a budget counts parameters, they are the numbers in the sample of this update. Independent gates are open by
+        chance: for them they are the numbers that would decode, in training too.
         """
         mask = self.mask()
         counts = self._counts_of(mask)
-        amounts = [method.open_amount(self.update) for method in self._methods_now]
+        amounts = [method.open_amount(self.update) for method in self._methods_of_update]
         if not self.training or None in amounts:
             return counts
         if self._drawn is not None and not self.settled:
@@ -222,7 +227,7 @@ class HeadGates(nn.Module):
         return {**counts, **in_units}
 
     def _counts_of(self, mask: Tensor) -> dict[str, int]:
-        """Heads and hidden units that are True in a mask, bool [units]."""
+        """Numbers of heads and hidden units, by structure, that are True in a mask, bool [H]."""
         counts = dict.fromkeys(self.inventory.structures, 0)
         for block, piece in zip(self.inventory.blocks, self.per_block(mask), strict=True):
             counts[block.structure] += int(piece.sum()) * block.count
@@ -230,15 +235,16 @@ class HeadGates(nn.Module):
 
     @property
     def temperature(self) -> float | None:
+        """Temperature of the relaxation at this update; None where no relaxation is sampled."""
         return None if self.settled else self.method.temperature(self.update)
 
     def sample(self) -> Tensor | None:
-        """Gates [H], float64, of this update, with gradient to the logits; None: all are open.
+        """Draw the gates [H] of this update, float64, with gradient to the logits; None when all units are open.
 
-        The noise depends on seed and update only: one sample for all batches and processes of an
-        update, and the same one after a restart.
+        The noise depends on the seed and the number of the update only, so all batches and processes of an update
+        draw the same gates, and a restarted training draws them again.
         """
-        methods = self._methods_now
+        methods = self._methods_of_update
         if all(method.open_amount(self.update) == method.total for method in methods):
             return None
         noise = self.method.noise(self.inventory.units, self._generator())
@@ -248,11 +254,11 @@ class HeadGates(nn.Module):
         )
 
     def of_update(self, device: torch.device) -> Tensor | None:
-        """Gates [H], float32, on ``device``, that every batch of this update uses; None: all are open.
+        """The gates [H] that all batches of this update use, float32, on ``device``; None when all units are open.
 
-        The sample cut off from the logits: :meth:`step` passes on the gradient that has gathered
-        here, once an update, however many batches and backward passes it had (activation checkpointing
-        has one for every layer).
+        They are a copy of :meth:`sample` that is detached from the logits. The copy gathers the gradient of all
+        backward passes of the update (activation checkpointing makes one per layer), and :meth:`step` passes the sum
+        on to the logits once.
         """
         if self._drawn is None:
             sample = self.sample()
@@ -263,22 +269,24 @@ class HeadGates(nn.Module):
         return self._drawn[1]
 
     def gradient(self) -> Tensor | None:
-        """Of the losses of this update so far, summed, with respect to the logits: [H]; None: there is none."""
+        """Gradient [H] of the summed losses of this update so far with respect to the logits; None without any."""
         sample, leaf = self._drawn or (None, None)
         if sample is not None and leaf is not None and leaf.grad is not None:
             self._drawn = None
             if leaf.grad.isfinite().all():
                 torch.autograd.backward(sample, leaf.grad.to(sample))
-            else:  # an overflow: the step sees it and is left out, by all processes
+            else:  # an overflow: step() finds it after the sum over processes, and all of them leave the step out
                 self.logits.grad = torch.full_like(self.logits, float("inf"))
         return self.logits.grad
 
     def __getstate__(self) -> dict[str, Any]:
-        # a copy (fairseq's EMA) draws its own
+        # a deep copy of the model (fairseq's EMA makes one) cannot hold the graph of the sample, and draws its own
         return {**self.__dict__, "_drawn": None}
 
     def penalty(self) -> Tensor | None:
-        """What the loss pays for open heads, per unit of sample size, with gradient; None: nothing."""
+        """Price of the open units, to be added to the loss per unit of sample size: a scalar with gradient to the
+        logits, or None for methods without a price.
+        """
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
         prices = [method.penalty(logits, share.limits) for method, share, logits in pieces]
         known = [price for price in prices if price is not None]
@@ -286,7 +294,7 @@ class HeadGates(nn.Module):
 
     @property
     def expected_heads(self) -> float:
-        """Heads of the whole model that hard-concrete gates leave open, on average."""
+        """Expected number of units in the whole model that hard-concrete gates leave open."""
         fixed = torch.cat([share.limits.fixed_units for share in self.choice.shares])
         return float(open_probability(self.logits.detach()).masked_fill(fixed, 1.0).sum())
 
@@ -294,16 +302,21 @@ class HeadGates(nn.Module):
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.update + offset)
 
     def begin_update(self) -> None:
-        """Forget gradients left from an update that was given up (fp16 overflow)."""
+        """Forget gradients and sample sizes left over from an abandoned update, such as after an fp16 overflow."""
         self.logits.grad = self._drawn = None
         self._sample_size = 0.0
 
     def add_sample_size(self, sample_size: float) -> None:
-        """The losses summed in this update have this unit: the gradient is divided by their sum."""
+        """Count the sample size of one batch; :meth:`step` divides the gradient of the update by their sum."""
         self._sample_size += float(sample_size)
 
     def step(self, loss_scale: float = 1.0, all_reduce: Callable[[Tensor], Tensor] | None = None) -> None:
-        """One step of the logits; ``all_reduce`` sums a tensor over processes in place."""
+        """Make one Adam step of the logits; an update whose gradient overflowed makes none.
+
+        Args:
+            loss_scale: factor by which mixed precision multiplied the loss.
+            all_reduce: sums a tensor over all processes; None for a single process.
+        """
         gradient = self.gradient()
         if gradient is None:
             self.begin_update()
@@ -312,7 +325,7 @@ class HeadGates(nn.Module):
         total = torch.cat([gradient, self.logits.new_tensor([self._sample_size])])
         if all_reduce is not None:
             total = all_reduce(total)
-        if not total.isfinite().all():  # an overflow, which mixed precision lives with
+        if not total.isfinite().all():  # an overflow, as mixed precision has now and then
             self.begin_update()
             return
         self.adam.step(self.logits, total[:-1] / (total[-1] or 1.0) / loss_scale)
@@ -320,15 +333,15 @@ class HeadGates(nn.Module):
         self.begin_update()
 
     def per_block(self, flat: Tensor) -> list[Tensor]:
-        """A flat tensor [H] cut into one tensor [heads] per block."""
+        """Cut a flat tensor [H] into one tensor [units of the block] per block."""
         return list(torch.split(flat, self.inventory.sizes))
 
 
 def mask_that_decodes(weights: Mapping[str, Tensor], inventory: Inventory, choice: Choice) -> Tensor:
-    """The mask, bool [H], of gates in a state dict (names without their prefix).
+    """The mask that decodes, bool [H], of gates in a state dict whose names have no ``gates.`` prefix.
 
-    It is the stored one, unless the choice wants another number of units (``--model-overrides``) or the file is of a
-    version that stored none: then that of the logits.
+    This is the stored mask. The mask is computed from the logits where the choice asks for another number of units
+    (``--model-overrides``), and where an older version wrote the file and stored no mask.
     """
     stored = stored_mask(weights, inventory)
     return stored if stored is not None and choice.accepts(stored) else choice.mask(weights["logits"].detach())

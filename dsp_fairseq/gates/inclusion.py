@@ -1,6 +1,6 @@
-"""How likely each head is in the subset, and how undecided the choice is: numbers for the logs, without gradient.
+"""How likely each unit is in the subset, and how undecided the choice is: numbers for the logs, without gradient.
 
-Pure functions of flat vectors of length H, float64. In numpy, whose calls on so few numbers are cheaper than torch's.
+These are pure functions of flat float64 vectors [H]. They use numpy, which is faster than torch on so few numbers.
 """
 
 import math
@@ -17,24 +17,26 @@ from .priced_units import PricedUnits
 
 Floats = npt.NDArray[np.float64]
 
-_EXACT = 1e-9  # heads: so near to k the probabilities sum
-_MOST_STEPS = 100  # of the search for the cut; a handful is usual
+_TOLERANCE = 1e-9  # units: largest difference between k and the sum of the probabilities
+_MOST_STEPS = 100  # largest number of Newton steps; a handful is usual
 _OVERFLOW = 50.0  # exp(-exp(50)) is 0 in float64
 
 
 def inclusion(logits: Floats, k: int, noise: float, pool: Pool) -> Floats:
-    """Probability [H] that each head is among the k largest under Gumbel noise, within the limits.
+    """Probability [H] that each unit is among the k largest logits under Gumbel noise, within the limits.
 
-    p_h = P(logit_h + noise * Gumbel > cut) = 1 - exp(-exp((logit_h - cut) / noise)), with the one cut at which
-    they sum to k. That the cut is taken as fixed is the usual approximation for drawing k without replacement
-    (Rosen, Annals of Mathematical Statistics 43, 1972). A block whose heads would sum to less than its floor or
-    to more than its cap has a cut of its own, at which they sum to that. Exact are the sum k, the order of the
-    logits in a block, and the limit: without noise the heads of ``limits.mask`` have 1, the others 0.
+    p_h = P(logit_h + noise * Gumbel > cut) = 1 - exp(-exp((logit_h - cut) / noise)), where the cut is such that the
+    probabilities sum to k. To treat the cut as fixed is the usual approximation for drawing k units without
+    replacement (Rosen, Annals of Mathematical Statistics 43, 1972). A block whose probabilities would sum to less
+    than its floor or to more than its cap gets its own cut, at which they sum to the floor or the cap. Three things
+    are exact: the sum k, the order of the logits within a block, and the limit of vanishing noise, where the units of
+    ``limits.mask`` have probability 1 and the others 0.
 
     Args:
-        logits: [H].
-        k: heads in the subset, 0..H.
-        noise: scale of the Gumbel noise, > 0, in units of the logits.
+        logits: importance logits [H].
+        k: number of units in the subset, 0..H.
+        noise: scale of the Gumbel noise, above 0, in units of the logits.
+        limits: floor and cap of the blocks.
     """
     scores = logits / noise
     if isinstance(pool, PricedPool):
@@ -48,10 +50,10 @@ def inclusion(logits: Floats, k: int, noise: float, pool: Pool) -> Floats:
 
 
 def entropy(chances: Floats) -> float:
-    """Bits: the sum over the heads of -p log2 p - (1 - p) log2 (1 - p).
+    """Entropy in bits of probabilities [H]: the sum over units of -p log2 p - (1 - p) log2 (1 - p).
 
-    0 when every head is in or out for certain, 1 for each head that is as likely in as out. It is the entropy
-    of the subset where heads are drawn independently, and not below it where exactly k of them are.
+    A unit that is certainly in or out adds 0, a unit with probability 1/2 adds 1. For independent draws the sum is
+    the entropy of the subset; for draws of exactly k units it is an upper bound.
     """
     p = chances[(chances > 0.0) & (chances < 1.0)]
     return -float((p * np.log(p) + (1.0 - p) * np.log1p(-p)).sum()) / math.log(2.0) + 0.0
@@ -62,7 +64,7 @@ def _rates(scores: Floats, cut: float) -> Floats:
 
 
 def _chances(scores: Floats, k: float) -> Floats:
-    """1 - exp(-exp(score - cut)), which sum to k."""
+    """The probabilities 1 - exp(-exp(score - cut)) of scores [n], with the cut at which they sum to k."""
     if not 0 < k < len(scores):
         return np.full(len(scores), float(k > 0))
     return -np.expm1(-_rates(scores, _cut(scores, k)))
@@ -87,13 +89,13 @@ def _chances_at_costs(scores: Floats, budget: int, units: PricedUnits) -> Floats
         )
 
     low, high = float(scores[free].min()) - _OVERFLOW, float(scores[free].max()) + _OVERFLOW
-    cut = _root(excess, low, high, float(np.median(scores[free])), exact=_EXACT * left)
+    cut = _root(excess, low, high, float(np.median(scores[free])), exact=_TOLERANCE * left)
     chances[free] = -np.expm1(-_rates(scores[free], cut))
     return chances
 
 
 def _cut(scores: Floats, k: float) -> float:
-    """Where the chances sum to k, 0 < k < H."""
+    """The cut at which the probabilities of scores [n] sum to k, 0 < k < n."""
 
     def excess(cut: float) -> tuple[float, float]:
         rates = _rates(scores, cut)
@@ -101,7 +103,7 @@ def _cut(scores: Floats, k: float) -> float:
         return len(scores) - k - out.sum(), (rates * out).sum()
 
     ordered = np.sort(scores)[::-1]
-    # with the cut there, the lowest (the highest) score has the probability k / H
+    # with the cut at `low` (at `high`) the lowest (the highest) score has the probability k / n
     shift = math.log(-math.log1p(-k / len(scores)))
     low, high = ordered[-1] - shift, ordered[0] - shift
     last = min(max(round(k), 1), len(scores) - 1)
@@ -109,13 +111,16 @@ def _cut(scores: Floats, k: float) -> float:
 
 
 def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
-    """Heads of each block, which sum to k: those beyond one cut, or where that is not allowed the floor or the cap."""
+    """Expected number of units in the subset by block: [blocks], with sum k.
+
+    All blocks have one cut, and a number outside the floor and cap of its block is moved to the floor or the cap.
+    """
     least, most = (np.array(bound, dtype=float) for bound in limits.bounds(k))
     blocks = np.arange(len(least)).repeat(limits.sizes)
 
     def beyond(cut: float) -> tuple[Floats, Floats]:
         rates = _rates(scores, cut)
-        counts: Any = np.bincount(blocks, -np.expm1(-rates), len(least))  # with weights, no whole numbers
+        counts: Any = np.bincount(blocks, -np.expm1(-rates), len(least))  # Any, because weights make them floats
         return counts, rates * np.exp(-rates)
 
     def excess(cut: float) -> tuple[float, float]:
@@ -129,9 +134,12 @@ def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
 
 
 def _root(
-    excess: Callable[[float], tuple[float, float]], low: float, high: float, start: float, exact: float = _EXACT
+    excess: Callable[[float], tuple[float, float]], low: float, high: float, start: float, exact: float = _TOLERANCE
 ) -> float:
-    """Where a falling function is 0; ``excess`` gives its value and minus slope. Newton, kept between two bounds."""
+    """Root of a falling function by Newton's method within bounds; ``excess`` returns its value and minus its slope.
+
+    The value at the root is within ``exact`` of 0.
+    """
     cut = min(max(start, low), high)
     for _ in range(_MOST_STEPS):
         value, slope = excess(cut)

@@ -1,4 +1,4 @@
-"""How few and how many heads a block may keep."""
+"""How many units each block must keep at least and may keep at most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,25 +19,25 @@ from .subset import gumbel_soft_top_k, hard_top_k
 
 @dataclass(frozen=True)
 class Limits(Pool):
-    """At least ``floor`` and at most ``cap`` heads in every block; a block smaller than that keeps all.
+    """Every block keeps at least ``floor`` and at most ``cap`` units; a block smaller than ``floor`` keeps all.
 
-    Blocks that are ``fixed`` keep all their heads.
+    A fixed block keeps all its units.
 
     >>> limits, scores = Limits(sizes=(2, 2), cap=1), torch.tensor([5.0, 4.0, 1.0, 2.0])
-    >>> limits.mask(scores, 2).tolist()  # the second best is of the best one's block
+    >>> limits.mask(scores, 2).tolist()  # the second best score belongs to the block of the best, which is full
     [True, False, False, True]
     """
 
-    sizes: tuple[int, ...]  # heads per block, in flat order
-    cap: int | None = None
+    sizes: tuple[int, ...]  # units per block, in flat order
+    cap: int | None = None  # None: no cap
     floor: int = 0
-    fixed: tuple[bool, ...] = ()  # by block; empty: none
-    structure: str = HEADS.name  # what the units are, and by how much one counts in options
-    count: int = 1
+    fixed: tuple[bool, ...] = ()  # one entry per block; empty when no block is fixed
+    structure: str = HEADS.name  # name of the structure of the units
+    count: int = 1  # how many heads or hidden units one unit counts as in options
 
     @property
     def least(self) -> int:
-        """Heads that the floor asks for."""
+        """Smallest number of units that floors and fixed blocks allow in the whole share."""
         return sum(self._at_least)
 
     @property
@@ -54,35 +54,35 @@ class Limits(Pool):
     @property
     def fixed_units(self) -> Tensor:
         """Units of fixed blocks: bool [H]."""
-        return self._of_heads(self._fixed)
+        return self._per_unit(self._fixed)
 
     @property
     def most(self) -> int:
-        """Heads that fit under the cap."""
+        """Largest number of units that the cap allows in the whole share."""
         return self._room(self.cap)
 
     @cached_property
     def binding(self) -> bool:
-        """Whether there is anything to keep to beside the number of heads."""
+        """Whether any block has a floor, or a cap below its size."""
         return any(self._at_least) or (self.cap is not None and self.cap < max(self.sizes, default=0))
 
     @cached_property
     def certain(self) -> Tensor:
-        """Heads that stay whatever the scores are: bool [H]."""
-        return self._of_heads([least >= size for least, size in zip(self._at_least, self.sizes, strict=True)])
+        """Units that are kept whatever the scores are: bool [H]."""
+        return self._per_unit([least >= size for least, size in zip(self._at_least, self.sizes, strict=True)])
 
     @cached_property
     def choosable(self) -> Tensor:
-        """Heads that are neither in nor out in any case: bool [H]."""
-        return self._of_heads(
+        """Units whose fate depends on the scores: bool [H]."""
+        return self._per_unit(
             [least < size and self.cap != 0 for least, size in zip(self._at_least, self.sizes, strict=True)]
         )
 
     def bounds(self, k: int) -> tuple[list[int], list[int]]:
-        """Heads that each block keeps at least and at most when k are chosen.
+        """Smallest and largest number of units of each block when k units are chosen: two lists, one entry per block.
 
-        While more heads are to be open than fit under the cap (a budget that still falls), the
-        lowest cap that leaves room for them applies.
+        When k units do not fit under the cap, as during a search whose number of open units still falls, the smallest
+        cap that leaves room for k units applies.
         """
         cap = self._cap_of(k)
         return self._at_least, [
@@ -90,23 +90,20 @@ class Limits(Pool):
         ]
 
     def mask(self, scores: Tensor, k: int) -> Tensor:
-        """The k heads with the largest scores [H] within the limits: bool [H], exactly k True."""
+        """The mask of the k largest scores [H] that the limits allow: bool [H], exactly k True."""
         if not self.binding:
             return hard_top_k(scores, k)
         device, scores = scores.device, scores.detach().cpu()
         order = torch.argsort(scores, descending=True, stable=True)
-        order = order[torch.argsort(self._blocks[order], stable=True)]  # block by block, the best of each first
-        place = torch.empty_like(order)  # of each head within its block
+        order = order[torch.argsort(self._blocks[order], stable=True)]  # block by block, best scores first
+        place = torch.empty_like(order)  # rank of each unit within its block
         place[order] = self._places
         least, most = (torch.tensor(bound)[self._blocks] for bound in self.bounds(k))
         scores = scores.masked_fill(place < least, float("inf")).masked_fill(place >= most, float("-inf"))
         return hard_top_k(scores, k).to(device)
 
     def allows(self, mask: Tensor, amount: int | None) -> bool:
-        """Whether ``amount`` units of a mask, bool [H], are kept, and in every block as many as it may keep.
-
-        ``amount`` is None where there is no budget.
-        """
+        """Whether a mask, bool [H], has ``amount`` units, None for any number, and an allowed number in every block."""
         if amount is not None and int(mask.sum()) != amount:
             return False
         least, most = self.bounds(int(mask.sum()))
@@ -126,10 +123,10 @@ class Limits(Pool):
         return gumbel_soft_cut(logits, noise, units, amount, temperature)
 
     def rounds(self, k: int) -> list[Round]:
-        """How k heads are picked one after the other: for each block its floor, the rest from all blocks.
+        """The rounds in which k units are picked: first the floor of each block, then the rest from all blocks.
 
-        At a temperature towards 0 these are the heads of :meth:`mask`. Raises ValueError when the floors alone ask
-        for more than k.
+        As the temperature goes to 0 the picked units become those of :meth:`mask`. Raises ValueError when floors and
+        fixed blocks need more than k units.
         """
         if k < self.least:
             raise ValueError(f"k must be at least {self.least}, which the limits ask for, got {k}")
@@ -150,7 +147,7 @@ class Limits(Pool):
         return [*floors, rest]
 
     def problems(self, k: int) -> list[str]:
-        """Why k units cannot be chosen within the limits, with the arithmetic."""
+        """Reasons why k units cannot be chosen within the limits, each with its arithmetic; empty when they can."""
         name, noun, count = self.structure, STRUCTURES[self.structure].noun, self.count
         blocks = f"{len(self.sizes)} blocks of {_span([size * count for size in self.sizes])} {noun}"
         floor, least, most = (number * count for number in (self.floor, self.least, self.most))
@@ -173,24 +170,25 @@ class Limits(Pool):
         return []
 
     def _cap_of(self, k: int) -> int:
+        """The cap, raised until k units fit under it."""
         largest = max(self.sizes, default=0)
         cap = largest if self.cap is None else self.cap
         while self._room(cap) < k and cap < largest:
             cap += 1
         return cap
 
-    def _of_heads(self, of_blocks: Sequence[bool]) -> Tensor:
-        """What is true of each block, for each of its heads: bool [H]."""
+    def _per_unit(self, of_blocks: Sequence[bool]) -> Tensor:
+        """Repeat one truth value per block for each unit of the block: bool [H]."""
         return torch.tensor(of_blocks, dtype=torch.bool)[self._blocks]
 
     @cached_property
     def _blocks(self) -> Tensor:
-        """Block of each head: int [H]."""
+        """Index of the block of each unit: int64 [H]."""
         return torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes, dtype=torch.long))
 
     @cached_property
     def _places(self) -> Tensor:
-        """Place of each head in its block, from 0: int [H]."""
+        """Index of each unit within its block: int64 [H]."""
         return torch.cat([torch.arange(size) for size in self.sizes])
 
     @property
@@ -199,10 +197,11 @@ class Limits(Pool):
 
     @property
     def _at_least(self) -> list[int]:
-        """Heads that each block keeps in any case."""
+        """Smallest number of units of each block."""
         return [size if fixed else min(size, self.floor) for size, fixed in zip(self.sizes, self._fixed, strict=True)]
 
     def _room(self, cap: int | None) -> int:
+        """Number of units in the whole share that fit under a cap."""
         return sum(
             size if cap is None or fixed else min(size, cap)
             for size, fixed in zip(self.sizes, self._fixed, strict=True)

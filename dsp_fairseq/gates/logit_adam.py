@@ -1,19 +1,26 @@
-"""Adam for the logits alone."""
+"""The optimiser of the logits: Adam with its own learning rate."""
 
 import torch
 from torch import Tensor, nn
 
 
 class LogitAdam(nn.Module):
-    """One Adam step at a constant rate of its own (Kingma & Ba 2015), float64, no weight decay.
+    """Adam (Kingma & Ba 2015) at a constant learning rate, in float64, without weight decay.
 
-    fairseq writes one learning rate into every parameter group at every update and flattens all
-    parameters under ``--fp16``: a rate given to a group is lost. So the logits are no parameter of
-    fairseq's optimiser; this is theirs, and its moments are saved with the model.
+    fairseq writes one learning rate into all parameter groups at every update, and flattens all parameters under
+    ``--fp16``, so logits in fairseq's optimiser would lose their own rate. The logits have this optimiser instead,
+    and its moments are saved with the model.
 
-    ``pooled``: all logits share one second moment, the mean over the heads that can be chosen (bool
-    [H], None: all); the gradient of the others is always 0. Per-logit moments make every logit move at
-    the same speed however small its gradient is; a ranking needs the gradients' relative sizes.
+    Args:
+        size: number of logits H.
+        rate: learning rate.
+        pooled: whether all logits share one second moment, the mean over the choosable units. With a second moment
+            per logit every logit moves at the same speed, however small its gradient is; a ranking needs the
+            relative sizes of the gradients.
+        betas: decay rates of the moments.
+        eps: added to the root of the second moment.
+        choosable: units whose fate depends on the logits, bool [H], or None for all units; the gradient of the other
+            logits is always 0.
     """
 
     mean: Tensor
@@ -37,7 +44,7 @@ class LogitAdam(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.float64))
 
     def restart(self) -> None:
-        """Forget all moments."""
+        """Set all moments and the step count to 0."""
         for moment in self.buffers():
             moment.zero_()
 

@@ -1,4 +1,4 @@
-"""What the logs of a training say about its choice of heads: a few numbers, cheap at every update."""
+"""The numbers about the choice of units that the logs of a training have at every update."""
 
 from typing import TYPE_CHECKING
 
@@ -9,24 +9,25 @@ from .inclusion import entropy
 if TYPE_CHECKING:
     from .head_gates import HeadGates
 
-KEPT = "kept_"  # begins the names of the numbers of heads, by kind, that would decode now
+KEPT = "kept_"  # prefix of the names of the numbers of kept units by kind
 ENTROPY, MEAN, SPREAD = CHOICE = ("subset_entropy", "logits_mean", "logits_std")
 
 
 def kept_name(kind: str) -> str:
-    """The name in the logs for the kept heads of a kind.
+    """The name in the logs of the number of kept units of a kind.
 
-    >>> kept_name("decoder.cross")
-    'kept_decoder_cross'
+    >>> kept_name("stack.self")
+    'kept_stack_self'
     """
     return KEPT + kind.replace(".", "_")
 
 
 def scalars(gates: "HeadGates") -> dict[str, float]:
-    """By name, of the update that is about to begin; about logits only where they learn.
+    """The numbers of the update that is about to begin, by their names in the logs.
 
-    ``kept_*``: heads of each kind in the mask that would decode; ``subset_entropy``: bits, see
-    :func:`~dsp_fairseq.gates.inclusion.entropy`; ``logits_mean`` and ``logits_std``: over all heads.
+    ``kept_*`` are the numbers of units of each kind in the mask that would decode now. Methods whose logits learn have
+    three more: ``subset_entropy`` in bits (see :func:`~dsp_fairseq.gates.inclusion.entropy`), and ``logits_mean`` and
+    ``logits_std``, the mean and standard deviation of all logits.
     """
     kept = gates.inventory.kept_per_kind(gates.mask().tolist())
     found = {kept_name(kind): float(count) for kind, count in kept.items()}
@@ -37,12 +38,12 @@ def scalars(gates: "HeadGates") -> dict[str, float]:
 
 
 def _rounded(number: np.floating) -> float:
-    """Sampling moves logits against each other: their mean stays 0 up to 1e-16, which nobody wants to read."""
+    """The number to 9 decimals: the mean of sampled logits stays 0, and its rounding errors only clutter the logs."""
     return round(float(number), 9) + 0.0
 
 
 def _entropy(gates: "HeadGates") -> float:
-    """Of the choice of the K heads that decode, also while more are open in training."""
+    """Entropy in bits of the choice of the K units that decode, even while training has more units open."""
     if gates.settled:
         return 0.0
     pieces = zip(gates.methods, gates.choice.shares, gates.choice.cut(gates.logits.detach()), strict=True)

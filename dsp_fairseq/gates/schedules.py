@@ -1,10 +1,10 @@
-"""How temperature, noise and budget change over the updates; pure functions of the update."""
+"""How the temperature, the noise and the open amount change over the updates of a training."""
 
 import math
 
 
 def anneal_temperature(update: int, initial: float, final: float, cooldown: int) -> float:
-    """Log-linear from ``initial`` at update 0 to ``final`` at update ``cooldown``, constant after.
+    """Temperature at an update: log-linear from ``initial`` at 0 to ``final`` at ``cooldown``, then constant.
 
     DSP (TACL 2021), section 4: log t(n) = log t0 - min(n/C, 1) (log t0 - log tf).
     Raises ValueError unless 0 < final <= initial and cooldown >= 0.
@@ -22,7 +22,7 @@ def anneal_temperature(update: int, initial: float, final: float, cooldown: int)
 
 
 def budget_of_update(update: int, total: int, keep: int, start: int, end: int) -> int:
-    """The amount (of heads, groups or parameters) that is open at an update.
+    """The amount, of units or parameters, that is open at an update.
 
     It is ``total`` until ``start``, falls with a cubic to ``keep`` at ``end``, and stays there. The cubic of gradual
     magnitude pruning (Zhu & Gupta 2017, eq. 1).
@@ -39,7 +39,7 @@ def budget_of_update(update: int, total: int, keep: int, start: int, end: int) -
 
 
 def noise_scale(update: int, start: int, end: int) -> float:
-    """Scale of the Gumbel noise: 1 until ``start``, linear to 0 at ``end``.
+    """Scale of the Gumbel noise at an update: 1 until ``start``, then a linear fall to 0, reached at ``end``.
 
     >>> [noise_scale(update, start=100, end=300) for update in (0, 150, 300)]
     [1.0, 0.75, 0.0]

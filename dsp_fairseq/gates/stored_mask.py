@@ -1,4 +1,4 @@
-"""The mask that decodes, as checkpoints hold it: zeros and ones, a tensor for each structure."""
+"""The mask that decodes, as checkpoints store it: one tensor of zeros and ones per structure."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
 from ..structures.structure import STRUCTURES
 
-PREFIX = "kept."  # of its names in the state dict of gates, such as kept.heads
+PREFIX = "kept."  # prefix of the mask's names in the state dict of gates, such as kept.heads
 
 
 class StoredMask(nn.Module):
-    """One float64 buffer per structure of the inventory; float, for fairseq averages whatever is in a model."""
+    """The mask as one float64 buffer per structure; float, because fairseq averages every tensor of a model."""
 
     def __init__(self, inventory: Inventory):
         super().__init__()
@@ -22,22 +22,22 @@ class StoredMask(nn.Module):
             self.register_buffer(name, torch.ones(size, dtype=torch.float64))
 
     def store(self, mask: Tensor) -> None:
-        """Hold a flat mask, bool [units]."""
+        """Store a flat mask, bool [units]."""
         for name, piece in _by_structure(mask, self._inventory).items():
             self.get_buffer(name).copy_(piece)
 
     def read(self) -> Tensor | None:
-        """The flat mask, bool [units]; None when the buffers are no mask, such as the mean of several."""
+        """The flat mask, bool [units]; None when the buffers have values other than 0 and 1, as a mean of masks has."""
         return _flat(dict(self.named_buffers()), self._inventory)
 
 
 def mask_entries(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
-    """What the state dict of gates holds for a flat mask, bool [units]."""
+    """The entries of the state dict of gates for a flat mask, bool [units]."""
     return {PREFIX + name: piece.double() for name, piece in _by_structure(mask, inventory).items()}
 
 
 def stored_mask(weights: Mapping[str, Tensor], inventory: Inventory) -> Tensor | None:
-    """The mask in the state dict of gates, bool [units]; None when it holds none, as files up to version 0.1 do."""
+    """The flat mask in the state dict of gates, bool [units]; None where there is none, as in files of version 0.1."""
     pieces = {name: weights.get(PREFIX + name) for name in _sizes(inventory)}
     found = {name: piece for name, piece in pieces.items() if piece is not None}
     return _flat(found, inventory) if len(found) == len(pieces) else None
@@ -65,7 +65,7 @@ def logits_by_structure(weights: Mapping[str, Tensor], start: Tensor, inventory:
 
 
 def _sizes(inventory: Inventory) -> dict[str, int]:
-    """Units of each structure."""
+    """Number of units by structure."""
     sizes: dict[str, int] = {}
     for block in inventory.blocks:
         sizes[block.structure] = sizes.get(block.structure, 0) + block.units

@@ -1,7 +1,6 @@
-"""Differentiable choice of exactly k of H heads.
+"""Differentiable choice of exactly k of H units.
 
-Pure functions of flat vectors of length H: nothing here knows a model. All arithmetic is in
-float64, whatever the precision of the model that uses the gates.
+These are pure functions of flat vectors [H]. The arithmetic is in float64, whatever the precision of the model.
 """
 
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def hard_top_k(logits: Tensor, k: int) -> Tensor:
-    """Bool mask [H] of the k largest logits, exactly k True; of equal logits the first wins.
+    """The mask of the k largest logits [H]: bool [H], exactly k True; among equal logits the first one wins.
 
     Raises ValueError when k is not within 0..H.
 
@@ -32,9 +31,11 @@ def hard_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def straight_through_top_k(logits: Tensor, k: int, limits: "Pool | None" = None) -> Tensor:
-    """{0, 1} gates [H], exactly k ones; the gradient passes to the logits unchanged (STE).
+    """Gates [H] of the k largest logits [H], exactly k ones and zeros elsewhere, by the straight-through estimator.
 
-    With ``limits`` the k heads are the best that these allow, and heads that are in or out in any case get no gradient.
+    The gradient of the gates passes to the logits unchanged (Bengio et al. 2013). With ``limits`` the gates are those
+    of ``limits.mask``, and logits that do not change the choice get no gradient. Raises ValueError when k is not
+    within 0..H.
 
     >>> logits = torch.tensor([0.5, 2.0, -1.0], dtype=torch.float64, requires_grad=True)
     >>> gates = straight_through_top_k(logits, 1)
@@ -71,20 +72,20 @@ def gumbel_soft_top_k(
 
     Args:
         logits: importance logits [H], any float type.
-        k: how many heads to keep, 0..H.
-        temperature: > 0; towards 0 the gates become the hard top-k of the perturbed logits.
-        noise: [H] added to the logits; standard Gumbel noise is drawn when it is None.
-        limits: how many heads of a block at least and at most; a floor is made of picks from its block alone, heads
-            that stay in any case have the gate 1, and every other one feels that another might be better.
-        bounded: each gradient is clipped where that of a single softmax ends: at (largest - smallest gradient of the
-            gates) / (4 temperature). That of k softmaxes in a row has no bound, and where two heads are nearly tied it
-            is hundreds of times the usual one.
+        k: number of units to choose, 0..H.
+        temperature: above 0; as it goes to 0 the gates become the hard top-k of the perturbed logits.
+        noise: noise [H] that is added to the logits; None draws standard Gumbel noise.
+        limits: floor and cap of the blocks. The floor of a block is filled by picks from this block alone; units that
+            are kept in any case have the gate 1.
+        bounded: clip the gradient of each logit to the largest that a single softmax can have, (largest - smallest
+            gradient of the gates) / (4 temperature). The gradient of k successive softmaxes has no bound: where two
+            units are nearly tied it is hundreds of times the usual one.
 
     Returns:
-        gates [H], float64, >= 0 with sum k up to rounding (one entry may exceed 1).
+        gates [H], float64, at least 0, with sum k up to rounding; a single gate may exceed 1.
 
     Raises:
-        ValueError: k outside 0..H, or temperature not positive.
+        ValueError: k is outside 0..H or below what the limits need, or the temperature is not positive.
 
     >>> logits, no_noise = torch.tensor([0.5, 2.0, -1.0]), torch.zeros(3)
     >>> gumbel_soft_top_k(logits, 2, temperature=1.0, noise=no_noise).sum().item()
@@ -106,9 +107,9 @@ def gumbel_soft_top_k(
 def straight_through_gumbel_top_k(
     logits: Tensor, k: int, temperature: float, noise: Tensor, limits: "Limits | None" = None
 ) -> Tensor:
-    """Hard top-k of the perturbed logits forward, gradient of the relaxed gates backward.
+    """Gates [H] of the k largest perturbed logits, float64, exactly k ones, with the gradient of the relaxed gates.
 
-    Same arguments as :func:`gumbel_soft_top_k`; returns {0, 1} gates [H], float64, exactly k ones.
+    The arguments and errors are those of :func:`gumbel_soft_top_k`.
     """
     relaxed = gumbel_soft_top_k(logits, k, temperature, noise, limits)
     perturbed = logits.detach().double() + noise.double()
@@ -116,6 +117,6 @@ def straight_through_gumbel_top_k(
     return hard.double() + (relaxed - relaxed.detach())
 
 
-def _check_k(k: int, heads: int) -> None:
-    if not 0 <= k <= heads:
-        raise ValueError(f"k must be within 0..{heads} (the number of heads), got {k}")
+def _check_k(k: int, units: int) -> None:
+    if not 0 <= k <= units:
+        raise ValueError(f"k must be within 0..{units} (the number of heads), got {k}")

@@ -2,15 +2,15 @@
 
 import itertools
 
-from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
+from .. import pictures
 from ..families.transformer import KINDS
+from ..pictures import DARK, NOT_KEPT, QUIET, Box, axes
 from ..structures.inventory import Block
 from .checkpoints import Snapshot, changes
-from .looks import DARK, LOOKS, QUIET, Box, axes
+from .scalar_curves import LOOKS
 
-CLOSED = "#eeeeee"  # not white, so that the head is seen
 # inches
 LEFT, RIGHT, BOTTOM = 1.6, 0.65, 1.05
 CHANGES, GAP = 0.7, 0.3  # height of the bars, and what is below them
@@ -18,7 +18,7 @@ ROWS, TALLEST, LOWEST = 7.0, 0.19, 0.035  # height of all rows; of one
 COLUMNS, WIDEST, THINNEST = 7.0, 0.34, 0.04
 NARROWEST = 2.6  # all columns
 DIGIT = 0.085  # width of a figure of a label
-_SEEN = 0.09  # cells below that have no white line between them
+_SEEN = 0.09  # smaller cells have no white line between them
 BETWEEN_BLOCKS, BETWEEN_KINDS = 0.09, 0.25  # in heights of the largest block
 
 
@@ -56,7 +56,7 @@ def _height(history: list[Snapshot]) -> float:
 
 
 def _places(blocks: tuple[Block, ...]) -> tuple[list[float], float]:
-    """Where each block begins, and where the last one ends, in rows."""
+    """The first row of each block, and the number of all rows with the spaces between blocks."""
     places, row, largest = [], 0.0, max(1, *(block.units for block in blocks))
     for number, block in enumerate(blocks):
         if number:
@@ -86,40 +86,29 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
         # [checkpoints, heads] -> [heads, checkpoints]
         cells = [list(map(int, head)) for head in zip(*masks, strict=True)]
         if cells:
-            panel.pcolormesh(
-                range(len(history) + 1),
-                [row + head for head in range(block.units + 1)],
-                cells,
-                cmap=ListedColormap([CLOSED, LOOKS[block.kind][0]]),
-                vmin=0,
-                vmax=1,
-                edgecolor="white" if line else "none",
-                linewidth=line,
-            )
+            edges = range(len(history) + 1), [row + head for head in range(block.units + 1)]
+            pictures.draw_heads(panel, cells, (NOT_KEPT, LOOKS[block.kind][0]), line, *edges)
     panel.set_ylim(rows, 0)
     middles = [row + block.units / 2 for row, block in zip(places, blocks, strict=True)]
     panel.set_yticks(middles, [block.name for block in blocks], fontsize="small")
-    counts = panel.secondary_yaxis("right")
     last = history[-1].inventory.split(history[-1].mask)
     labels = [f"{sum(piece)}/{block.original_units}" for piece, block in zip(last, blocks, strict=True)]
-    counts.set_yticks(middles, labels, color=QUIET, fontsize="small")
-    counts.tick_params(length=0)
-    counts.spines[:].set_visible(False)
+    pictures.count_rows(panel, middles, labels, fontsize="small")
 
 
 def _ticks(history: list[Snapshot], width: float) -> list[int]:
-    """Columns whose labels do not touch, the last one first."""
+    """The columns with a label: the last one, and others so far apart that labels do not touch."""
     label = DIGIT * (len(str(history[-1].update)) + 1)
     step = max(1, -int(-label // (width / len(history))))
     return sorted(range(len(history) - 1, -1, -step))
 
 
 def _explain(figure, left: float, history: list[Snapshot]) -> None:
-    """Under the grid, what the colours are."""
+    """The legend under the grid."""
     width = figure.get_size_inches()[0]
     there = {block.kind for block in history[0].inventory.blocks if block.units}
     handles = [Patch(color=LOOKS[kind][0], label=f"{kind}, kept") for kind in KINDS if kind in there]
-    handles.append(Patch(color=CLOSED, label="not kept"))
+    handles.append(Patch(color=NOT_KEPT, label="not kept"))
     figure.legend(
         handles=handles,
         loc="lower left",

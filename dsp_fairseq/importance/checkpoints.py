@@ -97,8 +97,8 @@ def decoding(
     """The same weights, decoding with the heads of ``mask`` [H], as if no training had begun.
 
     ``logits`` [H] are the new importance logits; the heads of the mask have the largest. ``limits`` are options that
-    the mask keeps to, for whoever prunes further. Names that ``model`` does not know are left out: the stock
-    encoder's second copy of its weights.
+    the mask obeys, which a later prune reads. Names that ``model`` does not know are left out, such as the second copy
+    that a stock model stores of some weights.
     """
     cfg = with_mask(state, mask)["cfg"]
     names = [name for name in model.state_dict() if name in state["model"] and not name.startswith("gates.")]

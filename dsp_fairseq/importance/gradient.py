@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..families.data import PAD
 from .sentences import Sentences
 
 
@@ -61,8 +62,8 @@ def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
 
 
 def negative_log_likelihood(model, sample: dict[str, Any]) -> Tensor:
-    """Of all tokens of the references of a batch, summed; nats."""
-    logits, _ = model(**sample["net_input"])
+    """Sum over all tokens of the references of a batch, without padding; nats."""
+    logits = model(**sample["net_input"])[0]
     # [batch, target, types] -> [batch*target, types] and [batch, target] -> [batch*target]
     logits, target = logits.flatten(0, 1), sample["target"].flatten()
-    return F.cross_entropy(logits, target, ignore_index=model.decoder.padding_idx, reduction="sum")
+    return F.cross_entropy(logits, target, ignore_index=PAD, reduction="sum")

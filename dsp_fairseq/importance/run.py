@@ -14,9 +14,9 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 from ..atomic import check_target, writing
 from ..checkpoints.reading import KeptHeads, budgets_of, kept_heads_of, with_mask
 from ..collisions import collisions
-from ..config import LIMITS
 from ..errors import BadInput, refuse
 from ..gates.choice import Choice
+from ..option_names import LIMITS
 from ..options.budget import Budget
 from ..structures.inventory import Inventory
 from . import GRADIENT, NONE, RANDOM

@@ -3,8 +3,8 @@
 import os
 from typing import Any, NamedTuple
 
-from ..config import BUDGETS, LIMITS
 from ..errors import MOST, MOST_SEED, flag
+from ..option_names import BUDGETS, LIMITS
 from . import BLOCK, GRADIENT, MAGNITUDE, RANDOM
 
 REMEDY = "give the folder that fairseq-preprocess wrote for the training of this checkpoint"

@@ -14,7 +14,7 @@ from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 from ..config import PruningConfig
 from ..errors import BadInput, refuse
 from ..families import family_named
-from ..families.transformer import TransformerFamily
+from ..families.transformer.family import TransformerFamily
 from ..modules import GatedDecoderLayer, GatedEncoderLayer
 from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
 from ..modules.retained_dropout import retained
@@ -32,7 +32,7 @@ class GatedTransformerModel(GatedModel, TransformerModel):
     @classmethod
     def add_args(cls, parser):
         super().add_args(parser)
-        gen_parser_from_dataclass(parser, PruningConfig.complete()())
+        gen_parser_from_dataclass(parser, PruningConfig.complete(TransformerFamily.help)())
 
     @classmethod
     def build_model(cls, args, task):

@@ -1,1 +1,1 @@
-"""Options of pruning: what they ask for, as one plan, and what is wrong with them."""
+"""The options of pruning: the plan that they describe, and the problems that they have."""

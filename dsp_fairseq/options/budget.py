@@ -1,36 +1,36 @@
-"""How many units of which blocks are kept: what the budgets and their limits say, for whatever model."""
+"""The budget: how many units of which blocks decode, according to the options of the budgets and of the limits."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..config import BUDGETS
 from ..errors import BadInput, flag, refuse
 from ..gates.choice import Choice, Share
 from ..gates.limits import Limits
+from ..option_names import BUDGETS
 from ..structures.heads import HEADS
 from ..structures.inventory import Block, Inventory
 from ..structures.structure import STRUCTURES
 from .parameter_budget import parameter_share, parameters_of_counted, parse_parameters, prunable_parameters
 
-_NUMBER = r"-?\d{1,18}"  # of so many digits that Python turns it into a number whatever it limits
+_NUMBER = r"-?\d{1,18}"  # fewer digits than Python's limit for int(), so that a long number is a problem, no error
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The values of options as they were given; the methods read them for the blocks of one model."""
+    """Values of options as the user gave them; :meth:`choice` and :meth:`keep_range` apply them to one model."""
 
-    given: Mapping[str, Any] = field(default_factory=dict)  # by the names of BUDGETS; None: no such budget
-    range: str | None = None  # of heads, LO:HI
-    prunable: str | None = None  # kinds of block, with commas
-    # of each structure the units that a block keeps at least and at most
+    given: Mapping[str, Any] = field(default_factory=dict)  # value by name of BUDGETS; None: no such budget
+    range: str | None = None  # text LO:HI, numbers of heads
+    prunable: str | None = None  # kinds of block, separated by commas; None: all kinds
+    # smallest and largest number of heads or hidden units of a block, by structure
     limits: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
-    free_count: bool = False  # without a number or range the logits say how many
+    free_count: bool = False  # whether the logits decide the number of heads when neither a budget nor a range is given
 
     @classmethod
     def of(cls, options: Mapping[str, Any], free_count: bool = False) -> "Budget":
-        """The budget that options of pruning describe; those that are missing are not given."""
+        """The budget that options of pruning, by name, describe; a missing option counts as not given."""
         return cls(
             {name: options.get(name) for name in BUDGETS},
             options.get("heads_to_keep_range"),
@@ -43,15 +43,16 @@ class Budget:
         )
 
     def keeping(self, heads_to_keep: Any = None, **others: Any) -> "Budget":
-        """The same limits with other budgets, by the names of BUDGETS; those that are None stay as they are."""
+        """The same limits with other values of budgets, by the names of BUDGETS; a value of None changes nothing.
+
+        A new budget in parameters replaces all budgets.
+        """
         budgets = {"heads_to_keep": heads_to_keep, **others}
-        said = {name: value for name, value in budgets.items() if value is not None}
-        if "parameters_to_keep" in said:  # a new one leaves nothing of the others
-            return replace(self, given=said)
-        return replace(self, given={**self.given, **said}) if said else self
+        given = {name: value for name, value in budgets.items() if value is not None}
+        return replace(self, given=given if "parameters_to_keep" in given else {**self.given, **given})
 
     def choice(self, inventory: Inventory) -> Choice:
-        """How many units of which blocks are kept; raises BadInput when that cannot be."""
+        """The budget applied to the blocks of a model; raises BadInput when its values are impossible there."""
         shares: dict[str, list[tuple[Share, Sequence[Block]]]] = {}
         competing: list[str] = []  # structures without a number of their own, which a budget in parameters is for
         problems: list[str] = []
@@ -80,7 +81,10 @@ class Budget:
         return Choice(tuple(in_order), free_count=free)
 
     def keep_range(self, inventory: Inventory) -> tuple[int, int] | None:
-        """(lowest, highest) K of --heads-to-keep-range, None when it is not given; raises BadInput."""
+        """Lowest and highest K of --heads-to-keep-range; None when it is not given.
+
+        Raises BadInput when the text is not LO:HI, or a number of heads is impossible in this model.
+        """
         if self.range is None:
             return None
         parts = re.fullmatch(r"(\d{1,9}):(\d{1,9})", self.range)
@@ -95,7 +99,7 @@ class Budget:
         return low, high
 
     def prunable_kinds(self, known: Sequence[str]) -> Sequence[str]:
-        """The ``known`` kinds of block that may lose units; raises BadInput on another name."""
+        """The ``known`` kinds of block that may lose units; raises BadInput when --prunable names an unknown kind."""
         if self.prunable is None:
             return known
         kinds = self.prunable.split(",")
@@ -106,13 +110,13 @@ class Budget:
         return kinds
 
     def _number_of(self, structure: str, inventory: Inventory) -> Any:
-        """What the budget of a structure says, of heads perhaps the highest number of the range; None: nothing."""
+        """Value of the budget of a structure, or for heads the highest number of the range; None when not given."""
         value = self.given.get(f"{structure}_to_keep")
         drawn = self.keep_range(inventory) if value is None and structure == HEADS.name else None
         return value if drawn is None else drawn[1]
 
     def _counted(self, structure: str, inventory: Inventory) -> list[tuple[Share, Sequence[Block]]]:
-        """The shares of a structure with their blocks: one, or one for each kind when the budget says so."""
+        """The shares of a structure with their blocks: one share, or one per kind when the budget says so."""
         own = inventory.of_structure(structure)
         number = parse_count(structure, self._number_of(structure, inventory), own)
         if isinstance(number, int):
@@ -138,13 +142,13 @@ class Budget:
         prunable = prunable_parameters(inventory, kinds)
         amount = parse_parameters(text, prunable)
         if not competing:
-            said = " and ".join(flag(name) for name in BUDGETS if self.given.get(name) is not None)
-            raise BadInput(f"{said}: nothing is left to choose; leave out one of the three")
+            given = " and ".join(flag(name) for name in BUDGETS if self.given.get(name) is not None)
+            raise BadInput(f"{given}: nothing is left to choose; leave out one of the three")
         spent = parameters_of_counted([s for s, _ in counted], [blocks for _, blocks in counted], kinds)
         if spent > amount:
-            said = " and ".join(f"{flag(n)} {self.given[n]}" for n in BUDGETS[:-1] if self.given.get(n) is not None)
+            given = " and ".join(f"{flag(n)} {self.given[n]}" for n in BUDGETS[:-1] if self.given.get(n) is not None)
             raise BadInput(
-                f"--parameters-to-keep {text}: {amount:,} of {prunable:,} prunable parameters, but {said} keeps "
+                f"--parameters-to-keep {text}: {amount:,} of {prunable:,} prunable parameters, but {given} keeps "
                 f"{spent:,}; keep more parameters, or fewer of those"
             )
         blocks = [block for block in inventory.blocks if block.structure in competing]
@@ -165,10 +169,10 @@ class Budget:
 
 
 def parse_count(structure: str, value: Any, own: Inventory) -> int | dict[str, int]:
-    """Units of a structure that are kept, or those of each kind, as its budget says; None means all.
+    """Number of units, or numbers by kind of block, from a value of --STRUCTURE-to-keep; None means all units.
 
-    ``own`` are the blocks of the structure. Budgets count heads, or hidden units of which a unit is a whole group.
-    Raises BadInput.
+    ``own`` are the blocks of the structure. The value counts heads, or hidden units, which form groups.
+    Raises BadInput when the value has no such form, or asks for more than there is.
     """
     option, noun = f"--{structure}-to-keep", STRUCTURES[structure].noun
     group = own.blocks[0].count if own.blocks else 1

@@ -1,4 +1,4 @@
-"""The plan of pruning: what the options ask for, read once for the blocks of one model."""
+"""The plan of pruning: the options, read once and applied to the blocks of one model."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -16,27 +16,28 @@ from .budget import Budget
 
 @dataclass(frozen=True)
 class Plan:
-    """Which heads of a model are to be kept, how they are chosen, and which weights learn meanwhile."""
+    """How many heads of a model decode, how they are chosen, and which weights learn during the training."""
 
     inventory: Inventory
     budget: Budget
-    choice: Choice  # the budget and its limits, for the blocks of the inventory
-    keep_range: tuple[int, int] | None  # lowest and highest K, when every update draws its own
+    choice: Choice  # the budget, applied to the blocks of the inventory
+    keep_range: tuple[int, int] | None  # lowest and highest K, when every update draws its own K
     method: type[Method]
     mode: str  # joint or pipelined
-    frozen: str | None  # the part of the model that does not learn
+    frozen: str | None  # the part of the model whose weights do not learn
     seed: int
     options: Mapping[str, Any]  # all options of pruning by name, with the defaults of the method
 
     @classmethod
     def of(cls, args: Namespace, inventory: Inventory | None = None) -> "Plan":
-        """The plan that options describe; their method must be a known one.
+        """The plan that options describe; their pruning method must be a registered one.
 
         Args:
-            args: of a command line or of a checkpoint.
-            inventory: of the model; None: as the options say.
+            args: options of a command line or of a checkpoint.
+            inventory: blocks of the model; None takes those of the model that the options describe.
 
-        Raises BadInput when the heads cannot be so many within the limits, one line per problem.
+        Raises:
+            BadInput: the model has no such choice of heads within the limits; the message has one line per problem.
         """
         options = with_defaults(args)
         method = METHODS[options["pruning_method"]]
@@ -55,7 +56,10 @@ class Plan:
         )
 
     def keeping(self, heads_to_keep: Any = None, **others: Any) -> Choice:
-        """The choice within other budgets, by the names of BUDGETS, and the limits of the plan; raises BadInput."""
+        """The choice for other values of the budgets, by the names of BUDGETS, under the same limits.
+
+        Raises BadInput when there is none.
+        """
         return self.budget.keeping(heads_to_keep, **others).choice(self.inventory)
 
     @property
@@ -68,5 +72,5 @@ class Plan:
         return [self.method.build(share.limits.total, share.keep, self.options) for share in self.choice.shares]
 
     def gates(self) -> HeadGates:
-        """Gates at the start of a training."""
+        """The gates of the model at the start of a training."""
         return HeadGates(self.inventory, self.choice, self.methods(), self.rate, self.seed, self.keep_range)

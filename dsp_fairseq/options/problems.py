@@ -1,34 +1,36 @@
-"""What is wrong with the options of a gated model and of its pruning, one line each."""
+"""Problems in the options of a gated model and of its pruning, as lines of text."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
-from ..config import BUDGETS, LIMITS, option_types, with_defaults
+from ..config import option_types, with_defaults
 from ..errors import BadInput, flag
-from ..families import architecture_of, family_of, inventory_of, known_models
+from ..families import architecture_of, family_of, inventory_of, known_family, known_models
 from ..families.values import by_name, is_whole, value_problems
 from ..gates.methods import METHODS, SEARCH_SHARE
 from ..gates.methods.registry import method_options, readers_of
+from ..option_names import BUDGETS, LIMITS
 from ..structures.heads import HEADS
 from .plan import Plan
 
 
 def model_problems(args: Namespace) -> list[str]:
-    """Everything that keeps these options from making a gated model, one line each."""
+    """All reasons why a gated model cannot be built from these options, one line each."""
     family = family_of(args)
     if family is None:
         return [f"--arch {architecture_of(args)}: is no architecture of {known_models()}"]
-    # heads cannot be counted in a shape that cannot be
+    # pruning is only judged in a model of a valid shape, because its heads have to be counted
     return _type_problems(by_name(args)) + family.type_problems(args) or family.unsupported(args) + (
         family.shape_problems(args) or _method_problems(args)
     )
 
 
 def _type_problems(options: dict[str, Any]) -> list[str]:
-    """One line per option of pruning that is no possible value."""
+    """One line for each option of pruning whose value has the wrong type or is empty."""
     types = option_types()
     for budget in BUDGETS:
-        if is_whole(options.get(budget)):  # as checkpoints have it, though the command line gives text
+        if is_whole(options.get(budget)):  # a number instead of text, as in checkpoints
             types.pop(budget)
     empty = [name for name in types if options.get(name) == ""]
     problems = [f"{flag(name)} '': is empty; give it a value, or leave it out" for name in empty]
@@ -45,18 +47,23 @@ def _method_problems(args: Namespace) -> list[str]:
         for option in sorted(method_options())
         if name not in readers_of(option) and getattr(args, option, None) is not None
     ]
-    return problems + _mode_problems(args, name) + _count_problems(args, name) + _number_problems(args)
+    return (
+        problems
+        + _mode_problems(args, name, known_family(args).parts)
+        + _count_problems(args, name)
+        + _number_problems(args)
+    )
 
 
-def _mode_problems(args: Namespace, method: str) -> list[str]:
+def _mode_problems(args: Namespace, method: str, parts: Sequence[str]) -> list[str]:
     mode, frozen = with_defaults(args)["pruning_mode"], getattr(args, "frozen", None)
     problems = []
     if mode not in SEARCH_SHARE:
         problems.append(f"--pruning-mode {mode}: must be {' or '.join(SEARCH_SHARE)}")
     elif mode == "pipelined" and not METHODS[method].learns:
         problems.append(f"--pruning-mode pipelined: --pruning-method {method} has no choice to learn; say joint")
-    if frozen not in (None, "encoder", "decoder"):
-        problems.append(f"--frozen {frozen}: must be encoder or decoder")
+    if frozen not in (None, *parts):
+        problems.append(f"--frozen {frozen}: must be {' or '.join(parts)}")
     elif frozen and mode == "pipelined":
         problems.append(f"--frozen {frozen}: --pruning-mode pipelined freezes all weights; leave it out")
     if getattr(args, "heads_to_keep_range", None) and not METHODS[method].needs_count:
@@ -74,16 +81,16 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
     inventory = inventory_of(args)
     heads = inventory.of_structure(HEADS.name).units
     limits = [name for name in LIMITS if name.startswith(("min_", "max_"))]
-    said = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
+    given = [f"{flag(name)} {getattr(args, name)}" for name in limits if getattr(args, name, None) is not None]
     counted = any(getattr(args, name, None) is not None for name in (*BUDGETS, "heads_to_keep_range"))
     if not counted and METHODS[method].needs_count:
         return [
             f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {heads}, the heads of "
             "this model; to train with all heads, say --pruning-method none"
         ]
-    if said and METHODS[method].independent and not counted:
-        return [f"{option}: without --heads-to-keep the penalty alone counts heads; leave it out" for option in said]
-    negative = [option for option in said if " -" in option]
+    if given and METHODS[method].independent and not counted:
+        return [f"{option}: without --heads-to-keep the penalty alone counts heads; leave it out" for option in given]
+    negative = [option for option in given if " -" in option]
     if negative:
         return [f"{option}: must be 0 or more" for option in negative]
     others = [f"{flag(name)} {getattr(args, name)}" for name in BUDGETS[1:] if getattr(args, name, None) is not None]
@@ -106,7 +113,7 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
 
 
 def _number_problems(args: Namespace) -> list[str]:
-    """Values out of their range; where there are none, values that do not go together."""
+    """One line for each value outside its range; if there is none, one for each pair of values that contradict."""
     values = {name: getattr(args, name, None) for name in method_options()}
     given = {name: value for name, value in values.items() if value is not None}
     problems = [

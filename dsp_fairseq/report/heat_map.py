@@ -1,6 +1,4 @@
-"""The heads of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original head."""
-
-from typing import NamedTuple
+"""Draws the heads of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original head."""
 
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -8,28 +6,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from .. import pictures
+from ..pictures import DARK, LIGHT, QUIET, Box, axes
 from .report import BlockHeads, Report
 
-COLOURS = "viridis"  # the same order of lightness for every eye, and in grey
-DARK, LIGHT, QUIET = "#202020", "#ffffff", "#808080"
-SAMPLE = "#2c728e"  # of the legend: from the middle of the scale
+COLOURS = "viridis"  # its lightness grows with the value, also for colour-blind readers and in grey
+SAMPLE = "#2c728e"  # colour of the squares in the legend, from the middle of the colour scale
 
-# inches
-CELL = 0.45
-LEFT, TOP, BOTTOM, RIGHT = 0.75, 0.95, 1.1, 1.7  # around the panels; the colour scale is at the right
-GAP = 1.15  # between panels, for what is written there
-WIDEST = 30  # columns side by side; a model with more has its panels one below another
-LEAST = 1.9  # width of a panel with its title
-LEAST_SCALE = 1.3  # height of the colour scale
-
-
-class Box(NamedTuple):
-    """A rectangle, in inches from the top left of the figure."""
-
-    left: float
-    top: float
-    width: float
-    height: float
+# lengths in inches
+CELL = 0.45  # side of the square of one head
+LEFT, TOP, BOTTOM, RIGHT = 0.75, 0.95, 1.1, 1.7  # margins around the panels; the colour scale is in the right one
+GAP = 1.15  # between two panels, with room for axis labels and titles
+WIDEST = 30  # number of columns; panels with more columns together are drawn one below another
+LEAST = 1.9  # least width of a panel, so that its title fits
+LEAST_SCALE = 1.3  # least height of the colour scale
 
 
 def draw(report: Report):
@@ -43,15 +32,15 @@ def draw(report: Report):
     figure = pictures.new_figure(right + RIGHT, bottom + BOTTOM)
     scale = _colour_scale(report.blocks)
     for box, (kind, blocks) in zip(boxes, panels.items(), strict=True):
-        _draw_panel(_axes(figure, box), kind, blocks, scale)
+        _draw_panel(axes(figure, box), kind, blocks, scale)
     bar = Box(right + 0.65, TOP, 0.2, bottom - TOP)
-    figure.colorbar(scale, cax=_axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
+    figure.colorbar(scale, cax=axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
     _explain(figure, report.heads)
     return figure
 
 
 def _boxes(panels: list[list[BlockHeads]]) -> list[Box]:
-    """Where the panels go: side by side, or one below another."""
+    """The box of each panel: side by side, or one below another when they have more than ``WIDEST`` columns."""
     stacked = sum(map(_columns, panels)) > WIDEST
     left, top, boxes = LEFT, TOP, []
     for blocks in panels:
@@ -68,21 +57,19 @@ def _columns(blocks: list[BlockHeads]) -> int:
     return max(found.block.original_units for found in blocks)
 
 
-def _axes(figure, box: Box):
-    width, height = figure.get_size_inches()
-    bottom = height - box.top - box.height
-    return figure.add_axes((box.left / width, bottom / height, box.width / width, box.height / height))
-
-
 def _colour_scale(blocks: list[BlockHeads]) -> ScalarMappable:
-    """From the lowest to the highest logit in the file."""
+    """The colour scale from the lowest to the highest logit in the checkpoint."""
     logits = [logit for found in blocks for logit in found.logits if logit is not None] or [0.0]
     lowest, highest = min(logits), max(logits)
     return ScalarMappable(Normalize(lowest, highest if highest > lowest else lowest + 1.0), COLOURS)
 
 
 def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappable) -> None:
-    """Cells are squares of side 1; head 0 of layer 0 is centred at (0, 0), at the top left."""
+    """Draw the heads of one kind.
+
+    In the coordinates of the panel a head is a square of side 1, and head 0 of layer 0 has its centre at (0, 0), at
+    the top left.
+    """
     for block, kept, _, logits in blocks:
         for head, logit in enumerate(logits):
             if logit is None:
@@ -94,20 +81,10 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
     panel.set(xlabel="head (original index)", ylabel="layer")
     panel.set_xticks(range(_columns(blocks)))
     panel.set_yticks(range(len(blocks)))
-    panel.tick_params(length=0)
-    panel.spines[:].set_visible(False)
     kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_units) for b in blocks), strict=True))
     panel.set_title(f"{kind}: {kept} of {heads}", fontsize="medium", loc="left")
-    _count_rows(panel, blocks)
-
-
-def _count_rows(panel, blocks: list[BlockHeads]) -> None:
-    """At the right of every row, how many heads its block keeps."""
-    counts = panel.secondary_yaxis("right")
     labels = [f"{len(found.kept)}/{found.block.original_units}" for found in blocks]
-    counts.set_yticks(range(len(blocks)), labels, color=QUIET)
-    counts.tick_params(length=0)
-    counts.spines[:].set_visible(False)
+    pictures.count_rows(panel, range(len(blocks)), labels)
 
 
 def _draw_cell(panel, head: int, layer: int, colour, pruned: bool) -> None:
@@ -124,13 +101,13 @@ def _draw_removed(panel, head: int, layer: int) -> None:
 
 
 def _readable_on(colour) -> str:
-    """Dark or light, whichever is seen on this red, green and blue (Rec. 601 luma)."""
+    """``DARK`` or ``LIGHT``, whichever is easier to see on this colour, judged by its luma (ITU-R BT.601)."""
     red, green, blue = colour[:3]
     return DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.6 else LIGHT
 
 
 def _explain(figure, heads: dict[str, int]) -> None:
-    """The title, and a legend under the panels, of the cells that there are."""
+    """Add the title, and below the panels a legend of the sorts of head (kept, pruned, removed) in this checkpoint."""
     height = figure.get_size_inches()[1]
     title = f"{heads['kept']} of {heads['original']} heads kept"
     figure.suptitle(title, y=1 - 0.15 / height, va="top", fontsize="x-large", fontweight="bold")

@@ -1,6 +1,6 @@
-"""Attention heads: a head of size d owns d rows of the query, key and value projections and d columns of the output's.
+"""Attention heads: a head of size d owns d rows of q_proj, k_proj and v_proj, and d columns of out_proj.
 
-The bias of the output projection belongs to the block: an attention block without heads outputs that bias.
+The bias of the output projection belongs to the block: an attention block without heads outputs this bias.
 """
 
 from .structure import register_structure

@@ -1,8 +1,8 @@
-"""Which blocks of a model hold prunable units, in the one order that every flat vector follows.
+"""The inventory: the blocks of a model that have prunable units, in the order that every flat vector follows.
 
-A block is one module from which units can be removed, such as an attention module with its heads. Its kind says
-what it does in the model (``decoder.cross``), its structure what its units are (heads). All units of all blocks form
-one flat vector: kinds in the order of the family, layers ascending, units ascending.
+A block is one module from which units can be removed, such as an attention module with its heads. Its kind names its
+part of the model and its role there (``stack.self``), its structure names its units (``heads``). The flat order of all
+units is: kinds in the order of the family, within a kind layers ascending, within a layer units ascending.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,26 +16,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Block:
-    """One module, with the units that are in it.
-
-    ``original_units`` is the number that the architecture gives it; ``indices`` are the original indices of the units
-    that are there, ascending: all of them, until some are removed. ``module`` is the name of the module in the
-    model and the prefix of its weights in a state dict; ``width`` says how many entries of its slices each unit has
-    (see structure.py), of a head its size d; ``cost`` is the number of parameters that go with one unit.
-    """
+    """One module with prunable units, some of which may have been removed already."""
 
     kind: str
     layer: int  # from 0
-    module: str
-    original_units: int
-    indices: tuple[int, ...]
+    module: str  # name of the module in the model, and prefix of its weights in a state dict
+    original_units: int  # number of units that the architecture gives the module
+    indices: tuple[int, ...]  # original indices of the units that are not removed, ascending
     structure: str
-    width: int
-    cost: int = 1
+    width: int  # entries that each unit owns along the axis of a slice (see structure.py); for a head its size d
+    cost: int = 1  # number of parameters that one unit owns
 
     @property
     def units(self) -> int:
-        """Number of the units that are there."""
+        """Number of units that are not removed."""
         return len(self.indices)
 
     @property
@@ -45,8 +39,13 @@ class Block:
 
     @property
     def original_length(self) -> int:
-        """Entries along the axis of a slice when all units are there."""
+        """Number of entries along the axis of a slice before any unit was removed."""
         return self.original_units * self.width
+
+    @property
+    def part(self) -> str:
+        """The part of the model that the block is in, which is the text before the dot of its kind."""
+        return self.kind.partition(".")[0]
 
     @property
     def name(self) -> str:
@@ -73,29 +72,29 @@ class Inventory:
 
     @property
     def units(self) -> int:
-        """Number of units in the whole model: the H or F of the papers."""
+        """Number of units in the whole model that are not removed: H for heads."""
         return sum(block.units for block in self.blocks)
 
     @property
     def original_units(self) -> int:
-        """Number of units before any was removed."""
+        """Number of units in the whole model before any was removed."""
         return sum(block.original_units for block in self.blocks)
 
     @property
     def sizes(self) -> list[int]:
-        """Units per block, in flat order."""
+        """Number of units of each block, in flat order."""
         return [block.units for block in self.blocks]
 
     def indices(self) -> dict[str, list[int]]:
-        """Original indices of the units that are there, by the name of their block."""
+        """Original indices of the units that are not removed, by the name of their block."""
         return {block.name: list(block.indices) for block in self.blocks}
 
     def only(self, indices: Mapping[str, Iterable[int]]) -> "Inventory":
-        """The same blocks with only the units of these original indices (see :meth:`indices`)."""
+        """The same blocks with only the units of the given original indices, by name of block as in :meth:`indices`."""
         return Inventory(replace(block, indices=tuple(indices[block.name])) for block in self.blocks)
 
     def keeping(self, mask: Sequence[bool]) -> "Inventory":
-        """The same blocks with only the units that are True in a flat mask."""
+        """The same blocks with only the units that are True in a flat mask [units]."""
         pieces = self.split(list(mask))
         return Inventory(
             replace(block, indices=tuple(i for i, kept in zip(block.indices, piece, strict=True) if kept))
@@ -107,7 +106,7 @@ class Inventory:
         return Inventory(replace(block, indices=tuple(range(block.original_units))) for block in self.blocks)
 
     def split(self, flat: Sequence[T]) -> list[Sequence[T]]:
-        """Cut a flat sequence with an entry per unit into one piece per block."""
+        """Cut a flat sequence [units] into one piece per block."""
         pieces, start = [], 0
         for size in self.sizes:
             pieces.append(flat[start : start + size])
@@ -115,7 +114,7 @@ class Inventory:
         return pieces
 
     def kept_per_kind(self, mask: Sequence[bool]) -> dict[str, int]:
-        """Heads and hidden units that are True in a flat mask, by kind."""
+        """Numbers of heads or hidden units of each kind that are True in a flat mask [units]."""
         kept = dict.fromkeys(self.kinds, 0)
         for block, piece in zip(self.blocks, self.split(list(mask)), strict=True):
             kept[block.kind] += sum(map(bool, piece)) * block.count
@@ -144,11 +143,11 @@ class Inventory:
 
 
 def uniform_order(inventory: Inventory) -> list[int]:
-    """Flat indices of all units, in the order in which a uniform choice takes them.
+    """Flat indices of all units in the order in which a uniform choice takes them.
 
-    The first unit of every block comes before the second of any; within one round later kinds come first (of an
-    encoder-decoder: decoder.cross, then decoder.self, then encoder.self), and earlier layers first. The first K of
-    this order are K units spread evenly over the blocks.
+    The first units of all blocks come before the second units of all blocks, and so on. Among units with the same
+    index later kinds come first, and within a kind earlier layers. So the first K units of the order are spread evenly
+    over the blocks.
 
     >>> inventory = Inventory(Block(kind, 0, f"{kind}_attn", 2, (0, 1), "heads", 8) for kind in ("self", "cross"))
     >>> uniform_order(inventory)  # the first units of cross and self, then the second ones

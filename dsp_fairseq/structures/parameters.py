@@ -1,7 +1,7 @@
-"""How many numbers a model's state dict holds, part by part.
+"""Counts of the parameters in a state dict, by part of the model.
 
-What is on disk is counted: a tensor that has several names (shared embeddings) once, under its first.
-Gates are no parameters of the model, and neither are fairseq's version marks.
+A tensor with several names, such as shared embeddings, counts once, under its first name. The state of the gates and
+fairseq's version marks do not count as parameters.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -19,10 +19,15 @@ _NO_PARAMETER = (".version", "._float_tensor")
 
 
 def by_part(weights: Mapping[str, Tensor], inventory: Inventory, submodules: Mapping[str, str]) -> dict[str, int]:
-    """Parameters of embeddings, of each kind of block, feed-forward and the rest; their sum is :func:`total`.
+    """Number of parameters of the embeddings, each kind of block, the feed-forward layers and the rest.
 
-    ``submodules`` says to which part a module belongs that is in no block, by the last part of its name (see
-    :class:`~dsp_fairseq.families.Family`). Blocks come with all their biases.
+    The numbers sum to :func:`total`. All parameters of a block's module, biases included, count for its kind.
+
+    Args:
+        weights: state dict of the model.
+        inventory: blocks of the model.
+        submodules: part of the model by name of submodule, for the modules outside all blocks (see
+            :class:`~dsp_fairseq.families.Family`).
     """
     counts = dict.fromkeys((EMBEDDINGS, *inventory.kinds, FEED_FORWARD, REST), 0)
     for name, tensor in _parameters(weights):
@@ -33,12 +38,12 @@ def by_part(weights: Mapping[str, Tensor], inventory: Inventory, submodules: Map
 
 
 def total(weights: Mapping[str, Tensor]) -> int:
-    """Parameters of the whole model."""
+    """Number of parameters of the whole model."""
     return sum(tensor.numel() for _, tensor in _parameters(weights))
 
 
 def of_pruned_units(weights: Mapping[str, Tensor], inventory: Inventory, per_block: Iterable[int]) -> int:
-    """Parameters that belong to units which are in ``weights`` but not kept; kept units ``per_block`` are given."""
+    """Number of parameters in ``weights`` of units that are not kept; ``per_block`` is the number of kept units."""
     pruned = 0
     for block, kept in zip(inventory.blocks, per_block, strict=True):
         owned = sum(tensor.numel() for tensor in weights_of(weights, block).values())
@@ -47,13 +52,13 @@ def of_pruned_units(weights: Mapping[str, Tensor], inventory: Inventory, per_blo
 
 
 def bytes_on_disk(weights: Mapping[str, Tensor]) -> int:
-    """Bytes that the state dict takes in its file: every storage once, gates and marks included."""
+    """Size of the state dict in its file, in bytes: every storage counts once; gates and version marks count too."""
     storages = [tensor.untyped_storage() for tensor in weights.values()]
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def once_per_tensor(weights: Mapping[str, Tensor], change: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
-    """The state dict after ``change(name, tensor)``: what is one tensor under several names stays one."""
+    """Apply ``change(name, tensor)`` to a state dict; a tensor with several names is changed once and stays shared."""
     changed: dict[Hashable, Tensor] = {}
     for name, tensor in weights.items():
         if _identity(tensor) not in changed:
@@ -68,7 +73,7 @@ def _identity(tensor: Tensor) -> Hashable:
 
 
 def _parameters(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Names and tensors, each tensor once."""
+    """Names and tensors of all parameters, each tensor under its first name only."""
     seen = set()
     for name, tensor in weights.items():
         if name.startswith("gates.") or name == UNUSED or name.endswith(_NO_PARAMETER) or not tensor.numel():

@@ -1,4 +1,4 @@
-"""Which slices of a block's weights belong to one unit: said once, for surgery, counts, norms and padding."""
+"""The slices of a block's weights that belong to one unit, for surgery, parameter counts, norms and padding alike."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ STRUCTURES: dict[str, "Structure"] = {}  # by name
 
 
 class Slice(NamedTuple):
-    """Units lie one after the other along one axis of a parameter, each with the same number of entries (its width)."""
+    """An axis of a parameter along which units follow one another, each with the same number of entries (its width)."""
 
-    parameter: str  # its name, without the name of the block's module
+    parameter: str  # name of the parameter within the block's module
     axis: int
 
 
 @dataclass(frozen=True)
 class Structure:
-    """A kind of unit, such as heads, by what one unit owns of its block's parameters.
+    """A sort of unit, such as heads, with the slices of its block's parameters that units own.
 
-    What no unit owns, such as an output bias, belongs to the block and stays when all units are removed.
+    Parameters without a slice, such as an output bias, belong to the block and stay when all units are removed.
     """
 
-    name: str  # in names of options and of checkpoints
+    name: str  # in the plural; part of the names of options and of tensors in checkpoints
     slices: tuple[Slice, ...]
     noun: str  # for what budgets count, plural
     carrier: str | None = None  # attribute of the block's module that applies its gates; None: the module itself
@@ -40,17 +40,17 @@ class Structure:
         return module if self.carrier is None else getattr(module, self.carrier)
 
     def change(self, weights: Mapping[str, Tensor], change: Callable[[Tensor, int], Tensor]) -> dict[str, Tensor]:
-        """``change(tensor, axis)`` of every slice of one block; ``weights`` have no prefix."""
+        """Apply ``change(tensor, axis)`` to every slice of one block; names in ``weights`` have no module prefix."""
         return {part.parameter: change(weights[part.parameter], part.axis) for part in self.slices}
 
     def select(self, weights: Mapping[str, Tensor], entries: Tensor) -> dict[str, Tensor]:
-        """The slices of one block with only these entries, int64 [n], along their axes."""
+        """The slices of one block with only the given entries, int64 [n], along their axes."""
         return self.change(weights, lambda tensor, axis: tensor.index_select(axis, entries))
 
     def norms(self, weights: Mapping[str, Tensor], width: int) -> Tensor:
-        """Frobenius norm of all matrices that each unit of one block owns: [units], float64.
+        """Frobenius norm [units], float64, over all matrix entries that each unit of one block owns, without biases.
 
-        Biases do not count: this is the group magnitude of structured pruning (Fang et al., DepGraph, CVPR 2023).
+        This is the group magnitude of structured pruning (Fang et al., DepGraph, CVPR 2023).
         """
         matrices = [(weights[name].double(), axis) for name, axis in self.slices if weights[name].dim() == 2]
         squares = sum(matrix.square().sum(dim=1 - axis) for matrix, axis in matrices)
@@ -59,13 +59,16 @@ class Structure:
 
 
 def register_structure(name: str, slices: Iterable[tuple[str, int]], noun: str, **more: Any) -> Structure:
-    """Make a structure known by its name; every block of an inventory names one. ``more``: see Structure."""
+    """Register a structure from pairs of parameter and axis; blocks refer to it by name.
+
+    ``more`` are further fields of :class:`Structure`.
+    """
     STRUCTURES[name] = Structure(name, tuple(Slice(*each) for each in slices), noun, **more)
     return STRUCTURES[name]
 
 
 def entries_of(units: Tensor, width: int) -> Tensor:
-    """Entries along the axis of a slice that belong to these units: int64 [n] -> [n * width].
+    """The entries along the axis of a slice that belong to units: int64 [n] -> int64 [n * width].
 
     >>> entries_of(torch.tensor([0, 2]), width=3).tolist()
     [0, 1, 2, 6, 7, 8]

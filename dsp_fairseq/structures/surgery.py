@@ -1,7 +1,7 @@
-"""Taking units out of a state dict, and putting zeros back in their place.
+"""Removes units from a state dict, and puts zeros in the place of removed units.
 
-Pure functions of state dicts and inventories. What is left computes exactly what the masked model does, for a unit
-whose gate is 0 adds nothing to its block's output.
+These are pure functions of state dicts and inventories. The smaller model computes exactly what the masked model
+computes, because a unit with gate 0 adds nothing to the output of its block.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from torch import Tensor
 from .inventory import Block, Inventory
 from .structure import STRUCTURES, entries_of
 
-UNUSED = "unused"  # a parameter that models have whose weights are all frozen, and that nothing reads
+UNUSED = "unused"  # name of the parameter without use that a model with frozen weights has, so that fairseq can train
 
 
 def weights_of(state: Mapping[str, Tensor], block: Block) -> dict[str, Tensor]:
-    """The parameters of a block's slices, by their names without the name of the module.
+    """The parameters of a block's slices, by their names within the module.
 
-    Raises ValueError when their sizes are not those of the block's units.
+    Raises ValueError when their sizes do not fit the number of the block's units.
     """
     weights = {}
     for name, axis in STRUCTURES[block.structure].slices:
@@ -32,9 +32,9 @@ def weights_of(state: Mapping[str, Tensor], block: Block) -> dict[str, Tensor]:
 
 
 def remove_units(state: Mapping[str, Tensor], before: Inventory, after: Inventory) -> dict[str, Tensor]:
-    """The state dict of a model with the units of ``before``, cut down to those of ``after``.
+    """Cut the state dict of a model with the units of ``before`` down to the units of ``after``.
 
-    Of the gates only the logits stay, those of the units that are left: the search is over.
+    Of the gates only the logits of the remaining units are kept, because the search is over.
     """
     small = without_gates(state)
     logits = []
@@ -48,7 +48,7 @@ def remove_units(state: Mapping[str, Tensor], before: Inventory, after: Inventor
 
 
 def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> dict[str, Tensor]:
-    """The state dict of the stock model that computes the same: all units there, zeros for removed ones."""
+    """The state dict of the stock model that computes the same: removed units are back, with zeros as weights."""
     full = without_gates(state)
     for block in inventory.blocks:
         entries, length = entries_of(torch.tensor(block.indices, dtype=torch.int64), block.width), block.original_length
@@ -63,5 +63,5 @@ def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> dict[s
 
 
 def without_gates(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights alone."""
+    """The entries of a state dict that a stock model has too."""
     return {name: tensor for name, tensor in state.items() if not name.startswith("gates.") and name != UNUSED}

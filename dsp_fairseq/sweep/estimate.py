@@ -10,6 +10,7 @@ from argparse import Namespace
 from functools import cache
 from typing import NamedTuple
 
+from ..families import known_family
 from . import executors, logs, records
 from .plan import Cell
 
@@ -55,7 +56,7 @@ def estimate(cells: list[Cell], arguments: dict[str, Namespace] | None, jobs: in
             )
             for name, cell in ((cell.name, cell) for cell in left)
         ]
-    except (LookupError, OSError, struct.error, TypeError) as error:
+    except (LookupError, OSError, struct.error, TypeError, ValueError) as error:
         return Estimate(None, f"unknown until the first cell is done ({error or type(error).__name__})")
     basis = "a guess from the trainings' size and this machine's speed, within a factor of 3; decoding comes on top"
     return Estimate(_side_by_side(times, jobs), basis)
@@ -82,9 +83,9 @@ def training_seconds(arguments: Namespace) -> float:
     if not updates:
         raise LookupError("without --max-update and --max-epoch nobody knows when a training ends")
     # forward and backward take 6 operations for each weight and word
-    operations = 6 * batch * _weights(arguments)
-    shape = arguments.encoder_embed_dim, arguments.encoder_ffn_embed_dim
-    return min(updates) * (_OVERHEAD * operations / _operations_per_second(*shape, arguments.cpu) + _PER_UPDATE)
+    size = known_family(arguments).size(arguments, _vocabulary(arguments))
+    speed = _operations_per_second(size.width, size.inner, arguments.cpu)
+    return min(updates) * (_OVERHEAD * 6 * batch * size.weights / speed + _PER_UPDATE)
 
 
 def _batch_tokens(arguments: Namespace) -> float:
@@ -92,15 +93,6 @@ def _batch_tokens(arguments: Namespace) -> float:
         return _FILLED * arguments.max_tokens
     sentences, tokens = _corpus(arguments)
     return arguments.batch_size * tokens / sentences
-
-
-def _weights(arguments: Namespace) -> float:
-    """That multiply every word: both stacks and the output."""
-    total = 0
-    for side, attentions in (("encoder", 1), ("decoder", 2)):
-        width, inner = (getattr(arguments, f"{side}_{part}") for part in ("embed_dim", "ffn_embed_dim"))
-        total += getattr(arguments, f"{side}_layers") * (4 * attentions * width**2 + 2 * width * inner)
-    return total + arguments.decoder_embed_dim * _vocabulary(arguments)
 
 
 def _vocabulary(arguments: Namespace) -> int:

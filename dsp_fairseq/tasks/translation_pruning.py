@@ -1,4 +1,4 @@
-"""fairseq's translation task, which also steps the logits of a gated model."""
+"""The task ``translation_pruning``: fairseq's translation task, which also steps the logits of a gated model."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from ..training.preflight import TASK
 
 @dataclass
 class TranslationPruningConfig(TranslationConfig):
-    """As ``translation``, plus what is needed to know how many updates are planned."""
+    """The configuration of ``translation`` plus the options that decide how many updates a training has."""
 
     max_epoch: int = II("optimization.max_epoch")
     max_update: int = II("optimization.max_update")
@@ -21,4 +21,4 @@ class TranslationPruningConfig(TranslationConfig):
 
 @register_task(TASK, dataclass=TranslationPruningConfig)
 class TranslationPruningTask(PruningTask, TranslationTask):
-    """Everything of ``translation``; after each optimiser step the logits take theirs."""
+    """The task ``translation`` with a step of the logits after each step of the weights."""

@@ -1,4 +1,4 @@
-"""The mixin for criterions: it begins the update of the gates, counts for it, and logs what they do."""
+"""The mixin for criterions: it begins the update of the gates, counts sample sizes, and logs the state of the gates."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,21 +17,23 @@ _OF_GATES = ("heads_kept", "ffn_kept", "temperature", "penalty", "expected_heads
 class PruningCriterion:
     """Mixin in front of a fairseq criterion: ``class MyCriterion(PruningCriterion, CrossEntropyCriterion)``.
 
-    The model applies the gates of the update itself, inside its ``forward``. Logs ``heads_kept`` (in training the
-    heads open in this update, at validation K) and, while the gates are sampled, ``temperature``; with L0 gates
-    ``penalty`` (which the logged loss leaves out) and ``expected_heads``; in training also what
-    ``gates/scalars.py`` says of the choice.
+    The model applies the gates itself, inside its ``forward``. The mixin adds to the logs:
+
+    * ``heads_kept``: in training the number of heads open in this update, at validation K;
+    * ``temperature``, while gates are sampled from a relaxation;
+    * with L0 gates ``expected_heads`` and ``penalty``, which is not part of the logged loss;
+    * in training the numbers of ``gates/scalars.py``.
     """
 
-    name: ClassVar[str]  # under which fairseq knows the criterion
-    stock_name: ClassVar[str]  # of fairseq's own criterion, for models without gates
+    name: ClassVar[str]  # registered name of this criterion
+    stock_name: ClassVar[str]  # registered name of fairseq's criterion for models without gates
 
     _starts_update = False
-    _scalars: Mapping[str, float] = MappingProxyType({})  # of this update, the same for all of its batches
-    _are_final = False
+    _scalars: Mapping[str, float] = MappingProxyType({})  # computed once an update, for all of its batches
+    _are_final = False  # whether the scalars are those of the final choice
 
     def train(self, mode=True):
-        # fairseq's trainer calls this once at the start of every update, not for every batch
+        # fairseq's trainer calls this once per update, before its first batch
         self._starts_update = mode
         return super().train(mode)
 
@@ -63,12 +65,12 @@ class PruningCriterion:
         return gates
 
     def _describe(self, gates: HeadGates) -> None:
-        """What the logs say of the choice; nothing moves any more once it is final."""
+        """Compute the scalars for the logs, unless they are those of the final choice already."""
         if not (self._are_final and gates.settled):
             self._scalars, self._are_final = scalars(gates), gates.settled
 
     def _with_penalty(self, loss, gates: HeadGates, sample_size, logging_output):
-        """The summed loss and what open heads cost (L0 gates), which is stated per unit of sample size."""
+        """The loss plus the price of open heads (L0 gates), which is stated per unit of sample size."""
         penalty = gates.penalty()
         if penalty is None:
             return loss

@@ -1,4 +1,4 @@
-"""Everything about a training that can be refused before it writes anything."""
+"""The checks of a training that run before it writes anything."""
 
 import glob
 import logging
@@ -10,10 +10,11 @@ import torch
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..checkpoints.reading import load, model_options
-from ..config import LIMITS, SAME_PRUNING
+from ..config import SAME_PRUNING
 from ..errors import BadInput, flag, refuse
 from ..families import inventory_of, known_family
 from ..gates.methods import METHODS
+from ..option_names import LIMITS
 from ..options.problems import model_problems
 from .starting_point import heads_not_taken_over, unable_to_go_on
 
@@ -23,9 +24,9 @@ CRITERION = "dsp_label_smoothed_cross_entropy"
 
 
 def check_training(args: Namespace) -> None:
-    """Raise BadInput with all problems of a parsed ``fairseq-train`` command line."""
-    # fairseq comes here again when it builds a model from a checkpoint, which holds the options of
-    # its training and, unlike a fresh command line, the name of the model
+    """Check a parsed ``fairseq-train`` command line; raises BadInput with all of its problems."""
+    # fairseq comes here again when it builds a model from a checkpoint; the options in a checkpoint have the name of
+    # the model, those of a command line do not
     fresh = hasattr(args, "save_dir") and not hasattr(args, "_name")
     problems = _limits_of_nothing(args) + _adopt_structure(args) if fresh else []
     problems += model_problems(args)
@@ -37,14 +38,17 @@ def check_training(args: Namespace) -> None:
 
 
 def _adopt_structure(args: Namespace) -> list[str]:
-    """Training that starts from a checkpoint builds the same model, a smaller one when heads were removed."""
+    """Take over the structure of the checkpoint that the training starts from, from which heads may be removed.
+
+    Returns one line for each option that contradicts the checkpoint.
+    """
     path = _restored(args) or args.finetune_from_model
     if path is None:
         return []
     try:
         stored = model_options(load(path))
     except (BadInput, BadCheckpoint):
-        return []  # told later, together with everything else
+        return []  # _checkpoint_problems loads it again and reports the error
     problems = known_family(args).structure_problems(args, path, stored)
     if not problems and getattr(stored, "kept_heads", None) is not None:
         args.kept_heads = stored.kept_heads
@@ -52,24 +56,27 @@ def _adopt_structure(args: Namespace) -> list[str]:
         if there is not None and group not in (None, there):
             return [f"--ffn-group {group}: {path} has lost groups of {there} hidden units; leave it out"]
         args.ffn_group = group if there is None else there
-        if args.pruning_method == "none":  # nothing is chosen anew: what is pruned further keeps to the same limits
+        if args.pruning_method == "none":  # no new choice is made, so later pruning observes the limits of the old one
             vars(args).update({option: getattr(stored, option, None) for option in LIMITS})
     return problems
 
 
 def _limits_of_nothing(args: Namespace) -> list[str]:
-    """Limits of a choice that is not made, told once: from here on they are not given."""
+    """One line for each limit that was given although nothing is chosen; removes these limits from the options."""
     if args.pruning_method != "none":
         return []
-    said = [option for option in LIMITS if getattr(args, option, None) is not None]
+    given = [option for option in LIMITS if getattr(args, option, None) is not None]
     remedy = "--pruning-method none keeps all heads; leave it out"
-    told = [f"{flag(option)} {getattr(args, option)}: {remedy}" for option in said]
-    vars(args).update(dict.fromkeys(said))
-    return told
+    problems = [f"{flag(option)} {getattr(args, option)}: {remedy}" for option in given]
+    vars(args).update(dict.fromkeys(given))  # so that no later check reports them again
+    return problems
 
 
 def _driver_problems(args: Namespace) -> list[str]:
-    """A learned choice needs the task that steps the logits and the criterion that counts for it."""
+    """Problems of a learned choice: it needs its task and criterion, and a known end of the search.
+
+    Without a learned choice the only problem is a K below H with the method ``none``.
+    """
     method = args.pruning_method
     if method == "none" and str(args.heads_to_keep) not in ("None", str(inventory_of(args).units)):
         return [
@@ -97,7 +104,7 @@ def _driver_problems(args: Namespace) -> list[str]:
 
 
 def _precision_problems(args: Namespace) -> list[str]:
-    """Without a GPU fairseq cannot make the one flat fp32 copy of the weights that these options ask for."""
+    """Problems of half precision without a GPU, where fairseq cannot make its flat fp32 copy of the weights."""
     on_gpu = torch.cuda.is_available() and not getattr(args, "cpu", False)
     if on_gpu or getattr(args, "fp16_no_flatten_grads", False):
         return []
@@ -128,7 +135,7 @@ def _data_problems(args: Namespace) -> list[str]:
 
 
 def _checkpoint_problems(args: Namespace) -> list[str]:
-    """The checkpoint that training would go on from must be readable and mean the same pruning."""
+    """Problems of a checkpoint that the training goes on from: it has to be readable and made with the same pruning."""
     path = _restored(args)
     if path is None:
         if args.finetune_from_model:
@@ -145,8 +152,8 @@ def _checkpoint_problems(args: Namespace) -> list[str]:
 
 
 def _another_pruning(args: Namespace, path: str, stored: Namespace) -> list[str]:
-    """One line with every option that a training must not change on its way, and that differs from ``stored``."""
-    names = [name for name in SAME_PRUNING if hasattr(stored, name)]  # none in one of the stock transformer
+    """One line with all options that differ from ``stored`` but must stay the same during a training."""
+    names = [name for name in SAME_PRUNING if hasattr(stored, name)]  # a stock transformer has none of them
     pairs = [(name, getattr(args, name), getattr(stored, name)) for name in names]
     different = ", ".join(
         f"{flag(name)} {'not given' if now is None else now} (there {'not given' if then is None else then})"
@@ -167,7 +174,7 @@ def _warn(lines: list[str]) -> None:
 
 
 def _restored(args: Namespace) -> str | None:
-    """The checkpoint that fairseq would go on from, None when it would start afresh."""
+    """Path of the checkpoint that fairseq goes on from; None when it starts a new training."""
     if args.restore_file != "checkpoint_last.pt":
         return args.restore_file
     last = os.path.join(args.save_dir, args.restore_file)

@@ -1,4 +1,4 @@
-"""What a training that begins from a checkpoint takes over of its heads, and what it does not."""
+"""Whether a training that starts from a checkpoint takes over the checkpoint's choice of heads."""
 
 from argparse import Namespace
 from typing import Any
@@ -9,9 +9,9 @@ from ..options.plan import Plan
 
 
 def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
-    """A line when a training with these options, from update 0, opens or masks other heads than its checkpoint."""
+    """One line when a training with these options gives up the choice of heads in its checkpoint."""
     method = args.pruning_method
-    if "gates.logits" not in state["model"]:  # a stock transformer
+    if "gates.logits" not in state["model"]:  # the checkpoint of a stock transformer
         return []
     kept = kept_heads_of(state)
     heads, masked = kept.inventory.units, kept.inventory.units - int(kept.mask.sum())
@@ -25,7 +25,7 @@ def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> l
 
 
 def unable_to_go_on(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
-    """A line when fairseq would begin again at update 0, and so would the choice of heads."""
+    """One line when the training would start again at update 0, and its choice of heads would start again too."""
     if "last_optimizer_state" in state or "gates.logits" not in state["model"]:
         return []
     if METHODS[args.pruning_method].learns or heads_not_taken_over(path, state, args):

@@ -1,4 +1,4 @@
-"""The mixin for tasks: after each step of the weights the logits take theirs."""
+"""The mixin for tasks: it plans the search, and steps the logits of the gates after each step of the weights."""
 
 import logging
 from collections.abc import Callable
@@ -20,23 +20,22 @@ logger = logging.getLogger(__name__)
 class PruningTask:
     """Mixin in front of a fairseq task: ``class MyTask(PruningTask, TranslationTask)``.
 
-    The task's configuration has ``max_epoch``, ``max_update`` and ``update_freq`` (interpolated from
-    ``optimization``), for a search that ends with a share of the training. A model without gates trains as ever.
+    The configuration of the task needs ``max_epoch``, ``max_update`` and ``update_freq`` (interpolated from
+    ``optimization``) to plan a search that takes a share of the training. A model without gates trains as usual.
     """
 
-    cfg: Any  # this and the next two are those of the fairseq task
+    cfg: Any  # set by the fairseq task, like the next two
     datasets: dict[str, Any]
     load_dataset: Callable[..., None]
     _gates: HeadGates | None = None
-    _batches: Any = None  # fairseq's iterator over the batches of the training
-    # the epoch that has begun, and how many of its batches an earlier run has done
-    _begun: tuple[int, int] | None = None
+    _batches: Any = None  # fairseq's iterator over the training batches
+    _begun: tuple[int, int] | None = None  # the epoch that begins, and the number of its batches done before a restart
     _refused: BadInput | None = None
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._batching: dict[str, Any] = {}  # the options that the batches of the training were made with
-        self._number_of: dict[int, int] = {}  # batches by shard of the data
+        self._batching: dict[str, Any] = {}  # the options of the iterator over the training batches
+        self._number_of: dict[int, int] = {}  # number of batches by shard of the data
 
     def build_model(self, cfg, from_checkpoint=False):
         model = super().build_model(cfg, from_checkpoint)
@@ -46,7 +45,7 @@ class PruningTask:
 
     @property
     def training_subset(self) -> str:
-        """Name of the data set that the model is trained on."""
+        """Name of the data set that trains the model."""
         return getattr(self.cfg, "train_subset", "train")
 
     def get_batch_iterator(self, dataset, **options):
@@ -68,34 +67,34 @@ class PruningTask:
         loss, sample_size, logging_output = super().train_step(
             sample, model, criterion, optimizer, update_num, ignore_grad
         )
-        if ignore_grad and self._gates is not None:  # a batch that only fills up a process
+        if ignore_grad and self._gates is not None:  # a dummy batch of a process that has no batch left
             self._gates.add_sample_size(-sample_size)
         return loss, sample_size, logging_output
 
     def optimizer_step(self, optimizer, model, update_num):
         if self._refused is not None:
             raise self._refused
-        scale = _loss_scale(optimizer)  # of the gradients at hand: the step may change it
+        scale = _loss_scale(optimizer)  # read before the step, which may change it for the next update
         super().optimizer_step(optimizer, model, update_num)
         if self._gates is None:
             return
-        if _loss_scale(optimizer) < scale:  # torch's scaler has found an overflow and left out the step of the weights
+        if _loss_scale(optimizer) < scale:  # torch's scaler found an overflow and skipped the step of the weights
             self._gates.begin_update()
         else:
             self._gates.step(loss_scale=scale, all_reduce=_sum_over_processes)
 
     def _plan(self, gates: HeadGates, update: int, epoch: int, done: int) -> None:
-        """Tell the gates how long the training is, before the first update of an epoch in this run."""
+        """Plan the end of the search from the length of the training, before the first update of an epoch."""
         cfg, drops = self.cfg, self._batching.get("skip_remainder_batch", False)
         length = Length(cfg.max_update, cfg.max_epoch, cfg.update_freq, self._batches_of, drops)
-        if not gates.choosing(update):
+        if not gates.searching(update):
             return
         whole, left, before = length.left(), length.left(update, epoch, done), float(gates.search)
         if whole is None or left is None:
             return
         try:
-            gates.plan(update, left, self._share, whole)
-        except BadInput as problem:  # at this place fairseq would write a crash.pt: raised before anything is changed
+            gates.plan_search(update, left, self._share, whole)
+        except BadInput as problem:  # raised in optimizer_step, because fairseq writes a crash.pt for errors from here
             self._refused = problem
         else:
             if float(gates.search) != before:
@@ -105,7 +104,7 @@ class PruningTask:
         return (epoch - 1) % len(utils.split_paths(self.cfg.data))
 
     def _batches_of(self, epoch: int) -> int:
-        """Number of batches in an epoch. Several data folders (``shard1:shard2``) take turns, an epoch each."""
+        """Number of batches in an epoch. Several data folders (``shard1:shard2``) take turns, one per epoch."""
         shard, subset = self._shard(epoch), self.training_subset
         if shard not in self._number_of:
             in_use = self.datasets[subset]
@@ -118,7 +117,7 @@ class PruningTask:
 
 
 def _loss_scale(optimizer: Any) -> float:
-    """What mixed precision multiplied the loss by: fairseq's scaler (fp16) or torch's (amp)."""
+    """Factor by which mixed precision multiplies the loss, from fairseq's scaler (fp16) or torch's (amp)."""
     scaler = getattr(optimizer, "scaler", None)
     if scaler is None:
         return 1.0

@@ -174,7 +174,7 @@ class TestSentences:
     def load(corpus, count, max_tokens=4096, task=None, **options):
         words = sum(1 for _ in open(corpus.data_bin / "dict.de.txt", encoding="utf-8")) + 4
         weights = {f"{stack}.embed_tokens.weight": torch.empty(words, 1) for stack in ("encoder", "decoder")}
-        state = {"cfg": {"model": Namespace(**options), "task": task or {}}, "model": weights}
+        state = {"cfg": {"model": Namespace(arch="gated_transformer", **options), "task": task or {}}, "model": weights}
         return load_sentences(state, str(corpus.data_bin), "valid", count, max_tokens, 1)
 
     @staticmethod

@@ -18,15 +18,15 @@ from dsp_fairseq import cli
 from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.families import inventory_of
-from dsp_fairseq.families.transformer import transformer_inventory
+from dsp_fairseq.families.transformer.inventory import transformer_inventory
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.structures.surgery import remove_units
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 
-from dsp_fairseq.export import check, convert, requirement, specification  # noqa: E402 (imports ctranslate2)
+from dsp_fairseq.export import check, convert, requirement  # noqa: E402 (imports ctranslate2)
 from dsp_fairseq.export.convert import export  # noqa: E402
-from dsp_fairseq.export.dictionaries import Dictionaries  # noqa: E402
+from dsp_fairseq.families.transformer.export import spec  # noqa: E402
 
 INVENTORY = transformer_inventory(2, 3, 3, 4, (8, 6))  # the shape of tiny_models
 MASKS = {  # flat over 2 blocks of 3 heads, then 6 of 4
@@ -328,9 +328,9 @@ def test_quantised_exports_are_smaller_and_close(tmp_path, quantization, bytes_p
 
 def test_quantising_leaves_the_model_alone(tmp_path):
     case = Case(tmp_path / "data")
-    words = Dictionaries(case.task.source_dictionary.symbols, case.task.target_dictionary.symbols)
+    words = case.task.source_dictionary.symbols, case.task.target_dictionary.symbols
     before = {name: tensor.clone() for name, tensor in case.stock.state_dict().items()}
-    specification.specification(case.stock, case.stock.state_dict(), INVENTORY, words).optimize("int8")
+    spec.specification(case.stock, case.stock.state_dict(), INVENTORY, *words).optimize("int8")
     assert all(torch.equal(tensor, before[name]) for name, tensor in case.stock.state_dict().items())
 
 
@@ -498,7 +498,7 @@ def test_through_a_link_the_folder_it_names_is_replaced(case, tmp_path):
     assert names(tmp_path) == ["data", "link", "real"]
 
 
-def broken_scale(block, self_attention, original=specification._attention):
+def broken_scale(block, self_attention, original=spec._attention):
     spec = original(block, self_attention)
     spec.queries_scale *= 2
     return spec
@@ -516,7 +516,7 @@ def fail(*_):
 @pytest.mark.parametrize(
     "module, name, replacement, code, words",
     [
-        (specification, "_attention", broken_scale, 1, "differ from fairseq's"),
+        (spec, "_attention", broken_scale, 1, "differ from fairseq's"),
         (convert, "check_quantised", interrupt, 130, "interrupted, nothing written"),
         (convert, "check_quantised", fail, 1, "no space left"),
         (check.Exported, "translates", lambda *_: False, 1, "does not translate, so nothing was written"),
@@ -557,14 +557,14 @@ def test_the_old_export_comes_back_when_it_cannot_be_replaced(case, tmp_path, mo
 
 
 def test_an_export_that_cannot_be_loaded_is_a_failure(case, tmp_path, monkeypatch):
-    save = specification.TransformerSpec.save
+    save = spec.TransformerSpec.save
 
     def cut_off(spec, folder):
         save(spec, folder)
         with open(f"{folder}/model.bin", "r+b") as file:
             file.truncate(1000)
 
-    monkeypatch.setattr(specification.TransformerSpec, "save", cut_off)
+    monkeypatch.setattr(spec.TransformerSpec, "save", cut_off)
     with pytest.raises(Failed, match="cannot load"):
         export(case.masked(), str(tmp_path / "out"))
     assert names(tmp_path) == ["data"]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsp_fairseq.families.transformer import transformer_inventory
+from dsp_fairseq.families.transformer.inventory import transformer_inventory
 from dsp_fairseq.gates.hard_concrete import hard_concrete, is_open, logistic_noise, open_probability
 from dsp_fairseq.options.plan import Plan
 

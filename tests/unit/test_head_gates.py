@@ -110,7 +110,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one():
 def test_a_restarted_search_forgets_the_old_one():
     gates = train(gates_of(search_updates=50), torch.randn(HEADS, dtype=torch.float64), 50)
     assert gates.adam.steps > 0
-    gates.plan(update=0, left=200, share=0.3, length=200)  # the user's word stands
+    gates.plan_search(update=0, left=200, share=0.3, length=200)  # the user's word stands
     gates.set_num_updates(0)
     assert gates.adam.steps == 0 and not gates.settled
     assert gates.method.search_updates == 50
@@ -147,7 +147,7 @@ def planned(left, update=0, length=None, begun=None, **options):
     if begun is not None:
         gates.set_num_updates(update or 7)  # as fairseq does before it loads, whatever the update will be
         gates.load_state_dict(begun.state_dict())
-    gates.plan(update, left, 0.3, length or update + left)
+    gates.plan_search(update, left, 0.3, length or update + left)
     gates.set_num_updates(update)
     return gates
 
@@ -174,7 +174,7 @@ class TestPlan:
         gates = gates_of(search_updates=None)
         gates.upgrade_state_dict_named(state, "gates")
         gates.load_state_dict({name.partition(".")[2]: value for name, value in state.items()})
-        gates.plan(10, 390, 0.3, 400)
+        gates.plan_search(10, 390, 0.3, 400)
         assert gates.method.search_updates == 30
 
     @pytest.mark.parametrize("method", ["none", "dsp"])
@@ -188,15 +188,15 @@ class TestPlan:
         begun = gates_of(search_updates=stored)
         gates = gates_of(search_updates=30, search_warmup_updates=20)
         gates.load_state_dict(begun.state_dict())
-        gates.plan(0, 40, 0.3, 40)
+        gates.plan_search(0, 40, 0.3, 40)
         gates.set_num_updates(25)
         assert gates.method.search_updates == 30 and float(gates.search) == 30 and not gates.settled
         assert gates.sample() is not None
 
     def test_a_choice_that_would_never_be_final_is_refused(self):
         with pytest.raises(BadInput, match="^--search-updates 101: .* after 100 updates"):
-            gates_of(search_updates=101).plan(0, 100, 0.3, 100)
-        gates_of(search_updates=100).plan(0, 100, 0.3, 100)
+            gates_of(search_updates=101).plan_search(0, 100, 0.3, 100)
+        gates_of(search_updates=100).plan_search(0, 100, 0.3, 100)
 
     def test_a_training_that_ends_where_it_was_restarted_is_refused_by_what_was_said(self):
         begun = planned(100)
@@ -210,7 +210,7 @@ class TestPlan:
 
     def test_a_choice_of_a_method_without_a_search_has_no_end(self):
         gates = gates_of("ste")
-        gates.plan(0, 100, 0.3, 100)
+        gates.plan_search(0, 100, 0.3, 100)
         assert not gates.settled and float(gates.search) == 0
 
 

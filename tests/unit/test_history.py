@@ -258,7 +258,7 @@ class TestPicture:
     @pytest.mark.parametrize("logged", [False, True])
     @pytest.mark.parametrize("shape, checkpoints", [((2, 3, 3, 4), 1), ((3, 4, 3, 4), 11), ((6, 16, 6, 16), 90)])
     def test_no_text_lies_on_another_or_outside(self, shape, checkpoints, logged):
-        from dsp_fairseq.families.transformer import transformer_inventory
+        from dsp_fairseq.families.transformer.inventory import transformer_inventory
         from dsp_fairseq.history import picture
         from dsp_fairseq.history.checkpoints import Snapshot
         from dsp_fairseq.history.events import Curve

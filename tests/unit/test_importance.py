@@ -18,7 +18,8 @@ from tiny_models import HEADS, VARIANTS, Task, batch, build, near, pair, stock_a
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.reading import KeptHeads, kept_heads_of
 from dsp_fairseq.errors import BadInput, Failed
-from dsp_fairseq.families.transformer import KINDS, transformer_inventory
+from dsp_fairseq.families.transformer import KINDS
+from dsp_fairseq.families.transformer.inventory import transformer_inventory
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.importance.checkpoints import decoding, model_of, with_gates, writing_checkpoint

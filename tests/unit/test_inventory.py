@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsp_fairseq.families.transformer import transformer_inventory
+from dsp_fairseq.families.transformer.inventory import transformer_inventory
 from dsp_fairseq.gates import hard_top_k
 from dsp_fairseq.gates.methods import uniform_logits
 from dsp_fairseq.structures.inventory import uniform_order

@@ -71,7 +71,7 @@ def test_while_more_are_open_than_fit_the_lowest_cap_with_room_applies():
 
 METHODS = {
     "ste": lambda h, k: StraightThrough(h, k),
-    "dsp": lambda h, k: CommittedDsp(h, k, 0.5, 0.2, None, 100, 10, 4.0).planned(100),
+    "dsp": lambda h, k: CommittedDsp(h, k, 0.5, 0.2, None, 100, 10, 4.0).with_search(100),
     "dsp-published": lambda h, k: PublishedDsp(h, k, 0.1, 1e-8, 100),
 }
 

@@ -57,7 +57,7 @@ def trains(args):
     gates = plan.gates()
     for update in (0, 1, 5, 6, 19, UPDATES):
         if update < UPDATES:
-            gates.plan(update, UPDATES - update, SEARCH_SHARE[plan.mode], UPDATES)
+            gates.plan_search(update, UPDATES - update, SEARCH_SHARE[plan.mode], UPDATES)
         gates.set_num_updates(update)
         gates.begin_update()
         drawn = gates.mask_of_update() if gates.settled else gates.of_update(torch.device("cpu"))

@@ -202,4 +202,4 @@ def test_fp16_training_moves_logits_and_weights(device, tmp_path, monkeypatch):
     assert not torch.equal(gates.logits, before[0]) and gates.logits.isfinite().all()
     weights = trainer.get_model().decoder.layers[0].fc1.weight
     assert not torch.equal(weights, before[1]) and weights.isfinite().all()
-    assert int(gates.mask().sum()) == gates.open_units == 5
+    assert int(gates.mask().sum()) == gates.open_counts["heads"] == 5

@@ -10,11 +10,11 @@ from tiny_models import HEADS, build
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.prune import prune
 from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
-from dsp_fairseq.config import LIMITS
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
+from dsp_fairseq.option_names import LIMITS
 
 LIMITED = {
     "at least": {"min_heads_per_block": 1},

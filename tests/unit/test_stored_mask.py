@@ -94,7 +94,7 @@ def test_the_mask_follows_every_step_of_the_logits():
 def test_structures_are_stored_apart_and_come_back_in_flat_order():
     from dataclasses import replace
 
-    from dsp_fairseq.families.transformer import transformer_inventory
+    from dsp_fairseq.families.transformer.inventory import transformer_inventory
     from dsp_fairseq.structures.inventory import Inventory
 
     blocks = transformer_inventory(2, 3, 1, 4).blocks  # 3 + 3 + 4 + 4

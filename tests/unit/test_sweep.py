@@ -22,7 +22,7 @@ import yaml
 from dsp_fairseq.cli import main
 from dsp_fairseq.commands.sweep import parsed_choice
 from dsp_fairseq.errors import BadInput, Failed
-from dsp_fairseq.families.transformer import transformer_inventory
+from dsp_fairseq.families.transformer.inventory import transformer_inventory
 from dsp_fairseq.structures.inventory import uniform_order
 from dsp_fairseq.sweep import check, estimate, executors, job, logs, plan, records, trained
 from dsp_fairseq.sweep import run as run_module
@@ -447,7 +447,14 @@ class TestEstimate:
         shape = {f"{side}_{part}": n for side in ("encoder", "decoder") for part, n in
                  (("embed_dim", 10), ("ffn_embed_dim", 20), ("layers", 2))}  # fmt: skip
         arguments = Namespace(
-            data=str(tmp_path), max_tokens=1000, update_freq=[2], max_update=50, max_epoch=0, cpu=True, **shape
+            arch="gated_transformer",
+            data=str(tmp_path),
+            max_tokens=1000,
+            update_freq=[2],
+            max_update=50,
+            max_epoch=0,
+            cpu=True,
+            **shape,
         )
         weights = 2 * (400 + 400) + 2 * (800 + 400) + 10 * 100
         product = 6 * 0.8 * 1000 * 2 * weights / 1e9

@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import torch
 
-from dsp_fairseq.families.transformer import transformer_inventory
+from dsp_fairseq.families.transformer.inventory import transformer_inventory
 from dsp_fairseq.gates.methods import METHODS
 from dsp_fairseq.options.plan import Plan
 

@@ -1,6 +1,5 @@
 """The encoder-decoder Transformer: ``gated_transformer``, and fairseq's own ``transformer``."""
 
-from .family import TransformerFamily
-from .inventory import KINDS, transformer_inventory
+from .words import FFN_KINDS, HELP, KINDS, STACKS
 
-__all__ = ["KINDS", "TransformerFamily", "transformer_inventory"]
+__all__ = ["FFN_KINDS", "HELP", "KINDS", "STACKS"]

@@ -6,17 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
+from fairseq.data import LanguagePairDataset
+from fairseq.models.transformer import DEFAULT_MAX_SOURCE_POSITIONS, DEFAULT_MAX_TARGET_POSITIONS
 from torch import Tensor
 
 from ...structures.inventory import Inventory
 from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
-from ..family import Family, register_family
-from .inventory import DEFAULT_GROUP, KINDS, feed_forward_inventory, group_of, transformer_inventory
+from ..data import DataFolder, WordsOf
+from ..family import Converter, Family, Size, register_family
+from . import data as data_of
+from .inventory import DEFAULT_GROUP, feed_forward_inventory, group_of, transformer_inventory
 from .options import DEFAULTS, type_problems
 from .refusals import shape_problems, unsupported
 from .structure import STRUCTURE, structure_problems
-
-STACKS = ("encoder", "decoder")
+from .words import HELP, KINDS, STACKS
 
 
 @register_family
@@ -32,6 +35,7 @@ class TransformerFamily(Family):
     structure = STRUCTURE
     group = DEFAULT_GROUP
     defaults: ClassVar = DEFAULTS
+    help: ClassVar = HELP
     submodules: ClassVar = {
         "embed_tokens": EMBEDDINGS,
         "embed_positions": EMBEDDINGS,
@@ -102,6 +106,31 @@ class TransformerFamily(Family):
         logits, _ = model(source, read, target)
         is_word = torch.arange(int(written.max()))[None, :] < written[:, None]
         return logits[is_word]  # [tokens, types]
+
+    def max_positions(self, options: Namespace) -> tuple[int, int]:
+        """Of a source and of a target."""
+        return (
+            getattr(options, "max_source_positions", None) or DEFAULT_MAX_SOURCE_POSITIONS,
+            getattr(options, "max_target_positions", None) or DEFAULT_MAX_TARGET_POSITIONS,
+        )
+
+    def dictionaries(self, data: DataFolder) -> list[WordsOf]:
+        return data_of.dictionaries(data)
+
+    def dataset(self, data: DataFolder, subset: str) -> LanguagePairDataset:
+        return data_of.dataset(data, subset)
+
+    def ctranslate2(self) -> Converter:
+        from . import export  # needs CTranslate2
+
+        return export
+
+    def size(self, options: Namespace, words: int) -> Size:
+        weights = options.decoder_embed_dim * words
+        for stack, attentions in zip(STACKS, (1, 2), strict=True):
+            layers, width, inner = (getattr(options, f"{stack}_{n}") for n in ("layers", "embed_dim", "ffn_embed_dim"))
+            weights += layers * (4 * attentions * width**2 + 2 * width * inner)
+        return Size(weights, options.encoder_embed_dim, options.encoder_ffn_embed_dim)
 
 
 def _sentences(lengths: Tensor, embedding: Any, generator: torch.Generator) -> Tensor:

@@ -5,9 +5,8 @@ from argparse import Namespace
 from ...structures.ffn import FFN
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
+from .words import FFN_KINDS, KINDS, STACKS
 
-KINDS = ("encoder.self", "decoder.self", "decoder.cross")
-FFN_KINDS = ("encoder.ffn", "decoder.ffn")
 DEFAULT_GROUP = 64  # hidden units
 
 
@@ -51,7 +50,7 @@ def transformer_inventory(
 def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
     """All feed-forward blocks of an encoder-decoder; a unit is a group of so many hidden units."""
     blocks = []
-    for kind, stack in zip(FFN_KINDS, ("encoder", "decoder"), strict=True):
+    for kind, stack in zip(FFN_KINDS, STACKS, strict=True):
         width, hidden, layers = (
             getattr(options, f"{stack}_{part}") for part in ("embed_dim", "ffn_embed_dim", "layers")
         )
@@ -66,8 +65,10 @@ def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
 def group_of(options: Namespace) -> int | None:
     """Hidden units that are removed together, as options say; None when no option is about feed-forward blocks."""
     group = getattr(options, "ffn_group", None)
-    said = ("ffn_to_keep", "parameters_to_keep", "min_ffn_per_block", "max_ffn_per_block")
+    options_of_ffn = ("ffn_to_keep", "parameters_to_keep", "min_ffn_per_block", "max_ffn_per_block")
     kinds = str(getattr(options, "prunable", None) or "").split(",")
-    if group is None and (set(FFN_KINDS) & set(kinds) or any(getattr(options, n, None) is not None for n in said)):
+    if group is None and (
+        set(FFN_KINDS) & set(kinds) or any(getattr(options, n, None) is not None for n in options_of_ffn)
+    ):
         return DEFAULT_GROUP
     return group

@@ -1,4 +1,4 @@
-"""Pruning methods, one file each: what they draw at an update, how they learn, which options they read."""
+"""Pruning methods, one file each: the gates that a method draws, its schedule, and the options that it reads."""
 
 from .dsp import CommittedDsp
 from .dsp_published import PublishedDsp

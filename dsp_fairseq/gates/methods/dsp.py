@@ -1,4 +1,4 @@
-"""``dsp``: differentiable subset pruning with commitment and budget schedule, the default."""
+"""``dsp``, the default: differentiable subset pruning that ends its search with a final mask."""
 
 from dataclasses import dataclass, replace
 
@@ -13,28 +13,29 @@ from .option import COOLDOWN, FINAL_TEMPERATURE, INITIAL_TEMPERATURE, RATE, Opti
 from .registry import register_method
 from .starts import UNIFORM_PRIOR, uniform_logits
 
-WARM_UP_SHARE = 0.35  # of the search: updates with all heads open
+WARM_UP_SHARE = 0.35  # share of the search during which all units are open
 
 
 @register_method("dsp")
 @dataclass(frozen=True)
 class CommittedDsp(Method):
-    """DSP that commits itself to its choice at the end of a search.
+    """DSP (Li et al., TACL 2021) with a search that ends in a final choice.
 
-    All heads are open while the weights warm up; then the number of open heads falls to K while the
-    choice is learned by straight-through sampling under fading noise; at the end of the search the
-    mask is the top-K of the logits and the weights train on under it.
+    All units are open while the weights warm up. Then the number of open units falls to K, and straight-through
+    samples under fading noise train the logits. At the end of the search the mask becomes the top-K of the logits, and
+    the weights train on under this mask.
     """
 
     initial_temperature: float
     final_temperature: float
-    cooldown: int | None  # None: the search's length
-    search: int | None  # None until planned
-    warm_up: int | None  # None: WARM_UP_SHARE of the search
-    prior: float
+    cooldown: int | None  # updates over which the temperature falls; None: as many as the search takes
+    search: int | None  # update at which the search ends; None until it is planned
+    warm_up: int | None  # updates with all units open; None: WARM_UP_SHARE of the search
+    prior: float  # difference between the initial logits of successive units of a block
 
     SUMMARY = "differentiable subset pruning with commitment"
-    # pipelined: trained heads of a block differ, their weights need no warm-up, and there is little time
+    # Pipelined searches have other defaults, because the heads of a trained block differ from the start, the weights
+    # need no warm-up, and the search is short.
     OPTIONS = (
         RATE.with_default(0.05, pipelined=0.2),
         Option(
@@ -57,8 +58,8 @@ class CommittedDsp(Method):
         Option(
             "uniform_prior",
             float,
-            "dsp: by how much the first logit of a block exceeds the second, and so on, at the start; 0 starts without "
-            "a preference (default: 4.0; 0 with --pruning-mode pipelined)",
+            "dsp: difference between the logits of successive heads of a block at the start; 0 starts without a "
+            "preference (default: 4.0; 0 with --pruning-mode pipelined)",
             0,
             1e6,
             default=UNIFORM_PRIOR,
@@ -89,7 +90,7 @@ class CommittedDsp(Method):
     def option_problems(cls, options: Options, given: Options, updates: int | None) -> list[str]:
         problems = temperature_problems(options, given)
         search, warm_up, mode = (options[n] for n in ("search_updates", "search_warmup_updates", "pruning_mode"))
-        if mode not in SEARCH_SHARE:  # refused elsewhere
+        if mode not in SEARCH_SHARE:  # an unknown mode, which options/problems.py refuses
             return problems
         if search is not None and updates and search > updates:
             problems.append(
@@ -105,7 +106,7 @@ class CommittedDsp(Method):
     def search_updates(self) -> int | None:
         return self.search
 
-    def planned(self, search: int) -> "CommittedDsp":
+    def with_search(self, search: int) -> "CommittedDsp":
         return replace(
             self,
             search=search,
@@ -141,7 +142,7 @@ class CommittedDsp(Method):
         return budget_of_update(update, self.total, self.keep, self.warm_up, self.search)
 
     def temperature(self, update: int) -> float:
-        if self.cooldown is None:  # until planned
+        if self.cooldown is None:  # the search is not planned yet
             return self.initial_temperature
         return anneal_temperature(update, self.initial_temperature, self.final_temperature, self.cooldown)
 

@@ -16,7 +16,7 @@ from .starts import published_logits
 @register_method("dsp-published")
 @dataclass(frozen=True)
 class PublishedDsp(Method):
-    """Relaxed gates under noise to the end, temperature falling."""
+    """Relaxed gates with noise during the whole training, at a falling temperature (Li et al., TACL 2021)."""
 
     initial_temperature: float
     final_temperature: float

@@ -1,4 +1,4 @@
-"""``l0``: independent hard-concrete gates with a penalty on each open head."""
+"""``l0``: independent hard-concrete gates with a penalty on each open unit."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ from .registry import register_method
 @register_method("l0")
 @dataclass(frozen=True)
 class L0(Method):
-    """Independent hard-concrete gates; the loss pays for every head that is probably open.
+    """Independent hard-concrete gates, with the expected number of open units as a penalty (Voita et al., ACL 2019).
 
-    Voita et al. (ACL 2019), section 5. The logits are the log-odds of the gates.
+    The logits are the log-odds of the gates.
     """
 
-    price: float  # of one expected open head, in the loss per target token (nats)
-    initial: float  # log-odds at the start
+    price: float  # price of one expected open unit, in nats per target token
+    initial: float  # log-odds of all gates at the start
 
     SUMMARY = "hard-concrete gates"
     OPTIONS = (
@@ -72,7 +72,7 @@ class L0(Method):
         return hard_concrete(logits, noise).masked_fill(pool.fixed_units, 1.0)
 
     def inclusion(self, logits: Tensor, update: int, pool: Pool) -> Floats:
-        """Probability [H] that a gate is above a half: sigmoid(log-odds); gates are independent, whatever K."""
+        """Probability [H] that each gate is above 1/2, which is sigmoid(log-odds) whatever K is."""
         probability: Floats = torch.sigmoid(logits).masked_fill(pool.fixed_units, 1.0).numpy()
         return probability
 

@@ -1,7 +1,7 @@
-"""What every pruning method answers: which gates an update has, which temperature, when the mask is final.
+"""The base class of pruning methods: the gates and temperature of an update, and when the mask is final.
 
-A method is a small immutable object; the logits belong to the caller. H = heads of the model,
-K = heads to keep, update = fairseq's update counter.
+A method is a small immutable object for one share of the units; the logits belong to the caller. In the docstrings H
+is the number of units of the share, K the number of those that decode, and an update is a number of fairseq's counter.
 """
 
 from collections.abc import Mapping
@@ -18,101 +18,101 @@ from ..subset import gumbel_noise
 from .option import Option
 from .starts import UNIFORM_PRIOR, uniform_logits
 
-Options = Mapping[str, Any]  # values by name, defaults filled in
-# by --pruning-mode: share of the planned updates that a search takes when --search-updates is not given; frozen weights
-# cannot train on under the final mask
+Options = Mapping[str, Any]  # values by name, with the defaults filled in
+# Share of the planned updates that a search takes without --search-updates, by --pruning-mode. Pipelined searches take
+# all updates, because frozen weights have nothing to learn under the final mask.
 SEARCH_SHARE = {"joint": 0.3, "pipelined": 1.0}
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method whose mask is fixed from the first update; the others override what they do otherwise."""
+    """The base of all methods. As it stands its mask is fixed from the first update; subclasses override the rest."""
 
-    total: int  # amount of the share when all its units are open: heads, hidden units in groups, or parameters
-    keep: int  # amount that stays open at evaluation
+    total: int  # the amount of the share when all its units are open: a number of units, or of parameters
+    keep: int  # the amount that decodes
 
-    SUMMARY: ClassVar[str] = ""  # for the help of --pruning-method
-    OPTIONS: ClassVar[tuple[Option, ...]] = ()  # that the method reads, with its defaults
-    learns: ClassVar[bool] = False  # whether the logits move
-    searches: ClassVar[bool] = False  # whether the choice is final at some update
+    SUMMARY: ClassVar[str] = ""  # a few words for the help of --pruning-method
+    OPTIONS: ClassVar[tuple[Option, ...]] = ()  # the options that the method reads, with its defaults
+    learns: ClassVar[bool] = False  # whether the logits are trained
+    searches: ClassVar[bool] = False  # whether the choice becomes final at some update of the training
     pooled: ClassVar[bool] = False  # whether all logits share one second moment (see LogitAdam)
     takes_costs: ClassVar[bool] = True  # whether units of unequal cost can compete for a budget in parameters
-    needs_count: ClassVar[bool] = True  # whether --heads-to-keep must be given; else there is no K to draw either
-    independent: ClassVar[bool] = False  # the logits are log-odds; without --heads-to-keep the positive ones stay open
+    needs_count: ClassVar[bool] = True  # whether --heads-to-keep is required; False also excludes --heads-to-keep-range
+    independent: ClassVar[bool] = False  # whether the logits are log-odds: without K the positive ones decode
 
     @classmethod
     def build(cls, total: int, keep: int, options: Options) -> Self:
-        """The method for a share of the amount ``total``, of which ``keep`` stays."""
+        """Make the method for a share of the amount ``total`` of which ``keep`` decodes."""
         return cls(total, keep)
 
     @classmethod
     def defaults(cls, mode: str) -> dict[str, Any]:
-        """Default of every option that the method reads, in a ``--pruning-mode``."""
+        """Default of every option that the method reads, under a ``--pruning-mode``."""
         return {option.name: option.default_of(mode) for option in cls.OPTIONS}
 
     @classmethod
     def option_problems(cls, options: Options, given: Options, updates: int | None) -> list[str]:
-        """What is wrong with options that are each in their range, one line per problem.
+        """Problems of option values that contradict each other, one line each; each value is in its own range.
 
         Args:
-            options: with the defaults of the method.
-            given: those that the user gave.
-            updates: of the whole training, where --max-update says it.
+            options: all options, with the defaults of the method filled in.
+            given: only the options that the user gave.
+            updates: number of updates of the whole training from --max-update; None without it.
         """
         return []
 
     def initial_logits(self, inventory: Inventory) -> Tensor:
-        """Logits [H], float64, whose top-K is the uniform choice for every K."""
+        """Logits of the whole model at the start, float64; those of this base class make the uniform choice."""
         return uniform_logits(inventory, UNIFORM_PRIOR)
 
     @property
     def search_updates(self) -> int | None:
-        """Updates until the choice is final, where the method has such a point and knows it."""
+        """Number of updates until the choice is final; None for methods without a search, and until it is planned."""
         return None
 
-    def planned(self, search: int) -> "Method":
-        """The same method with its search ending at update ``search``, if it has a search."""
+    def with_search(self, search: int) -> "Method":
+        """The same method with a search that ends at update ``search``, if it has a search."""
         return self
 
     def problems(self, length: int) -> list[str]:
-        """What keeps a training of so many updates from choosing heads as planned, one line each."""
+        """Reasons why the search cannot end as planned in a training of ``length`` updates, one line each."""
         return []
 
     def settled(self, update: int) -> bool:
-        """Whether training uses, from this update on, the very mask that decodes."""
+        """Whether training uses the mask that decodes from this update on."""
         return True
 
     def open_amount(self, update: int) -> int | None:
-        """The amount that is open in training at this update; None: a matter of chance."""
+        """The amount that is open in training at an update; None when it is left to chance."""
         return self.keep
 
     def temperature(self, update: int) -> float | None:
-        """Temperature of the relaxation, None where there is none."""
+        """Temperature of the relaxation at an update, in units of the logits; None without a relaxation."""
         return None
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """The noise that the gates of an update are drawn with: [size], float64."""
+        """Draw the noise [size], float64, for the gates of an update."""
         return gumbel_noise(size, generator)
 
     def penalty(self, logits: Tensor, pool: Pool) -> Tensor | None:
-        """What an update adds to the loss per unit of its sample size, with gradient; None: nothing."""
+        """Scalar that is added to the loss per unit of sample size, with gradient to the logits [H]; None for none."""
         return None
 
     def gates(self, logits: Tensor, update: int, noise: Tensor, pool: Pool) -> Tensor:
-        """Gates [N] of the units of a pool, float64, with gradient to the logits; called while not settled."""
+        """Gates [H] of an update, float64, with gradient to the logits [H]; not called once the method is settled."""
         raise AssertionError("a settled method has no gates to sample")
 
     def noise_level(self, update: int) -> float:
-        """Scale of the noise that the choice is made under, in units of the logits."""
+        """Scale of the noise at an update, in units of the logits."""
         return 1.0
 
     def inclusion(self, logits: Tensor, update: int, pool: Pool) -> Floats:
-        """Probability [H] that each head is in the subset, float64; called while not settled."""
+        """Probability [H], float64, that each unit is in the subset; not called once the method is settled."""
         return inclusion(logits.numpy(), self.keep, self.noise_level(update), pool)
 
 
 def temperature_problems(options: Options, given: Options) -> list[str]:
-    """A line when the temperature would rise."""
+    """One line when the final temperature is above the initial one, else an empty list."""
     first, last = options["initial_temperature"], options["final_temperature"]
     if last <= first:
         return []

@@ -1,4 +1,4 @@
-"""``none``: nothing is pruned."""
+"""``none``: the method that prunes nothing."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from .registry import register_method
 @register_method("none")
 @dataclass(frozen=True)
 class Unpruned(Method):
-    """All heads are open, K = H."""
+    """All units are open: K = H."""
 
     SUMMARY = "all heads"
     needs_count = False

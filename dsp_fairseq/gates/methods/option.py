@@ -1,4 +1,4 @@
-"""An option of ``fairseq-train`` that pruning methods read: its type, range and help, and its default by method."""
+"""Options of ``fairseq-train`` that pruning methods read: type, range and help, with a default of each method."""
 
 from dataclasses import dataclass, replace
 
@@ -7,18 +7,20 @@ from ...errors import MOST
 
 @dataclass(frozen=True)
 class Option:
-    """One option, as one method declares it.
+    """One option as one method declares it.
 
     Args:
-        name: as an attribute, such as ``search_updates``.
+        name: name of the attribute in argparse's namespace, such as ``search_updates``.
         type: int or float.
-        help: for ``--help``, in argparse's format; ``{defaults}`` becomes the defaults of all methods that read it.
-        least, most: range of allowed values.
-        default: None where the method finds its own value.
-        pipelined: default with ``--pruning-mode pipelined``; None: the same.
-        default_words: of the default, where its number does not say it.
-        needs: what the method cannot do without, when it needs a value.
-        before: the common option that this one precedes in ``--help``; None: after all of them.
+        help: text for ``--help`` in argparse's format; ``{defaults}`` stands for the defaults of all methods that
+            read the option.
+        least, most: smallest and largest allowed value.
+        default: default value; None where the method computes its own.
+        pipelined: default with ``--pruning-mode pipelined``; None when it is the same.
+        default_words: text that ``--help`` shows for the default instead of the number.
+        needs: description of the value that the user must give, for the message when it is missing; None when the
+            option is not required.
+        before: name of the common option that this one precedes in ``--help``; None when it follows all of them.
     """
 
     name: str
@@ -35,11 +37,11 @@ class Option:
     def with_default(
         self, default: float | None, pipelined: float | None = None, default_words: str | None = None
     ) -> "Option":
-        """The same option as another method declares it."""
+        """The same option with the default of another method."""
         return replace(self, default=default, pipelined=pipelined, default_words=default_words)
 
     def default_of(self, mode: str) -> float | None:
-        """Default in a ``--pruning-mode``."""
+        """Default under a ``--pruning-mode``."""
         return self.pipelined if mode == "pipelined" and self.pipelined is not None else self.default
 
     def allows(self, value: float) -> bool:
@@ -47,7 +49,7 @@ class Option:
 
     @property
     def range(self) -> str:
-        """The allowed values in words."""
+        """The allowed values as text for messages."""
         return f"{self.least} to {MOST}" if self.most == MOST else f"{self.least:g} to {self.most:g}"
 
 

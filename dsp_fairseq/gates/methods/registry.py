@@ -10,7 +10,7 @@ METHODS: dict[str, type[Method]] = {}
 
 
 def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
-    """Class decorator that makes a method known by the name that ``--pruning-method`` takes."""
+    """Class decorator that registers a method under its name for ``--pruning-method``."""
 
     def register(method: type[Method]) -> type[Method]:
         if name in METHODS:
@@ -22,7 +22,7 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
 
 
 def method_options() -> dict[str, Option]:
-    """The options of all methods by name, each with its whole help text, in the order of ``--help``."""
+    """The options of all methods by name, in the order of ``--help``, each as its first method declares it."""
     found: dict[str, Option] = {}
     for method in METHODS.values():
         for option in method.OPTIONS:
@@ -31,27 +31,28 @@ def method_options() -> dict[str, Option]:
 
 
 def readers_of(name: str) -> list[str]:
-    """The methods that read an option."""
+    """Names of the methods that read an option."""
     return [method for method, _ in _declarations(name)]
 
 
 def help_of(option: Option) -> str:
-    """Help of an option with the defaults of the methods that read it."""
+    """Help text of an option with the defaults of all methods that read it."""
     return option.help.replace("{defaults}", _defaults(option.name))
 
 
 def summary_of_methods() -> str:
-    """All methods with what they do, such as ``ste (straight-through), none (all heads)``."""
+    """Names and summaries of all methods as one text, such as ``ste (straight-through), none (all heads)``."""
     return ", ".join(f"{name} ({method.SUMMARY})" for name, method in METHODS.items())
 
 
 def _declarations(name: str) -> Iterator[tuple[str, Option]]:
+    """Pairs of a method's name and its declaration of the option."""
     for method, cls in METHODS.items():
         yield from ((method, option) for option in cls.OPTIONS if option.name == name)
 
 
 def _defaults(name: str) -> str:
-    """Such as ``0.05 with dsp and l0; 0.2 with ste``."""
+    """The defaults of an option as text, such as ``0.05 with dsp and l0; 0.2 with ste``."""
     declared = list(_declarations(name))
     pairs = [(option.default_words or _number(option.default), method) for method, option in declared]
     pairs += [

@@ -1,4 +1,4 @@
-"""Logits at the start of a training."""
+"""The values of the logits at the start of a training."""
 
 import math
 
@@ -8,19 +8,19 @@ from torch import Tensor
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory, uniform_order
 
-UNIFORM_PRIOR = 4.0  # step from one head of a block to the next, in the logits at the start
+UNIFORM_PRIOR = 4.0  # difference between the initial logits of successive units of a block
 
 
 def uniform_logits(inventory: Inventory, step: float) -> Tensor:
-    """Logits [H] that fall by ``step`` from one head of a block to its next.
+    """Logits [H], float64, that fall by ``step`` from each unit of a block to the next.
 
-    Heads of one block are interchangeable before training, and a second head of a block adds less
-    than a first: so the start says how many heads a block gets, and the search corrects it. Within
-    a round the order of ``uniform_order`` decides, by a thousandth of the step.
+    Units of one block are interchangeable before training, and a second head of a block adds less than the first. So
+    the start spreads the kept units evenly over the blocks, and the search corrects the number of each block. Units
+    with the same index in their blocks differ by at most a thousandth of the step, in the order of ``uniform_order``.
     """
     order = uniform_order(inventory)
     logits = torch.empty(inventory.units, dtype=torch.float64)
-    within = torch.tensor([unit * scale for block, scale in _scales(inventory) for unit in range(block.units)])
+    within = torch.tensor([index * scale for block, scale in _scales(inventory) for index in range(block.units)])
     for place, unit in enumerate(order):
         logits[unit] = -step * (float(within[unit]) + 1e-3 * place / len(order))
     return logits
@@ -39,6 +39,6 @@ def _scales(inventory: Inventory) -> list[tuple[Block, float]]:
 
 
 def published_logits(inventory: Inventory) -> Tensor:
-    """Random logits [H] as the published code draws them: Xavier uniform over [blocks, heads]."""
+    """Random logits [H], float64, as the code published with DSP draws them: Xavier uniform over [blocks, heads]."""
     bound = math.sqrt(6.0 / (len(inventory.blocks) + inventory.units / len(inventory.blocks)))
     return torch.empty(inventory.units, dtype=torch.float64).uniform_(-bound, bound)

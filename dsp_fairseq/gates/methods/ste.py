@@ -1,4 +1,4 @@
-"""``ste``: straight-through, the hard top-K of the logits."""
+"""``ste``: the hard top-K of the logits with the straight-through gradient."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ from .starts import published_logits
 @register_method("ste")
 @dataclass(frozen=True)
 class StraightThrough(Method):
-    """Hard top-K of the logits forward, identity backward; no noise, no temperature.
+    """The gates are the hard top-K of the logits, and their gradient passes to the logits unchanged.
 
-    Its entropy is computed for noise of scale 1, as if it were DSP.
+    The method has no noise and no temperature; the entropy in the logs is that for noise of scale 1, as for DSP.
     """
 
     SUMMARY = "straight-through"

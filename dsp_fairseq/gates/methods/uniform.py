@@ -1,4 +1,4 @@
-"""``uniform``: the heads are spread evenly over the blocks and fixed, the baseline without a choice."""
+"""``uniform``: the baseline that spreads the kept units evenly over the blocks and learns no choice."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,6 @@ from .registry import register_method
 @register_method("uniform")
 @dataclass(frozen=True)
 class Uniform(Method):
-    """The mask of the uniform choice from the first update."""
+    """All updates train under the mask of the uniform choice."""
 
     SUMMARY = "spread evenly, fixed"

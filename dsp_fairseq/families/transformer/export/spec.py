@@ -9,28 +9,30 @@ from ctranslate2.specs.common_spec import Activation
 from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
 from torch import Tensor
 
-from ..structures.inventory import Inventory
-from .dictionaries import BLANK, Dictionaries
-from .padding import PaddedBlock, blocks_of, padded_block, padded_heads
+from ....structures.inventory import Block, Inventory
+from ....structures.padding import PaddedBlock, padded_block, padded_heads
 from .refusals import ACTIVATIONS
 
 Weights = Mapping[str, Tensor]
 
 
-def specification(model, weights: Weights, inventory: Inventory, words: Dictionaries) -> TransformerSpec:
-    """The model with the heads of ``inventory``, ready to be quantised and saved; it shares no memory.
+def specification(
+    model, weights: Weights, inventory: Inventory, source: list[str], target: list[str]
+) -> TransformerSpec:
+    """The model with the heads of ``inventory``, ready to be quantised and saved; it shares no memory with ``weights``.
 
     Args:
         model: the fairseq model, for everything but its attention blocks.
         weights: its state dict with only the heads of ``inventory`` left.
+        source, target: words in the order of the rows of the embeddings.
     """
     heads = padded_heads(inventory)
     spec = TransformerSpec(
         _encoder(model, weights, inventory, heads["encoder"]),
         _decoder(model, weights, inventory, heads["decoder"]),
     )
-    spec.register_source_vocabulary(_named_for_ctranslate2(words.source))
-    spec.register_target_vocabulary(_named_for_ctranslate2(words.target))
+    spec.register_source_vocabulary(source)
+    spec.register_target_vocabulary(target)
     spec.config.decoder_start_token = spec.config.eos_token
     spec.config.add_source_eos = True
     spec.validate()
@@ -47,7 +49,7 @@ def _encoder(model, weights: Weights, inventory: Inventory, heads: int) -> Trans
         layernorm_embedding=cfg.layernorm_embedding,
     )
     _stack(spec, spec.embeddings[0], model.encoder, weights, "encoder")
-    for block in blocks_of(inventory, "encoder"):
+    for block in _blocks_of(inventory, "encoder"):
         layer = spec.layer[block.layer]
         layer.self_attention = _self_attention(padded_block(weights, block, heads))
         _norm(layer.self_attention.layer_norm, weights, f"{block.module}_layer_norm")
@@ -70,7 +72,7 @@ def _decoder(model, weights: Weights, inventory: Inventory, heads: int) -> Trans
     if model.decoder.project_out_dim is not None:
         del spec.project_in  # the embeddings have the decoder's width
         _linear(spec.project_out, weights, "decoder.project_out_dim")
-    for block in blocks_of(inventory, "decoder"):
+    for block in _blocks_of(inventory, "decoder"):
         layer, padded = spec.layer[block.layer], padded_block(weights, block, heads)
         if block.kind == "decoder.self":
             layer.self_attention = _self_attention(padded)
@@ -81,8 +83,12 @@ def _decoder(model, weights: Weights, inventory: Inventory, heads: int) -> Trans
     return spec
 
 
+def _blocks_of(inventory: Inventory, stack: str) -> list[Block]:
+    return [block for block in inventory.blocks if block.part == stack]
+
+
 def _stack(spec, embeddings, module, weights: Weights, name: str) -> None:
-    """What encoder and decoder have alike: all but attention."""
+    """What is the same in both stacks: everything but attention."""
     embeddings.weight = _array(weights[f"{name}.embed_tokens.weight"])
     spec.scale_embeddings = float(module.embed_scale)
     spec.position_encodings.encodings = _positions(module, embeddings.weight.shape[1])
@@ -119,7 +125,7 @@ def _cross_attention(block: PaddedBlock) -> MultiHeadAttentionSpec:
 
 
 def _attention(block: PaddedBlock, self_attention: bool) -> MultiHeadAttentionSpec:
-    """The output projection and the two numbers that CTranslate2 would else guess from D and the heads."""
+    """The output projection and the two numbers that CTranslate2 would otherwise derive from D and the heads."""
     spec = MultiHeadAttentionSpec(self_attention=self_attention, head_dim=block.width)
     spec.queries_scale = block.scale
     _fused(spec.linear[-1], [block.output])
@@ -127,7 +133,7 @@ def _attention(block: PaddedBlock, self_attention: bool) -> MultiHeadAttentionSp
 
 
 def _fused(spec, projections: list[Mapping[str, Tensor]]) -> None:
-    """Projections of the same input as one: m times [n*d, D] -> [m*n*d, D]"""
+    """Projections of one input as one matrix: m times [n*d, D] -> [m*n*d, D]"""
     spec.weight = _array(torch.cat([projection["weight"] for projection in projections]))
     spec.bias = _array(torch.cat([projection["bias"] for projection in projections]))
 
@@ -144,9 +150,5 @@ def _norm(spec, weights: Weights, name: str) -> None:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    """A copy: quantising works in place, and the weights belong to the model."""
+    """A copy, because quantising works in place and the weights belong to the model."""
     return tensor.detach().clone().numpy()
-
-
-def _named_for_ctranslate2(words: list[str]) -> list[str]:
-    return [BLANK if word == "<pad>" else word for word in words]

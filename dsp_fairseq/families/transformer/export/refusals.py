@@ -1,11 +1,11 @@
-"""Options of a model that CTranslate2 cannot express."""
+"""Options of a Transformer that CTranslate2 has no counterpart of."""
 
 from argparse import Namespace
 
-from ..errors import flag
-from ..families import known_family
+from ....errors import flag
+from ..refusals import shape_problems
 
-# of --activation-fn: its name in CTranslate2
+# values of --activation-fn, and their names in CTranslate2
 ACTIVATIONS = {
     "relu": "RELU",
     "gelu": "GELU",
@@ -29,7 +29,7 @@ _REASONS = {
 
 
 def option_problems(options: Namespace) -> list[str]:
-    """One line per option of a model that has no counterpart."""
+    """One line per option with which a Transformer cannot be exported."""
     problems = [
         f"{flag(name)} {getattr(options, name)}: cannot be exported to CTranslate2 ({why})"
         for name, why in _REASONS.items()
@@ -40,4 +40,4 @@ def option_problems(options: Namespace) -> list[str]:
         problems.append(
             f"--activation-fn {activation}: cannot be exported to CTranslate2, which has {', '.join(ACTIVATIONS)}"
         )
-    return problems + known_family(options).shape_problems(options)
+    return problems + shape_problems(options)

@@ -1,7 +1,7 @@
-"""Attention blocks with equally many heads, for a runtime that knows one number of heads per stack.
+"""Attention blocks padded to equally many heads, for a runtime that knows one number of heads for each part of a model.
 
-A head of zeros adds nothing, so padding changes no output. A block that has no head at all keeps the number
-too, with heads of width 1: nearly free.
+A head of zeros adds nothing to the output of its block. A block without heads is padded to the same number of heads,
+which then have width 1 and cost almost nothing.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,9 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..structures.inventory import Block, Inventory
-from ..structures.structure import STRUCTURES
-from ..structures.surgery import weights_of
-
-STACKS = ("encoder", "decoder")
+from .inventory import Block, Inventory
+from .structure import STRUCTURES
+from .surgery import weights_of
 
 
 class PaddedBlock(NamedTuple):
@@ -30,12 +28,11 @@ class PaddedBlock(NamedTuple):
 
 
 def padded_heads(inventory: Inventory) -> dict[str, int]:
-    """Heads that every block of a stack is padded to: those of its largest block, at least 1."""
-    return {stack: max([1, *(block.units for block in blocks_of(inventory, stack))]) for stack in STACKS}
-
-
-def blocks_of(inventory: Inventory, stack: str) -> list[Block]:
-    return [block for block in inventory.blocks if block.kind.startswith(f"{stack}.")]
+    """Heads that every block of a part of the model is padded to: those of its largest block, at least 1."""
+    heads: dict[str, int] = {}
+    for block in inventory.blocks:
+        heads[block.part] = max(heads.get(block.part, 1), block.units)
+    return heads
 
 
 def padded_block(weights: Mapping[str, Tensor], block: Block, heads: int) -> PaddedBlock:

@@ -1,0 +1,93 @@
+"""Dictionaries and sentence pairs of a translation, as the two stacks of a Transformer read them."""
+
+import os
+from glob import escape, glob
+
+from fairseq.data import LanguagePairDataset
+from fairseq.data.data_utils import infer_language_pair
+from fairseq.tasks.translation import load_langpair_dataset
+
+from ...errors import BadInput, refuse
+from ..data import DataFolder, WordsOf, read_dictionary
+from .words import STACKS
+
+
+def dictionaries(data: DataFolder) -> list[WordsOf]:
+    """Those of the source and of the target; raises BadInput with a line for each that does not fit the checkpoint."""
+    problems, found = [], []
+    for stack, path in zip(STACKS, _paths(data), strict=True):
+        try:
+            rows = len(data.weights[f"{stack}.embed_tokens.weight"])
+            found.append(read_dictionary(path, stack, rows, data.remedy))
+        except BadInput as error:
+            problems.append(str(error))
+    refuse(problems)
+    return found
+
+
+def _paths(data: DataFolder) -> list[str]:
+    """The files of the source and of the target dictionary."""
+    languages = _languages(data)
+    if languages is not None:
+        return [os.path.join(data.path, f"dict.{language}.txt") for language in languages]
+    found = sorted(glob(os.path.join(escape(data.path), "dict.*.txt")))
+    if len(found) == 2 and _content(found[0]) == _content(found[1]):  # either may be the source
+        return found
+    raise BadInput(
+        f"data folder {data.path}: does not tell the languages (it has no file like train.SRC-TGT.SRC.idx); "
+        f"{data.remedy}"
+    )
+
+
+def _languages(data: DataFolder) -> tuple[str, str] | None:
+    """Source and target: those of the training, else those in the names of the files, where fairseq looks too."""
+    source, target = (getattr(data.task, f"{side}_lang", None) for side in ("source", "target"))
+    if source is None or target is None:
+        source, target = infer_language_pair(data.path)
+    return None if source is None or target is None else (source, target)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def dataset(data: DataFolder, subset: str) -> LanguagePairDataset:
+    """The sentence pairs of a subset; raises BadInput when they are not there or in other words."""
+    languages = _languages(data)
+    if languages is None:
+        raise BadInput(f"data folder {data.path}: has no file like valid.SRC-TGT.SRC.idx; {data.remedy}")
+    source, target = languages
+    source_words, target_words = (words.dictionary for words in dictionaries(data))
+    try:
+        found = load_langpair_dataset(
+            data.path,
+            subset,
+            source,
+            source_words,
+            target,
+            target_words,
+            combine=False,
+            dataset_impl=None,
+            upsample_primary=1,
+            left_pad_source=True,
+            left_pad_target=False,
+            max_source_positions=None,  # only to cut sentences, which is not asked for here
+            max_target_positions=None,
+            shuffle=False,
+        )
+    except FileNotFoundError as error:
+        remedy = _subsets(data, source, target)
+        raise BadInput(f"--subset {subset}: data folder {data.path} has none; {remedy}") from error
+    if found.tgt is None:
+        raise BadInput(f"--subset {subset}: data folder {data.path} has no {target} of it; the loss needs references")
+    return found
+
+
+def _subsets(data: DataFolder, source: str, target: str) -> str:
+    """What could be given as ``--subset``."""
+    found: set[str] = set()
+    for pair in (f"{source}-{target}", f"{target}-{source}"):
+        names = glob(os.path.join(escape(data.path), f"*.{pair}.{source}.idx"))
+        found.update(os.path.basename(name).split(f".{pair}.")[0] for name in names)
+    return f"choose one of {', '.join(sorted(found))}" if found else data.remedy

@@ -1,0 +1,13 @@
+"""The names of the parts of a Transformer, and what ``--help`` says of them; without torch, which takes seconds."""
+
+STACKS = ("encoder", "decoder")
+KINDS = ("encoder.self", "decoder.self", "decoder.cross")  # of attention block, in flat order
+FFN_KINDS = ("encoder.ffn", "decoder.ffn")  # of feed-forward block, in flat order
+HELP = {
+    "some kinds": f"{KINDS[0]},{KINDS[2]}",
+    "all kinds": "all three kinds",
+    "K of each kind": ",".join(f"{kind}={heads}" for kind, heads in zip(KINDS, (8, 6, 10), strict=True)),
+    "F of each kind": ",".join(f"{kind}={units}" for kind, units in zip(FFN_KINDS, (1024, 512), strict=True)),
+    "parts": f"{' or '.join(STACKS)} (L0 pruning of the encoder freezes the decoder); shared embeddings belong to both",
+    "H": "encoder layers x encoder heads + 2 x decoder layers x decoder heads",
+}
