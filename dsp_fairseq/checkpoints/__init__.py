@@ -1,1 +1,1 @@
-"""Checkpoints: untrusted files that are read, checked, built into models, rewritten, pruned and averaged."""
+"""Checkpoints are untrusted files. This folder reads, checks, rewrites, prunes and averages them, and builds models."""

@@ -1,4 +1,4 @@
-"""What has to be said when other heads decode than those that a checkpoint was trained for."""
+"""Warnings for a mask that is not the mask under which the checkpoint was trained."""
 
 from argparse import Namespace
 from typing import Any
@@ -9,26 +9,31 @@ from torch import Tensor
 from .logit_origin import origin_of
 from .reading import KeptHeads
 
-_OF_A_TRAINING = "gates.adam.steps"  # a state that prune and importance leave out
+_OF_A_TRAINING = "gates.adam.steps"  # an entry that only a training writes; prune and importance leave it out
 
 
 def options_of_training(args: Any) -> Namespace:
-    """The options of a model, a Namespace or an omegaconf container, as they were before ``--model-overrides``."""
+    """The options of a model before ``--model-overrides`` changed them.
+
+    ``args`` is a Namespace or an omegaconf container; the original values are in its entry ``overridden``.
+    """
     options: Any = OmegaConf.to_container(args) if OmegaConf.is_config(args) else vars(args)
     return Namespace(**{**options, **(options.get("overridden") or {})})
 
 
 def is_of_a_training(weights: dict[str, Any]) -> bool:
-    """Whether a state dict is as a training wrote it: its heads were trained under its own mask."""
+    """Whether a training wrote this state dict, so that its weights were trained under its own mask."""
     return _OF_A_TRAINING in weights
 
 
 def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> list[str]:
-    """One line for each thing about ``mask`` [H] that is not as the training of the checkpoint left it.
+    """Warn when the heads of ``mask`` are not the heads that the checkpoint decodes with; one line per warning.
 
     Args:
-        kept: the heads of the checkpoint, with the options of its training.
-        trained: see :func:`is_of_a_training`; else any head may have been open when the weights were trained.
+        kept: the kept heads of the checkpoint, with the options of its training.
+        mask: bool [H], the heads that are to decode.
+        trained: the result of :func:`is_of_a_training`. If False, the heads that were open in the training are
+            unknown, and nothing is said about heads that were not trained to the end.
     """
     if mask.equal(kept.mask):
         return []
@@ -49,6 +54,6 @@ def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> list[str]:
 
 
 def _open_in_training(kept: KeptHeads) -> Tensor:
-    """The heads, bool [H], that the training was for; of a range of K those of the largest."""
+    """The mask, bool [H], under which the training ended; with a range of K, the mask of the largest K."""
     drawn = kept.plan.keep_range
     return kept.mask if drawn is None else kept.plan.keeping(drawn[1]).mask(kept.logits)

@@ -1,4 +1,4 @@
-"""The mean of several checkpoints of one training, logits included."""
+"""``dsp-fairseq average``: the mean of the weights and logits of several checkpoints of one training."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,12 +18,12 @@ from .reading import kept_heads_of, load, load_gated, model_options, save, store
 
 
 class Averaged(NamedTuple):
-    """What :func:`average` did; printed, two lines."""
+    """The result of :func:`average`; ``str`` gives the two lines that the command prints."""
 
     checkpoints: int
     heads: int
     total: int
-    agreed: int  # heads that are kept by every single checkpoint and by their mean
+    agreed: int  # number of heads that every single checkpoint keeps, and their mean too
 
     def __str__(self) -> str:
         return (
@@ -33,14 +33,21 @@ class Averaged(NamedTuple):
 
 
 def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averaged:
-    """Write ``out``: weights and importance logits are means over the checkpoints, which share one training.
+    """Write a checkpoint whose weights and logits are the means over several checkpoints of one training.
 
-    What ``scripts/average_checkpoints.py`` of fairseq's repository computes, which neither PyPI's fairseq has
-    nor torch >= 2.6 runs. The mask is that of the mean logits, exactly K heads, as always.
+    The weights are those that ``scripts/average_checkpoints.py`` of fairseq's repository computes; that script is
+    not in PyPI's fairseq and does not run with torch >= 2.6. The stored mask is chosen from the mean logits and
+    has exactly K heads.
 
-    Raises BadInput: fewer than two checkpoints, one that cannot be read or differs from the first in
-    its pruning, its heads or in a shape, ``out`` exists or is one of them. Raises Failed when what was written, read
-    again, is not the mean.
+    Args:
+        checkpoints: paths of two or more checkpoints.
+        out: path of the file to write.
+        force: overwrite ``out``.
+
+    Raises:
+        BadInput: there are fewer than two checkpoints; one cannot be read, or differs from the first in its options
+            of pruning, its heads or a shape; ``out`` exists or is one of the checkpoints.
+        Failed: the written file, read again, does not hold the mean.
     """
     if len(checkpoints) < 2:
         raise BadInput(f"{len(checkpoints)} checkpoint given: a mean needs two or more")
@@ -72,7 +79,7 @@ def _as(mean: Tensor, like: Tensor) -> Tensor:
 
 
 def _check(written: dict[str, Tensor], mean: dict[str, Tensor], out: str) -> None:
-    equal = partial(torch.allclose, rtol=0.0, atol=0.0, equal_nan=True)  # fairseq leaves some tensors unset: nan
+    equal = partial(torch.allclose, rtol=0.0, atol=0.0, equal_nan=True)  # tensors that fairseq never sets can be NaN
     wrong = [name for name in mean if name not in written or not equal(written[name], mean[name])]
     if wrong:
         raise Failed(f"{out}: {wrong[0]} was not written as it is, so nothing is left of it; please report this")
@@ -96,7 +103,7 @@ def _differences(first_path: str, first: dict[str, Any], path: str, state: dict[
         )
     shapes, theirs = ({name: tuple(t.shape) for name, t in s["model"].items()} for s in (first, state))
     wrong = sorted(name for name in {*shapes, *theirs} if shapes.get(name) != theirs.get(name))
-    if wrong and not different:  # another vocabulary
+    if wrong and not different:  # the vocabularies differ
         name = wrong[0]
         different.append(
             f"{path}: {name} is {list(theirs.get(name, []))}, in {first_path} it is {list(shapes.get(name, []))} "

@@ -1,4 +1,4 @@
-"""From a loaded checkpoint to the model that it is of, in evaluation mode, without a task."""
+"""Builds the model of a loaded checkpoint, in evaluation mode, without a task and without dictionary files."""
 
 from argparse import Namespace
 from typing import Any
@@ -10,12 +10,15 @@ from .schema import model_options
 
 
 def build_model(state: dict[str, Any]) -> Any:
-    """The gated model of a loaded checkpoint. Its dictionaries have the right size and no words."""
+    """The gated model of a loaded checkpoint, in evaluation mode.
+
+    Its dictionaries have the right sizes but placeholder words, so it computes logits but no readable text.
+    """
     return _build(state, gated=True)
 
 
 def build_stock_model(state: dict[str, Any]) -> Any:
-    """As :func:`build_model`, for a checkpoint of the stock model."""
+    """The stock model of a loaded checkpoint of the stock model; otherwise as :func:`build_model`."""
     return _build(state, gated=False)
 
 
@@ -34,7 +37,7 @@ def _build(state: dict[str, Any], gated: bool) -> Any:
 
 
 class _Words(Dictionary):
-    """As many symbols as an embedding has rows."""
+    """A dictionary of placeholder words with one symbol for each row of an embedding."""
 
     def __init__(self, size: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the numbers are that a checkpoint stores for its heads: learned, a start that nothing has moved, or ranks."""
+"""Tells what the logits in a checkpoint are: learned values, start values that no training changed, or ranks."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ from .reading import KeptHeads
 
 
 class Origin(NamedTuple):
-    """One kind of number."""
+    """One of the things that the logits of a checkpoint can be."""
 
-    name: str  # in JSON
-    words: str  # in tables and pictures: "<words> by original head"
-    ranks_heads: bool  # whether the larger of two numbers was found to be the more important head
+    name: str  # its name in JSON
+    words: str  # its description in tables and pictures: "<words> by original head"
+    ranks_heads: bool  # whether a larger logit means that the head was found to be more important
 
 
 LEARNED = Origin("learned", "learned logits", True)
@@ -26,10 +26,10 @@ ALIKE = Origin("alike", "one number for all (nothing is learned)", False)
 
 
 def origin_of(kept: KeptHeads) -> Origin:
-    """What ``kept.logits`` are, by the options of the training and by the numbers themselves.
+    """Tell what ``kept.logits`` are, from the options of the training and from the logits themselves.
 
-    ``prune`` and ``importance`` leave no trace of the method in the options, but their numbers tell: ranks are
-    different whole numbers from 0 up, a prior that nothing has moved is the prior. The rest was learned once.
+    ``prune`` and ``importance`` remove the method from the options, so the logits have to tell: ranks are distinct
+    whole numbers from 0, and start values equal the uniform prior. All other logits were learned.
     """
     plan, logits = kept.plan, kept.logits.double()
     if len(logits.unique()) < 2:
@@ -44,7 +44,11 @@ def origin_of(kept: KeptHeads) -> Origin:
 
 
 def _priors(inventory: Inventory, step: float) -> list[Tensor]:
-    """Of the heads that are there [H]: as they were in the original model, and are in a training without the others."""
+    """The two uniform priors, [H] each, that the remaining heads can have.
+
+    The first is the prior of the original model, restricted to the heads that remain; the second is the prior of a
+    training that began after the other heads were removed.
+    """
     original = inventory.only({block.name: range(block.original_units) for block in inventory.blocks})
     there = [head in block.indices for block in inventory.blocks for head in range(block.original_units)]
     return [uniform_logits(original, step)[torch.tensor(there, dtype=torch.bool)], uniform_logits(inventory, step)]

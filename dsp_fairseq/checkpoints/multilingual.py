@@ -1,4 +1,4 @@
-"""Whether a model translates between several languages: its sentences then carry tokens that plain data lack."""
+"""Finds checkpoints of multilingual tasks. Their sentences carry language tokens, which only those tasks add."""
 
 from argparse import Namespace
 from typing import Any
@@ -7,7 +7,10 @@ _LISTS = ("lang_pairs", "langs", "lang_dict")  # options of fairseq's multilingu
 
 
 def multilingual_problems(state: dict[str, Any], cannot: str) -> list[str]:
-    """One line when a checkpoint is of a multilingual task, with what ``cannot`` be done; else none."""
+    """One line when the checkpoint is of a multilingual task, otherwise an empty list.
+
+    ``cannot`` is the part of the line that says what is impossible for such a checkpoint.
+    """
     task = (state.get("cfg") or {}).get("task") or {}
     options = vars(task) if isinstance(task, Namespace) else task
     said = next((name for name in _LISTS if options.get(name)), None)

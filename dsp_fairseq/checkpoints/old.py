@@ -1,4 +1,4 @@
-"""Checkpoints of fairseq 0.10 and older, which hold their options as ``args``, as 0.12.2 reads them: with ``cfg``."""
+"""Converts checkpoints of fairseq 0.10 and older, which hold options as ``args``, to the ``cfg`` of fairseq 0.12.2."""
 
 from typing import Any
 
@@ -9,7 +9,11 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 
 
 def with_cfg(path: str, state: dict[str, Any]) -> dict[str, Any]:
-    """The same checkpoint, its options as a training of today would have written them; raises BadCheckpoint."""
+    """The checkpoint ``state`` with its options in ``cfg``, in the format of fairseq 0.12.2.
+
+    A checkpoint that has ``cfg`` already is returned as it is. ``path`` is used in messages only. Raises BadCheckpoint
+    when fairseq cannot convert the options.
+    """
     if state.get("cfg") or state.get("args") is None:
         return state
     try:

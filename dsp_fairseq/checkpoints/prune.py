@@ -1,4 +1,4 @@
-"""From a checkpoint whose pruned heads are masked to one in which they are gone."""
+"""``dsp-fairseq prune``: writes a checkpoint without the heads that are masked in another checkpoint."""
 
 import os
 from argparse import Namespace
@@ -21,17 +21,17 @@ from .building import build_model, build_stock_model
 from .reading import kept_heads_of, load, load_gated, model_options, save, stored, with_mask
 from .schema import options_of
 
-TOLERANCE = 1e-4  # of the check: largest difference of a logit, absolute or relative
+TOLERANCE = 1e-4  # largest allowed difference of an output logit: absolute below 1, relative above
 
 
 class Pruned(NamedTuple):
-    """What :func:`prune` did; printed, a table."""
+    """The result of :func:`prune`; ``str`` gives the table and the lines that the command prints."""
 
     before: Inventory
     after: Inventory
-    parameters: "tuple[int, int]"
-    bytes: "tuple[int, int]"  # of the files
-    difference: float  # largest of a logit, in the check
+    parameters: "tuple[int, int]"  # number before, number after
+    bytes: "tuple[int, int]"  # size of the file before, size after
+    difference: float  # largest difference of an output logit between the masked and the written model
     warnings: list[str]
 
     def __str__(self) -> str:
@@ -62,18 +62,22 @@ def prune(
     dense: bool = False,
     force: bool = False,
 ) -> Pruned:
-    """Write ``out``: the model of ``checkpoint`` without its pruned heads, without optimiser state.
+    """Write the model of a checkpoint without its pruned heads and without the state of the optimiser.
+
+    The written file is loaded again, and its model must compute the same output logits as the masked model.
 
     Args:
-        heads_to_keep: K, the most important heads by their logits (or K of each kind); None: those that
-            decode now.
-        half: weights in float16.
-        dense: the stock model of the original size, with zeros in place of removed heads.
+        checkpoint: path of a checkpoint of a gated model.
+        out: path of the file to write.
+        heads_to_keep: K, or K of each kind, to keep the K heads with the largest logits. None keeps the heads that
+            the checkpoint decodes with.
+        half: write the weights in float16.
+        dense: write the stock model in its original size, with zeros as the weights of the pruned heads.
         force: overwrite ``out``.
 
     Raises:
-        BadInput: not a gated checkpoint, K out of range, ``out`` exists or is ``checkpoint``.
-        Failed: the written model does not compute the same.
+        BadInput: ``checkpoint`` is not of a gated model; K is out of range; ``out`` exists or is ``checkpoint``.
+        Failed: an output logit of the written model differs by more than ``TOLERANCE``.
     """
     refuse(collisions({"OUT": out}, [checkpoint]))
     state = load_gated(checkpoint)
@@ -113,7 +117,10 @@ def _is_no_weight(name: str) -> bool:
 
 
 def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> dict[str, Any]:
-    """The checkpoint without the removed heads, and as if no training had begun; limits stay, for the next prune."""
+    """The checkpoint without the removed heads and with the training state of a new training.
+
+    The options of pruning are reset, except for the limits, which the next ``prune`` still needs.
+    """
     whole = vars(model_options(state))
     limits = {name: whole.get(name) for name in LIMITS}
     options = Namespace(**{**whole, **unpruned_options(), **limits, "kept_heads": after.indices()})
@@ -129,7 +136,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
 
 
 def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
-    """The same model for plain fairseq: stock model, task and criterion."""
+    """The same model as a checkpoint for plain fairseq, with stock model, task and criterion, and zeros as weights."""
     options = Namespace(**vars(small["cfg"]["model"]))
     family = known_family(options)
     for name in ("kept_heads", *unpruned_options()):
@@ -138,7 +145,7 @@ def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
         setattr(options, name, getattr(options, name).replace(family.model, family.stock))
     options.task, options.criterion = family.stock_task, family.stock_criterion
     options.user_dir = None
-    unknown = ("max_epoch", "max_update", "update_freq")  # to the stock task
+    unknown = ("max_epoch", "max_update", "update_freq")  # options that the stock task does not know
     cfg = small["cfg"]
     task, criterion, common = (options_of(cfg.get(name)) for name in ("task", "criterion", "common"))
     task = {key: value for key, value in task.items() if key not in unknown}
@@ -162,13 +169,13 @@ def _halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _own_storage(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Nothing but the weights on disk: no tensor that is a part of a larger one."""
+    """Copies of the weights: torch saves a slice of a larger tensor together with the whole larger tensor."""
     return once_per_tensor(weights, lambda name, tensor: tensor.detach().clone())
 
 
 @torch.no_grad()
 def _probe(family: Family, model) -> Tensor:
-    """Logits [tokens, types] of made-up sentences, in float32."""
+    """Output logits [tokens, vocabulary], float32, of ``model`` for the family's probe batch of made-up sentences."""
     return family.probe(model.float())
 
 

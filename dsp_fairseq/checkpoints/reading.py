@@ -1,4 +1,4 @@
-"""Reading checkpoints: untrusted input, loaded with an allow-list."""
+"""Reads checkpoints, which are untrusted input: they are loaded with a list of allowed classes, then checked."""
 
 import os
 from argparse import Namespace
@@ -20,16 +20,16 @@ from . import schema
 from .old import with_cfg
 from .schema import model_options
 
-GATES = "gates."  # prefix of their names in a state dict
+GATES = "gates."  # prefix of the names of the gates' tensors in the state dict of a model
 
 CHECKS.append(schema.check)  # fairseq's own commands load through load_checkpoint as well
 
 
 def load(path: str) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU, tensors read from the file when they are used.
+    """The content of a checkpoint, with tensors on the CPU that are read from the file when they are used.
 
-    Raises BadInput when there is no such file, BadCheckpoint (exit code 2 like it) when the file is
-    damaged or carries anything but what fairseq writes.
+    Raises BadInput when there is no such file, and BadCheckpoint (both have exit code 2) when the file is damaged or
+    holds anything that fairseq does not write.
     """
     if not os.path.isfile(path):
         raise BadInput(f"checkpoint {path}: does not exist")
@@ -37,23 +37,27 @@ def load(path: str) -> dict[str, Any]:
 
 
 def save(state: dict[str, Any], beside: str, out: str) -> None:
-    """Write a checkpoint to ``beside``, which will be renamed to ``out``; raises Failed."""
-    with telling_of(out), open(beside, "wb") as file:  # of an open file torch tells why it cannot be written
+    """Write a checkpoint to the temporary file ``beside``, which the caller renames to ``out``.
+
+    Raises Failed, with ``out`` in its message, when the file cannot be written.
+    """
+    with telling_of(out), open(beside, "wb") as file:  # with an open file, torch reports the reason of a failed write
         torch.save(state, file)
 
 
 class KeptHeads(NamedTuple):
-    """Which heads of a checkpoint decode."""
+    """The heads that a checkpoint decodes with, and the logits and options that chose them."""
 
-    plan: Plan  # of its training
-    mask: Tensor  # bool [H]
+    plan: Plan  # the plan of the training
+    mask: Tensor  # bool [H]: True for the heads that decode
     logits: Tensor  # float64 [H]
-    options: Namespace
+    options: Namespace  # the options of the model
 
     def best(self, heads_to_keep: Any) -> Tensor:
-        """The mask, bool [H], of the most important heads within the limits of the training.
+        """The mask, bool [H], of the heads with the largest logits, within the limits of the training.
 
-        Takes what ``--heads-to-keep`` takes; raises BadInput when there are not so many.
+        ``heads_to_keep`` is a value of ``--heads-to-keep``: K, or K of each kind. Raises BadInput when the model has
+        fewer heads than that.
         """
         return self.plan.keeping(heads_to_keep).mask(self.logits)
 
@@ -71,15 +75,15 @@ class KeptHeads(NamedTuple):
 
 
 def kept_heads(path: str) -> KeptHeads:
-    """The heads that a checkpoint of ``gated_transformer`` decodes with.
+    """The heads that the checkpoint at ``path`` decodes with.
 
-    Raises BadInput when it is none, or cannot be read.
+    Raises BadInput or BadCheckpoint when it cannot be read or is not of a ``gated_transformer``.
     """
     return kept_heads_of(load_gated(path))
 
 
 def load_gated(path: str) -> dict[str, Any]:
-    """As :func:`load`, and raises BadInput when the checkpoint is not of a ``gated_transformer``."""
+    """As :func:`load`, but also raises BadInput when the checkpoint is not of a ``gated_transformer``."""
     state = load(path)
     if "gates.logits" not in state["model"]:
         name = getattr(model_options(state), "arch", None) or "another model"
@@ -99,12 +103,12 @@ def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
 
 
 def gates_of(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The state dict of a checkpoint's gates, without their prefix."""
+    """The tensors of the gates in a loaded checkpoint, by their names without the prefix ``gates.``."""
     return {name.removeprefix(GATES): tensor for name, tensor in state["model"].items() if name.startswith(GATES)}
 
 
 def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
-    """The same checkpoint, decoding with the heads that are True in ``mask`` [H] whatever it was trained for."""
+    """A copy of a loaded checkpoint that decodes with the heads of ``mask``, bool [H], without any limits."""
     from ..config import unpruned_options
 
     options = Namespace(**{**vars(model_options(state)), **unpruned_options(), "heads_to_keep": int(mask.sum())})
@@ -113,5 +117,5 @@ def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
 
 
 def stored(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
-    """What a checkpoint holds for the mask, [H], that decodes."""
+    """The entries of a checkpoint's state dict that store ``mask``, bool [H], as the mask that decodes."""
     return {GATES + name: tensor for name, tensor in mask_entries(mask, inventory).items()}

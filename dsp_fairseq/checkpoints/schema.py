@@ -1,4 +1,4 @@
-"""What a checkpoint must hold: looked at once it is loaded, before anything is built from it."""
+"""Checks the content of a loaded checkpoint before anything is built from it."""
 
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +19,19 @@ from ..options.problems import model_problems
 
 LOGITS = "gates.logits"
 
-# parts of a configuration that are tables in every checkpoint
+# parts of cfg that are tables of options in every checkpoint
 _GROUPS = ("task", "criterion", *(part.name for part in fields(FairseqConfig) if is_dataclass(part.type)))
-_DEEPEST, _MOST = 20, 100_000  # levels and values of a configuration
+_DEEPEST, _MOST = 20, 100_000  # largest number of levels, and of values, in cfg
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_NO_NUMBER = "._float_tensor"  # fairseq's mark of a type, whose number was never set
-_WHOLE = ".version"  # of the adaptive softmax, a whole number
+_NO_NUMBER = "._float_tensor"  # a tensor of which fairseq uses only the dtype; its value is never set
+_WHOLE = ".version"  # a tensor of whole numbers, in the adaptive softmax
 
 
 def model_options(state: Mapping[str, Any]) -> Namespace:
-    """The model's options stored in a checkpoint; of a stock model, those that are None as fairseq reads them."""
+    """The options of the model in a loaded checkpoint.
+
+    In a checkpoint of a stock model, options that are None get the defaults with which fairseq builds that model.
+    """
     options = state["cfg"]["model"] if state.get("cfg") else state["args"]
     options = Namespace(**options) if isinstance(options, Mapping) else options
     family = family_of(options)
@@ -39,9 +42,9 @@ def model_options(state: Mapping[str, Any]) -> Namespace:
 
 
 def check(path: str, state: dict[str, Any]) -> None:
-    """Raise BadCheckpoint with a line for each thing that keeps a model from being built from a loaded state.
+    """Raise BadCheckpoint, with one line per problem, when no model can be built from a loaded checkpoint.
 
-    Of other models no more is looked at than that there are options and weights.
+    A checkpoint of a model outside the families is only checked for the presence of options and weights.
     """
     problems = _holder_problems(state) or _problems(state)
     if problems:
@@ -66,7 +69,7 @@ def _problems(state: dict[str, Any]) -> list[str]:
     options, weights = model_options(state), state["model"]
     gated = is_gated(options)
     if family_of(options) is None and LOGITS not in weights:
-        return []  # another model
+        return []  # a model outside the families
     if LOGITS in weights and not gated:
         wanted = " or ".join(known.model for known in families())
         return [f"--arch {shown(architecture_of(options) or None)}: {LOGITS} are in it; must be a {wanted}"]
@@ -82,17 +85,17 @@ def _problems(state: dict[str, Any]) -> list[str]:
         ]
     problems += wrong_options
     if not problems and not family.unsupported(options):
-        # a stock model has the same weights, and copies of some, which a gated one leaves out
+        # a gated model of these options has all weights of the stock model, except copies of shared weights
         options = options if gated else Namespace(**{**vars(options), **unpruned_options()})
         problems += _shape_problems(options, weights)
     return problems
 
 
-# --- what is beside the weights
+# --- everything but the weights
 
 
 def _part_problems(state: dict[str, Any], gated: bool) -> list[str]:
-    """Of the state of the training and the options of its other parts."""
+    """Problems of the training state, and of the options outside the model."""
     problems = []
     if gated and state.get("args") is not None:
         problems.append("its args are those of fairseq 0.10 or older, which had no such model")
@@ -134,7 +137,7 @@ def _extra_problems(extra: dict[str, Any]) -> list[str]:
     elif iterator is not None and not _is_count(iterator.get("iterations_in_epoch", 0)):
         problems.append(f"its iterations_in_epoch are {shown(iterator['iterations_in_epoch'])}, no whole number from 0")
     for name in ("previous_training_time", "val_loss", "best"):
-        # a tensor of one number in older checkpoints
+        # older checkpoints hold a tensor of one number here
         if not isinstance(extra.get(name), (int, float, type(None))) and getattr(extra[name], "ndim", None) != 0:
             problems.append(f"its {name} is {shown(extra[name])}, no number")
     return problems
@@ -145,12 +148,15 @@ def _is_count(value: Any) -> bool:
 
 
 def _cfg_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Plain values in tables with names, which refer to nothing: `${env:HOME}` would be looked up."""
+    """Problems of ``cfg``, which must be nested tables of plain values with text keys.
+
+    Text must not contain ``${``: omegaconf would look up references such as ``${env:HOME}``.
+    """
     todo, values = [("cfg", cfg, 0)], 0
     while todo:
         name, value, depth = todo.pop()
         values += 1
-        if depth > _DEEPEST or values > _MOST:  # or it is within itself
+        if depth > _DEEPEST or values > _MOST:  # this also ends the loop when a table contains itself
             yield f"{shown(name)} has more than {_DEEPEST} levels, or cfg more than {_MOST:,} values"
             return
         elif isinstance(value, Mapping):
@@ -172,10 +178,10 @@ def _cfg_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def options_of(options: Any) -> dict[Any, Any]:
-    """The options of a table, whatever kind of table it is; none of anything else."""
+    """The options of a Namespace, an omegaconf container or another mapping as a dict; of anything else, no options."""
     if isinstance(options, Namespace):
         return vars(options)
-    if hasattr(options, "items_ex"):  # an omegaconf container: as it is, nothing looked up
+    if hasattr(options, "items_ex"):  # an omegaconf container; its references are not looked up
         return dict(options.items_ex(resolve=False))
     return dict(options) if isinstance(options, Mapping) else {}
 
@@ -196,18 +202,18 @@ def _number_problems(weights: dict[str, Tensor]) -> list[str]:
 def _is_finite(name: str, tensor: Tensor) -> bool:
     if name.endswith(_NO_NUMBER) or not tensor.numel():
         return True
-    least, most = torch.aminmax(tensor.detach())  # a NaN is both
+    least, most = torch.aminmax(tensor.detach())  # if there is a NaN, both are NaN
     return bool(least.isfinite() & most.isfinite())
 
 
 def _shape_problems(options: Namespace, weights: dict[str, Tensor]) -> list[str]:
-    """What the model of these options would have, and the weights have not, or the other way round."""
+    """Differences between the weights and the state dict of a model with these options: names and shapes."""
     problems = known_family(options).weight_problems(options, weights)
     if problems:
         return problems
     try:
         return _differences(_planned(options, weights), weights)
-    except Exception as error:  # options and old names of weights can be wrong in more ways than there are lines here
+    except Exception as error:  # wrong options and unknown weights can raise anything in fairseq's code
         reason = str(error).strip().partition("\n")[0]
         return [f"no model can be made of its options and weights ({type(error).__name__}: {shown(reason)})"]
 
@@ -217,7 +223,7 @@ def _differences(model, weights: dict[str, Tensor]) -> list[str]:
     found = dict(weights)
     wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
     if not wrong:
-        model.upgrade_state_dict(found)  # as for loading: names of older versions, and what can be filled in
+        model.upgrade_state_dict(found)  # as in loading: renames weights of older versions and adds missing buffers
         planned = {name: tensor.shape for name, tensor in model.state_dict().items()}
         wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
     told = [
@@ -236,7 +242,7 @@ def _several(names: Sequence[str], what: str) -> str:
 
 
 class _WithoutNumbers(TorchFunctionMode):
-    """Weights are not filled: memory that is never touched costs nothing."""
+    """Skips the initialisation of weights, so that their memory is reserved but never used."""
 
     _FILLING = ("normal_", "uniform_", "kaiming_uniform_", "constant_", "fill_")
 
@@ -247,7 +253,7 @@ class _WithoutNumbers(TorchFunctionMode):
 
 
 class _Size:
-    """All that a model asks of a dictionary."""
+    """A stand-in for a dictionary with the two methods that a model calls."""
 
     def __init__(self, words: int):
         self._words = words
@@ -260,7 +266,7 @@ class _Size:
 
 
 def _planned(options: Namespace, weights: dict[str, Tensor]):
-    """The model of these options, without numbers."""
+    """The model of these options with weights that are not initialised; only their shapes are used."""
     family = known_family(options)
     with _WithoutNumbers():
         return family.model_class(gated=True).build_model(family.without_files(options), family.task_of(weights, _Size))

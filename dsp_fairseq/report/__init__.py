@@ -1,1 +1,1 @@
-"""What a checkpoint keeps, as text, as JSON and as a picture."""
+"""``dsp-fairseq report``: the heads and parameters of a checkpoint as text, JSON or a picture."""

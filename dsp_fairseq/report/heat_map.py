@@ -1,4 +1,4 @@
-"""The heads of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original head."""
+"""Draws the heads of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original head."""
 
 from typing import NamedTuple
 
@@ -10,17 +10,17 @@ from matplotlib.patches import Patch, Rectangle
 from .. import pictures
 from .report import BlockHeads, Report
 
-COLOURS = "viridis"  # the same order of lightness for every eye, and in grey
+COLOURS = "viridis"  # its lightness grows with the value, also for colour-blind readers and in grey
 DARK, LIGHT, QUIET = "#202020", "#ffffff", "#808080"
-SAMPLE = "#2c728e"  # of the legend: from the middle of the scale
+SAMPLE = "#2c728e"  # colour of the squares in the legend, from the middle of the colour scale
 
-# inches
-CELL = 0.45
-LEFT, TOP, BOTTOM, RIGHT = 0.75, 0.95, 1.1, 1.7  # around the panels; the colour scale is at the right
-GAP = 1.15  # between panels, for what is written there
-WIDEST = 30  # columns side by side; a model with more has its panels one below another
-LEAST = 1.9  # width of a panel with its title
-LEAST_SCALE = 1.3  # height of the colour scale
+# lengths in inches
+CELL = 0.45  # side of the square of one head
+LEFT, TOP, BOTTOM, RIGHT = 0.75, 0.95, 1.1, 1.7  # margins around the panels; the colour scale is in the right one
+GAP = 1.15  # between two panels, with room for axis labels and titles
+WIDEST = 30  # number of columns; panels with more columns together are drawn one below another
+LEAST = 1.9  # least width of a panel, so that its title fits
+LEAST_SCALE = 1.3  # least height of the colour scale
 
 
 class Box(NamedTuple):
@@ -51,7 +51,7 @@ def draw(report: Report):
 
 
 def _boxes(panels: list[list[BlockHeads]]) -> list[Box]:
-    """Where the panels go: side by side, or one below another."""
+    """The box of each panel: side by side, or one below another when they have more than ``WIDEST`` columns."""
     stacked = sum(map(_columns, panels)) > WIDEST
     left, top, boxes = LEFT, TOP, []
     for blocks in panels:
@@ -75,14 +75,18 @@ def _axes(figure, box: Box):
 
 
 def _colour_scale(blocks: list[BlockHeads]) -> ScalarMappable:
-    """From the lowest to the highest logit in the file."""
+    """The colour scale from the lowest to the highest logit in the checkpoint."""
     logits = [logit for found in blocks for logit in found.logits if logit is not None] or [0.0]
     lowest, highest = min(logits), max(logits)
     return ScalarMappable(Normalize(lowest, highest if highest > lowest else lowest + 1.0), COLOURS)
 
 
 def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappable) -> None:
-    """Cells are squares of side 1; head 0 of layer 0 is centred at (0, 0), at the top left."""
+    """Draw the heads of one kind.
+
+    In the coordinates of the panel a head is a square of side 1, and head 0 of layer 0 has its centre at (0, 0), at
+    the top left.
+    """
     for block, kept, _, logits in blocks:
         for head, logit in enumerate(logits):
             if logit is None:
@@ -102,7 +106,7 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
 
 
 def _count_rows(panel, blocks: list[BlockHeads]) -> None:
-    """At the right of every row, how many heads its block keeps."""
+    """Write at the right of every row how many heads its block keeps."""
     counts = panel.secondary_yaxis("right")
     labels = [f"{len(found.kept)}/{found.block.original_units}" for found in blocks]
     counts.set_yticks(range(len(blocks)), labels, color=QUIET)
@@ -124,13 +128,13 @@ def _draw_removed(panel, head: int, layer: int) -> None:
 
 
 def _readable_on(colour) -> str:
-    """Dark or light, whichever is seen on this red, green and blue (Rec. 601 luma)."""
+    """``DARK`` or ``LIGHT``, whichever is easier to see on this colour, judged by its luma (ITU-R BT.601)."""
     red, green, blue = colour[:3]
     return DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.6 else LIGHT
 
 
 def _explain(figure, heads: dict[str, int]) -> None:
-    """The title, and a legend under the panels, of the cells that there are."""
+    """Add the title, and below the panels a legend of the sorts of head (kept, pruned, removed) in this checkpoint."""
     height = figure.get_size_inches()[1]
     title = f"{heads['kept']} of {heads['original']} heads kept"
     figure.suptitle(title, y=1 - 0.15 / height, va="top", fontsize="x-large", fontweight="bold")

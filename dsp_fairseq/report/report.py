@@ -1,6 +1,6 @@
-"""What a checkpoint keeps: its heads, the numbers that rank them, its parameters; as text and as JSON.
+"""The heads of a checkpoint, their logits and its parameters, as text and as JSON.
 
-A head is kept, or pruned (in the file, but never computed), or removed from the file.
+Each head of the original model is kept, or pruned (in the file but not computed), or removed from the file.
 """
 
 import json
@@ -21,23 +21,23 @@ class BlockHeads(NamedTuple):
     block: Block
     kept: tuple[int, ...]
     pruned: tuple[int, ...]
-    logits: tuple[float | None, ...]  # of every original head; None: removed
+    logits: tuple[float | None, ...]  # one per head of the original model; None if the head is removed
 
 
 class Report(NamedTuple):
-    """What there is to say about a checkpoint of ``gated_transformer``."""
+    """The content of a report on a checkpoint of ``gated_transformer``."""
 
     path: str
     blocks: list[BlockHeads]
     kept: KeptHeads
-    parameters: dict[str, int]  # by part
-    in_pruned_heads: int  # parameters
-    model_bytes: int
+    parameters: dict[str, int]  # number of parameters in each part of the model, by the part's name
+    in_pruned_heads: int  # number of parameters in heads that are pruned but still in the file
+    model_bytes: int  # size of the model's tensors in the file
     file_bytes: int
 
     @property
     def heads(self) -> dict[str, int]:
-        """Heads kept, pruned, removed, and of the original model."""
+        """Numbers of heads that are kept, pruned and removed, and of all heads of the original model."""
         kept, inventory = int(self.kept.mask.sum()), self.kept.inventory
         return {
             "kept": kept,
@@ -48,12 +48,12 @@ class Report(NamedTuple):
 
     @property
     def origin(self) -> Origin:
-        """What the logits are."""
+        """What the logits are: learned values, start values or ranks."""
         return origin_of(self.kept)
 
 
 def report_of(path: str) -> Report:
-    """Raises BadInput (or BadCheckpoint) when the file is no checkpoint of ``gated_transformer``."""
+    """Read the checkpoint at ``path``; raises BadInput or BadCheckpoint when it is not of a ``gated_transformer``."""
     state = load_gated(path)
     kept, weights = kept_heads_of(state), state["model"]
     return Report(
@@ -68,7 +68,7 @@ def report_of(path: str) -> Report:
 
 
 def block_heads(kept: KeptHeads) -> list[BlockHeads]:
-    """The heads of every block, in the order of the inventory."""
+    """The kept, pruned and removed heads of every block, in the order of the inventory."""
     sizes = kept.inventory.sizes
     found = []
     for block, mask, logits in zip(
@@ -88,7 +88,7 @@ def block_heads(kept: KeptHeads) -> list[BlockHeads]:
 
 
 def as_json(report: Report) -> str:
-    """One JSON object; ``logits`` is a list over the original heads, null where a head is removed."""
+    """The report as one JSON object; ``logits`` has one value per original head, null for a removed head."""
     blocks = [
         {
             "block": block.name,
@@ -116,7 +116,7 @@ def as_json(report: Report) -> str:
 
 
 def as_text(report: Report) -> str:
-    """Three tables: heads kept, logits, parameters."""
+    """The report as three tables: kept heads, logits, parameters."""
     sections = [
         f"{_kept_table(report)}\n{_fate(report.heads)}",
         f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report)}",
@@ -127,7 +127,7 @@ def as_text(report: Report) -> str:
 
 
 def _kept_table(report: Report) -> str:
-    """A row per kind, a column per layer; a number is the heads kept of those that the architecture has."""
+    """A table with a row per kind and a column per layer; a cell is "kept heads/heads of the original block"."""
     counts: dict[str, list[str]] = {kind: [] for kind in report.kept.inventory.kinds}
     for block, kept, _, _ in report.blocks:
         counts[block.kind].append(f"{len(kept)}/{block.original_units}")
@@ -138,21 +138,21 @@ def _kept_table(report: Report) -> str:
 
 
 def _fate(heads: dict[str, int]) -> str:
-    """How many heads are kept, and where the others are."""
+    """The line that counts kept, pruned and removed heads."""
     pruned = [f"{heads['pruned']} pruned, still in the file"] if heads["pruned"] else []
     removed = [f"{heads['removed']} removed from the file"] if heads["removed"] else []
     return "; ".join([f"{heads['kept']} of {heads['original']} heads kept", *pruned, *removed])
 
 
 def _marks(heads: dict[str, int]) -> str:
-    """What the signs in the table of logits mean, of those that are in it."""
+    """The legend of the table of logits, with only the signs that appear in the table."""
     pruned = ["in brackets: pruned"] if heads["pruned"] else []
     removed = ["-: removed"] if heads["removed"] else []
     return f" ({'; '.join([*pruned, *removed])})" if pruned or removed else ""
 
 
 def _logit_table(report: Report) -> str:
-    """A row per block, a column per original head."""
+    """A table of logits with a row per block and a column per head of the original model."""
     heads = max(len(found.logits) for found in report.blocks)
     digits = 0 if report.origin is RANKS else 2
     rows = []
