@@ -7,13 +7,13 @@ import sys
 
 __version__ = "0.1.0"
 
-# as a script of the environment; it answers --help without fairseq and torch, and registers when there is work. A
-# process that it starts for a part of the work has the same name, and registers at once
+# Whether this process is the command `dsp-fairseq`, which answers --help without fairseq and torch, and calls
+# `register` only to do work. Processes that it starts with multiprocessing have the same name, but register at once.
 IS_COMMAND = bool(sys.argv) and sys.argv[0].endswith("/dsp-fairseq") and "multiprocessing.spawn" not in sys.modules
 
 
 def register() -> None:
-    """Make the architectures, the task and the criterion known to fairseq."""
+    """Register the architectures, the task and the criterion with fairseq."""
     from . import criterions, models, tasks  # noqa: F401 (each registers its parts)
 
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes files whole or not at all: to a temporary file in the same folder, which is then renamed."""
 
 import fcntl
 import os
@@ -12,16 +12,20 @@ from dsp_fairseq_startup.errors import WrongUse, not_written
 
 from .errors import BadInput, Failed
 
-_RANDOM = "[a-z0-9_]{8}"  # in the name of what is beside
+_RANDOM = "[a-z0-9_]{8}"  # the random part in the name of a temporary file
 
 
 @contextmanager
 def writing(path: str, force: bool = False) -> Iterator[str]:
-    """A path beside ``path`` to write to; on success it takes its place, on any failure it is removed.
+    """Context manager that yields the path of a temporary file, which replaces ``path`` at the end.
 
-    Raises BadInput, before anything is written, when ``path`` exists and ``force`` is not set, is a
-    folder, or when its folder does not exist; and at the end when another process was first there. Raises Failed
-    when the system does not let it be written.
+    When the body raises, the temporary file is removed and ``path`` stays as it was. With ``force`` an existing file
+    is replaced.
+
+    Raises:
+        BadInput: before the body, when ``check_target`` refuses ``path``; after the body, when another process has
+            made a file at ``path`` meanwhile and ``force`` is False.
+        Failed: the operating system refuses to write, for example because the disk is full.
     """
     check_target(path, force)
     folder, name = os.path.split(os.path.abspath(path))
@@ -44,7 +48,7 @@ def writing(path: str, force: bool = False) -> Iterator[str]:
 
 
 def check_target(path: str, force: bool = False) -> None:
-    """Raise BadInput when a file could not, or must not, be written there."""
+    """Raise BadInput when no file can be written at ``path``, or when one exists there and ``force`` is False."""
     if "\0" in path:
         raise BadInput(f"{path!r}: holds a NUL byte, which no file name may; name a file")
     if os.path.isdir(path):
@@ -65,14 +69,14 @@ def _exists(path: str) -> BadInput:
 
 
 def _take_place(beside: str, path: str, force: bool) -> None:
-    """One rename; without ``force`` one that fails when ``path`` has come to be meanwhile."""
+    """Rename ``beside`` to ``path``; without ``force``, raise BadInput when ``path`` exists by now."""
     if force:
         return os.replace(beside, path)
     try:
         os.link(beside, path)
     except FileExistsError:
         raise _exists(path) from None
-    except OSError:  # a file system without links: nearly as good
+    except OSError:  # the file system has no hard links: another process could make `path` after this check
         check_target(path)
         return os.replace(beside, path)
     os.remove(beside)
@@ -80,7 +84,7 @@ def _take_place(beside: str, path: str, force: bool) -> None:
 
 @contextmanager
 def telling_of(path: str) -> Iterator[None]:
-    """An error tells of ``path``, which the user knows, and not of what is beside it."""
+    """Context manager whose errors name ``path``, which the user knows, instead of the temporary file beside it."""
     folder, name = os.path.split(os.path.abspath(path))
     beside = re.compile(
         rf"{re.escape(os.path.join(folder, f'.{name}.'))}{_RANDOM}({re.escape(os.path.splitext(name)[1])})?"
@@ -91,7 +95,7 @@ def telling_of(path: str) -> Iterator[None]:
         if not beside.search(str(error)):
             raise
         raise type(error)(beside.sub(lambda _: path, str(error))) from error
-    except (OSError, RuntimeError) as error:  # torch wraps what the system says
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError for errors of the operating system
         named = getattr(error, "filename", None)
         told = not_written(path, error) if named is None or beside.match(str(named)) else None
         if told is None:
@@ -103,27 +107,27 @@ def _new_file(folder: str, prefix: str, suffix: str) -> "tuple[int, str]":
     while True:
         handle, beside = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
         claim(handle)
-        if os.path.exists(beside):  # another process may have taken it for abandoned before it was claimed
+        if os.path.exists(beside):  # before it was claimed, another process could remove it as abandoned
             return handle, beside
         os.close(handle)
 
 
 def claim(handle: int) -> bool:
-    """Whether this open file or folder is now ours, until it is closed or the process ends in any way."""
+    """Lock an open file or folder until it is closed or this process ends; return whether that was possible."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another's, or a file system without locks
+    except OSError:  # another process has the lock, or the file system has no locks
         return False
     return True
 
 
 def remove_abandoned(path: str, suffix: str = "") -> None:
-    """What killed commands have left beside ``path``: nobody has claimed it."""
+    """Remove the temporary files beside ``path`` that killed commands have left: nobody holds a lock on them."""
     folder, name = os.path.split(path)
     left = re.compile(rf"\.{re.escape(name)}\.{_RANDOM}{re.escape(suffix)}")
     for entry in os.scandir(folder):
         if left.fullmatch(entry.name) and not entry.is_symlink():
-            with suppress(OSError):  # another user's, or gone
+            with suppress(OSError):  # it belongs to another user, or is gone by now
                 _remove_unclaimed(entry.path, entry.is_dir())
 
 
@@ -143,7 +147,7 @@ def _umask() -> int:
 
 
 def sync(path: str) -> None:
-    """To the disk: a file, or the names in a folder."""
+    """Flush a file, or the list of names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

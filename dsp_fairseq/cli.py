@@ -24,7 +24,10 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Returns 0 when it is done, 1 when it failed, 2 on wrong use."""
+    """Run one command and return its exit status: 0 success, 1 failure, 2 wrong use, 130 interrupted with Ctrl-C.
+
+    ``argv`` holds the words after ``dsp-fairseq``; None means those of this process.
+    """
     name, debug = "dsp-fairseq", bool(os.environ.get("DSP_DEBUG"))
     try:
         arguments = _parser().parse_args(argv)
@@ -32,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         status = _run(arguments)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
+    except BrokenPipeError:  # the program that reads the output has ended, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes the rest when it ends
         return 0
     except (BadInput, BadCheckpoint, Failed, OSError) as error:
         if debug:
@@ -54,13 +57,14 @@ def _run(arguments: argparse.Namespace) -> int:
     command = COMMANDS[arguments.command]
     if hasattr(command, "check"):
         command.check(arguments)
-        logging.getLogger("fairseq.dataclass.utils").setLevel(logging.CRITICAL)  # it tells its options at a Ctrl-C
+        # at Ctrl-C, fairseq would log the options that it was reading
+        logging.getLogger("fairseq.dataclass.utils").setLevel(logging.CRITICAL)
         register()
     return command.run(arguments) or 0
 
 
 def _told(error: Exception) -> str:
-    """The message; of a full disk or a missing right, the file and the reason."""
+    """The message of an error; for an error of the operating system, the name of the file and the reason."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'writing'}: {error.strerror.lower()}"
     return str(error)

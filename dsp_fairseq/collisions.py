@@ -1,15 +1,16 @@
-"""Files and folders that a command must not write to, because it reads them or writes something else there."""
+"""Finds outputs of a command that would overwrite one of its inputs or another of its outputs."""
 
 import os
 from collections.abc import Iterable, Iterator
 
 
 def collisions(outputs: dict[str, str | None], inputs: Iterable[str | None]) -> Iterator[str]:
-    """One line for every output that is one of the inputs or an output before it; a link is what it leads to.
+    """One line for every output that would replace an input or an earlier output. Symbolic links are followed.
 
     Args:
-        outputs: paths by what they are called, such as ``OUT`` or ``--json``; None: not asked for.
-        inputs: paths; None: not given.
+        outputs: path of each output by its name on the command line, such as ``OUT`` or ``--json``; None when the
+            output is not asked for.
+        inputs: paths of the inputs; None for an input that is not given.
     """
     read = [path for path in inputs if path is not None]
     written: dict[str, str] = {}
@@ -27,7 +28,7 @@ def collisions(outputs: dict[str, str | None], inputs: Iterable[str | None]) -> 
 
 
 def _would_replace(out: str, path: str) -> bool:
-    """Whether writing ``out``, a file or a folder, takes what is at ``path`` away."""
+    """Whether writing the file or folder ``out`` would replace the file at ``path``."""
     if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
         return True
     out, path = os.path.realpath(out), os.path.realpath(path)
@@ -35,7 +36,7 @@ def _would_replace(out: str, path: str) -> bool:
 
 
 def _as(out: str, path: str) -> str:
-    """What the file has to do with the path, where they are not the same to the eye."""
+    """The part of the message that explains why ``out`` and ``path`` collide, or "" when they are equal."""
     if out == path:
         return ""
     return f"holds {path}, which " if os.path.isdir(out) else f"is {path}, which "

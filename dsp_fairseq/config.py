@@ -1,4 +1,4 @@
-"""The options of pruning: what they mean, what they default to, which method they build."""
+"""The options of pruning on the command line: their help texts, types and defaults."""
 
 import re
 from argparse import Namespace
@@ -13,9 +13,9 @@ from .gates.methods import METHODS
 from .gates.methods.option import Option
 from .gates.methods.registry import help_of, method_options, summary_of_methods
 
-# the limits, which a pruned checkpoint keeps for whoever prunes it further
+# options of the limits; a pruned checkpoint keeps them, so that pruning it further respects them
 LIMITS = ("prunable", "min_heads_per_block", "max_heads_per_block")
-# the options that stay the same from the start of a training to its end, and in checkpoints that are averaged
+# options that must not change when a training continues, and must be equal in checkpoints that are averaged
 SAME_PRUNING = (
     *("pruning_method", "pruning_mode", "heads_to_keep", "heads_to_keep_range", "prunable", "frozen"),
     *("min_heads_per_block", "max_heads_per_block", "search_updates"),
@@ -82,13 +82,17 @@ class PruningConfig(FairseqDataclass):
     def complete(cls, words: Mapping[str, str]) -> type["PruningConfig"]:
         """The dataclass that fairseq reads, with a field for every option in the order of ``--help``.
 
-        ``words`` are those of a family (:attr:`~dsp_fairseq.families.Family.help`).
+        ``words`` replace the placeholders ``{...}`` in the help texts; a family has them in
+        :attr:`~dsp_fairseq.families.Family.help`.
         """
         return make_dataclass("PruningConfig", _all_fields(words), bases=(cls,))
 
 
 def with_defaults(args: Namespace) -> dict[str, Any]:
-    """All options of pruning by name: as ``args`` have them, or else the defaults of the method; the rest is None."""
+    """All options of pruning by name.
+
+    An option has its value in ``args``, else the default of the method, else None.
+    """
     options: dict[str, Any] = {name: getattr(args, name, None) for name in option_types()}
     name, mode = options["pruning_method"] or "dsp", options["pruning_mode"] or "joint"
     options.update(pruning_method=name, pruning_mode=mode)
@@ -97,17 +101,21 @@ def with_defaults(args: Namespace) -> dict[str, Any]:
 
 
 def option_types() -> dict[str, Any]:
-    """Type of every option of pruning by name, in the order of ``--help``."""
+    """The type of every option of pruning by the option's name, in the order of ``--help``."""
     return {name: type_ for name, type_, _ in _all_fields()}
 
 
 def unpruned_options() -> dict[str, Any]:
-    """The options of a model in which nothing is pruned any more."""
+    """Values of all options of pruning for a model without masked heads: method "none" and no limits."""
     return {**dict.fromkeys(option_types()), "pruning_method": "none", "pruning_mode": "joint"}
 
 
 def _all_fields(words: Mapping[str, str] = MappingProxyType({})) -> Iterator[tuple[str, Any, Any]]:
-    """Name, type and dataclass field of every option, the common ones first unless a method asks not to."""
+    """Name, type and dataclass field of every option, in the order of ``--help``.
+
+    The common options come first; an option of a method with ``before`` comes before that common option. ``words``
+    replace the placeholders ``{...}`` in the help texts.
+    """
     options = method_options().values()
     words = {**words, "methods": summary_of_methods()}
     for common in fields(CommonOptions):

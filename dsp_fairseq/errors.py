@@ -1,28 +1,29 @@
-"""Errors that are told in one line."""
+"""Errors that commands report in one line per problem, without a traceback."""
 
 from collections.abc import Iterable
 
-MOST = 2**31 - 1  # of any count that an option takes
-MOST_SEED = 2**32 - 1  # numpy takes no larger one
+MOST = 2**31 - 1  # largest value of an option that counts something
+MOST_SEED = 2**32 - 1  # largest seed that numpy takes
 
 
 class BadInput(ValueError):
-    """Wrong use: one line per problem, each naming the option, the value seen and the remedy.
+    """Wrong use of a command.
 
-    The console commands print it without a traceback and exit with ``exit_code``.
+    The message has one line per problem, which names the option, the given value and the remedy. Commands print the
+    message without a traceback and exit with ``exit_code``.
     """
 
     exit_code = 2
 
 
 class Failed(RuntimeError):
-    """A command could not do what it was asked, through no fault of its input."""
+    """A command failed although its input is right, for example because the disk is full."""
 
     exit_code = 1
 
 
 def flag(name: str) -> str:
-    """The option of the command line for the attribute ``name``.
+    """The option of the command line whose value is in the attribute ``name``.
 
     >>> flag("heads_to_keep")
     '--heads-to-keep'
@@ -31,7 +32,7 @@ def flag(name: str) -> str:
 
 
 def refuse(problems: Iterable[str]) -> None:
-    """Raise BadInput with all problems at once; return when there are none."""
+    """Raise BadInput with one line per problem; do nothing when there are no problems."""
     found: list[str] = list(problems)
     if found:
         raise BadInput("\n".join(found))

@@ -1,10 +1,10 @@
-"""Ctrl-C while `dsp-fairseq` is not yet, or no longer, in `cli.main`: one line and status 130, no traceback."""
+"""Handles Ctrl-C in `dsp-fairseq` before and after `cli.main`: one line and status 130 instead of a traceback."""
 
 import os
 import signal
 import sys
 
-STATUS = 130  # as a shell has it for Ctrl-C
+STATUS = 130  # the exit status that shells use for Ctrl-C: 128 + SIGINT
 
 
 def tell(command: str) -> int:
@@ -13,7 +13,7 @@ def tell(command: str) -> int:
 
 
 def end_in_one_line() -> None:
-    """From now on, for what nobody catches."""
+    """From now on, an uncaught Ctrl-C ends the process with one line and status 130."""
     before = sys.excepthook
 
     def hook(kind, error, traceback):
@@ -26,5 +26,5 @@ def end_in_one_line() -> None:
 
 
 def ignore() -> None:
-    """All is said: what Python does until it has ended cannot be interrupted well."""
+    """From now on, ignore Ctrl-C: the command is done, and Python would print a traceback while it shuts down."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""PNG files drawn with matplotlib, which is an extra: what all pictures share."""
+"""What all pictures share: checks, figures and PNG files of matplotlib, which is an optional dependency."""
 
 import importlib.util
 import logging
@@ -10,7 +10,7 @@ DOTS_PER_INCH = 150
 
 
 def problems(path: str, force: bool) -> list[str]:
-    """Everything that keeps ``--plot path`` from being drawn, one line each."""
+    """Reasons why ``--plot path`` cannot be drawn, one line each."""
     found = []
     if importlib.util.find_spec("matplotlib") is None:
         found.append(f"--plot {path}: needs matplotlib, which is not installed; pip install matplotlib")
@@ -24,17 +24,17 @@ def problems(path: str, force: bool) -> list[str]:
 
 
 def new_figure(width: float, height: float, **options):
-    """An empty matplotlib figure, inches, drawn by Agg: it needs no screen."""
+    """An empty matplotlib figure of ``width`` x ``height`` inches, drawn by Agg, which needs no screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq shows what others whisper
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq's settings would print its INFO lines
     figure = Figure(figsize=(width, height), **options)
     FigureCanvasAgg(figure)
     return figure
 
 
 def save(figure, path: str, force: bool) -> None:
-    """Write the picture, whole or not at all."""
+    """Write a figure as PNG, whole or not at all. Raises BadInput or Failed as :func:`.atomic.writing` does."""
     with writing(path, force) as beside:
         figure.savefig(beside, format="png", dpi=DOTS_PER_INCH)

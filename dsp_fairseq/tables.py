@@ -1,4 +1,4 @@
-"""Tables no wider than the screen, or than 100 characters where there is none."""
+"""Text tables that are no wider than the terminal, or than 100 characters when the output is not a terminal."""
 
 import shutil
 import statistics
@@ -12,7 +12,14 @@ WIDTH = 100
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str] | None = None, keys: int = 1
 ) -> str:
-    """Columns that find no room stand in further tables below, which begin with the first ``keys`` columns again."""
+    """A table that fits the terminal. Columns without room go to further tables below it.
+
+    Args:
+        header: names of the columns.
+        rows: cells of each row.
+        align: alignment of each column, as in tabulate's ``colalign``; None: all to the left.
+        keys: number of first columns that each further table repeats.
+    """
     screen, start = shutil.get_terminal_size((WIDTH, 24)).columns, keys
     parts: list[str] = []
     while start < len(header) or not parts:
@@ -25,12 +32,16 @@ def table(
 
 
 def whole_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str] | None = None) -> str:
-    """However wide: for a file."""
+    """One table of any width, for files."""
     return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
 
 
 def mean_and_range(values: Sequence[float], digits: int, seeds: bool = False) -> str:
-    """Mean of the values and, of several, lowest and highest in brackets; with ``seeds`` their number too."""
+    """The mean of the values; for several values also the lowest and highest, and with ``seeds`` their number.
+
+    >>> mean_and_range([1.0, 3.0], digits=1, seeds=True)
+    '2.0 (1.0 to 3.0, 2 seeds)'
+    """
     mean = f"{statistics.mean(values):.{digits}f}"
     if len(values) == 1:
         return mean

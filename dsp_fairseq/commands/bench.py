@@ -79,7 +79,7 @@ def check(arguments) -> None:
 
 
 def _part_from_variants(arguments) -> None:
-    """argparse gives all that follows --with to it, checkpoints too, as in `--with stock removed CKPT`."""
+    """Separate checkpoints from variants: in `--with stock removed CKPT` argparse takes CKPT for a variant."""
     given = arguments.variants or []
     variants, others = ([word for word in given if (word in VARIANTS) == known] for known in (True, False))
     known = ", ".join(VARIANTS)
@@ -102,7 +102,7 @@ def run(arguments) -> None:
         with writing(arguments.json, arguments.force) as beside, open(beside, "w", encoding="utf-8") as file:
             file.write(as_json(done) + "\n")
     if arguments.plot:
-        from ..bench.plot import draw  # needs matplotlib
+        from ..bench.plot import draw  # imports matplotlib, which may be missing
 
         pictures.save(draw(done), arguments.plot, arguments.force)
 
@@ -131,7 +131,7 @@ def _settings(arguments):
 
 
 def _output_problems(arguments) -> list:
-    """What keeps the files from being written, one line each."""
+    """Problems of --json, --plot and --force, one line each."""
     from .. import pictures
     from ..collisions import collisions
 

@@ -15,7 +15,7 @@ DESCRIPTION = (
 
 def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
-    # argparse gives an optional DATA away when options stand between it and CKPT or OUT
+    # argparse loses an optional DATA when options stand between it and CKPT or OUT, so the usage has them at the end
     parser.usage = "dsp-fairseq importance CKPT [DATA] OUT --heads-to-keep K [options]"
     parser.add_argument("checkpoint", metavar="CKPT", help="of a gated_transformer or of the stock transformer")
     parser.add_argument(
@@ -97,7 +97,7 @@ def run(arguments) -> None:
 
     from ..importance.run import rank
 
-    logging.getLogger("fairseq").setLevel(logging.WARNING)  # what is read is told at the end
+    logging.getLogger("fairseq").setLevel(logging.WARNING)  # the result names the data that were read
     print(rank(arguments.checkpoint, arguments.out, _settings(arguments), arguments.json, arguments.force))
 
 

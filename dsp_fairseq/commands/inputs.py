@@ -1,4 +1,4 @@
-"""What commands say of their arguments without torch, which takes seconds to import."""
+"""Checks of arguments that need no torch, which takes seconds to import, and help texts that commands share."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -11,14 +11,17 @@ K_OF_EACH_KIND = HELP["K of each kind"]  # an example of --heads-to-keep
 
 
 def refuse_if_missing(checkpoints: Iterable[str], others: Callable[[], list[str]] = list) -> None:
-    """Raise BadInput when there is no checkpoint to look into, with the ``others`` of the command's problems."""
+    """Raise BadInput when none of the checkpoints is a file.
+
+    ``others`` is called only then; it returns further problems of the command line, which the message lists too.
+    """
     paths = list(dict.fromkeys(checkpoints))
     if not any(map(os.path.isfile, paths)):
         refuse([*(f"checkpoint {path}: does not exist" for path in paths), *others()])
 
 
 def target_problems(path: str, force: bool, option: str = "") -> list[str]:
-    """Why a file could not, or must not, be written there, at most one line."""
+    """The reason why no file may be written at ``path``, as a list of at most one line that begins with ``option``."""
     try:
         check_target(path, force)
     except BadInput as problem:

@@ -60,7 +60,7 @@ def run(arguments) -> None:
 
 def _drawn(told, arguments):
     if arguments.history is None:
-        from ..report import heat_map as picture  # needs matplotlib
+        from ..report import heat_map as picture  # imports matplotlib, which may be missing
     else:
         from ..history import picture
     return picture.draw(told)

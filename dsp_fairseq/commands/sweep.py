@@ -65,7 +65,7 @@ def add_arguments(parser) -> None:
 
 
 def _add_slurm(group) -> None:
-    """The destinations are the names of submitit's parameters."""
+    """Add the options of Slurm jobs; each ``dest`` is the name of a parameter of submitit."""
     group.add_argument("--slurm-partition", dest="partition", metavar="NAME", help="of each job")
     group.add_argument(
         "--slurm-time",
@@ -100,7 +100,7 @@ _SLURM = ("partition", "time", "gpus_per_node", "cpus_per_task", "mem", "account
 
 
 def _slurm(arguments) -> dict:
-    """Parameters of submitit's SlurmExecutor."""
+    """The given options of Slurm as parameters of submitit's SlurmExecutor."""
     given = {name: getattr(arguments, name) for name in _SLURM if getattr(arguments, name) is not None}
     if "additional_parameters" in given:
         pairs = [text.partition("=") for text in given["additional_parameters"]]
