@@ -1,4 +1,4 @@
-"""Label-smoothed cross entropy of a gated model, with the state of its gates in the logs."""
+"""Label-smoothed cross entropy for gated models, which also logs the state of the gates."""
 
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
@@ -13,14 +13,14 @@ from .label_smoothed_loss import label_smoothed_loss
 
 @register_criterion(CRITERION, dataclass=LabelSmoothedCrossEntropyCriterionConfig)
 class DspLabelSmoothedCrossEntropyCriterion(PruningCriterion, LabelSmoothedCrossEntropyCriterion):
-    """fairseq's loss, with its gradient written out, and the logs of the gates."""
+    """fairseq's ``label_smoothed_cross_entropy`` with a faster gradient and the logs of :class:`PruningCriterion`."""
 
     name, stock_name = CRITERION, "label_smoothed_cross_entropy"
 
     def compute_loss(self, model, net_output, sample, reduce=True):
         if not reduce:
             return super().compute_loss(model, net_output, sample, reduce)
-        # [batch, target, types] and [batch, target], both without the ignored prefix
+        # logits [batch, target, vocabulary] and target [batch, target], both without the ignored prefix
         logits = net_output[0][:, self.ignore_prefix_size :]
         target = model.get_targets(sample, net_output)[:, self.ignore_prefix_size :]
         return label_smoothed_loss(logits.reshape(-1, logits.size(-1)), target.reshape(-1), self.eps, self.padding_idx)

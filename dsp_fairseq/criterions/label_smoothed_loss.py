@@ -6,19 +6,21 @@ from torch import Tensor
 
 
 def label_smoothed_loss(logits: Tensor, target: Tensor, epsilon: float, padding: int) -> tuple[Tensor, Tensor]:
-    """fairseq's ``label_smoothed_nll_loss``, summed, with its gradient written out.
+    """fairseq's ``label_smoothed_nll_loss``, summed over the tokens, with its gradient computed by hand.
 
-    On a CPU the loss over a vocabulary of 10,000 is a quarter of an update of a small model;
-    ``benchmarks/loss.py`` times both. With V types and e' = epsilon / (V - 1):
-    loss = (1 - epsilon - e') nll + e' sum_v -log p_v, so d loss / d logits = p - e' everywhere and
-    1 - epsilon - e' less at the target.
+    Label smoothing is that of Szegedy et al. (2016), section 7. With a vocabulary of V tokens, p = softmax(logits)
+    and e' = epsilon / (V - 1), the loss of a token is (1 - epsilon - e') nll + e' sum_v -log p_v. Its gradient with
+    respect to the logits is p - e', and smaller by 1 - epsilon - e' at the target. On a CPU, fairseq's loss over a
+    vocabulary of 10,000 takes a quarter of an update of a small model; ``benchmarks/loss.py`` times both.
 
     Args:
         logits: [tokens, V], any float type.
-        target: [tokens], int64; tokens equal to ``padding`` count for nothing.
+        target: [tokens], int64; tokens equal to ``padding`` add nothing to the loss.
+        epsilon: the weight of label smoothing, 0 to 1.
+        padding: index of the padding token.
 
     Returns:
-        (loss, nll), scalars, float32; only the loss has a gradient.
+        (loss, nll), scalars, float32; only the loss has a gradient. nll is the negative log likelihood in nats.
     """
     return _LabelSmoothedLoss.apply(logits, target, epsilon, padding)
 

@@ -12,7 +12,7 @@ from ..training.preflight import TASK
 
 @dataclass
 class TranslationPruningConfig(TranslationConfig):
-    """As ``translation``, plus what is needed to know how many updates are planned."""
+    """The options of ``translation``, and the options that say how many updates the training has."""
 
     max_epoch: int = II("optimization.max_epoch")
     max_update: int = II("optimization.max_update")
@@ -21,4 +21,4 @@ class TranslationPruningConfig(TranslationConfig):
 
 @register_task(TASK, dataclass=TranslationPruningConfig)
 class TranslationPruningTask(PruningTask, TranslationTask):
-    """Everything of ``translation``; after each optimiser step the logits take theirs."""
+    """fairseq's ``translation``, which also steps the logits after each step of the optimiser."""

@@ -1,4 +1,4 @@
-"""The mixin for criterions: it begins the update of the gates, counts for it, and logs what they do."""
+"""The mixin for criterions: it begins each update of the gates, adds up sample sizes, and logs the gates' state."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,21 +17,25 @@ _OF_GATES = ("heads_kept", "temperature", "penalty", "expected_heads")
 class PruningCriterion:
     """Mixin in front of a fairseq criterion: ``class MyCriterion(PruningCriterion, CrossEntropyCriterion)``.
 
-    The model applies the gates of the update itself, inside its ``forward``. Logs ``heads_kept`` (in training the
-    heads open in this update, at validation K) and, while the gates are sampled, ``temperature``; with L0 gates
-    ``penalty`` (which the logged loss leaves out) and ``expected_heads``; in training also what
-    ``gates/scalars.py`` says of the choice.
+    The model applies the gates of the update itself, inside its ``forward``. The criterion logs
+
+    * ``heads_kept``: the number of heads that are open in this update, or K at validation;
+    * ``temperature``, while the gates are sampled;
+    * ``penalty`` (not part of the logged loss) and ``expected_heads``, with L0 gates;
+    * in training, the scalars of ``gates/scalars.py``, which describe the choice.
+
+    ``forward`` raises BadInput when the model has no gates.
     """
 
-    name: ClassVar[str]  # under which fairseq knows the criterion
-    stock_name: ClassVar[str]  # of fairseq's own criterion, for models without gates
+    name: ClassVar[str]  # the name under which the criterion is registered with fairseq
+    stock_name: ClassVar[str]  # the name of fairseq's own criterion, for models without gates
 
     _starts_update = False
-    _scalars: Mapping[str, float] = MappingProxyType({})  # of this update, the same for all of its batches
-    _are_final = False
+    _scalars: Mapping[str, float] = MappingProxyType({})  # scalars of this update, the same for all of its batches
+    _are_final = False  # whether _scalars describe the final choice
 
     def train(self, mode=True):
-        # fairseq's trainer calls this once at the start of every update, not for every batch
+        # fairseq's trainer calls train() once at the start of every update, not for every batch
         self._starts_update = mode
         return super().train(mode)
 
@@ -63,12 +67,12 @@ class PruningCriterion:
         return gates
 
     def _describe(self, gates: HeadGates) -> None:
-        """What the logs say of the choice; nothing moves any more once it is final."""
+        """Compute the logged scalars of the choice, which no longer change once the choice is final."""
         if not (self._are_final and gates.settled):
             self._scalars, self._are_final = scalars(gates), gates.settled
 
     def _with_penalty(self, loss, gates: HeadGates, sample_size, logging_output):
-        """The summed loss and what open heads cost (L0 gates), which is stated per unit of sample size."""
+        """The loss, summed over the batch, plus the penalty of L0 gates times ``sample_size``."""
         penalty = gates.penalty()
         if penalty is None:
             return loss

@@ -1,4 +1,4 @@
-"""Everything about a training that can be refused before it writes anything."""
+"""Checks the options of a training before it writes anything."""
 
 import glob
 import logging
@@ -23,9 +23,12 @@ CRITERION = "dsp_label_smoothed_cross_entropy"
 
 
 def check_training(args: Namespace) -> None:
-    """Raise BadInput with all problems of a parsed ``fairseq-train`` command line."""
-    # fairseq comes here again when it builds a model from a checkpoint, which holds the options of
-    # its training and, unlike a fresh command line, the name of the model
+    """Raise BadInput with all problems of a parsed ``fairseq-train`` command line, one line each.
+
+    A training that starts from a checkpoint of a pruned model takes its ``kept_heads`` over into ``args``.
+    """
+    # fairseq also calls this when it builds a model from a checkpoint. Then args are the options of its training,
+    # which, unlike those of a fresh command line, hold the name of the model.
     fresh = hasattr(args, "save_dir") and not hasattr(args, "_name")
     problems = _limits_of_nothing(args) + _adopt_structure(args) if fresh else []
     problems += model_problems(args)
@@ -37,24 +40,30 @@ def check_training(args: Namespace) -> None:
 
 
 def _adopt_structure(args: Namespace) -> list[str]:
-    """Training that starts from a checkpoint builds the same model, a smaller one when heads were removed."""
+    """Give ``args`` the structure of the model in the checkpoint that training starts from.
+
+    Returns problems, one line each, when the options ask for another structure.
+    """
     path = _restored(args) or args.finetune_from_model
     if path is None:
         return []
     try:
         stored = model_options(load(path))
     except (BadInput, BadCheckpoint):
-        return []  # told later, together with everything else
+        return []  # _checkpoint_problems reads the file again and raises this error
     problems = known_family(args).structure_problems(args, path, stored)
     if not problems and getattr(stored, "kept_heads", None) is not None:
         args.kept_heads = stored.kept_heads
-        if args.pruning_method == "none":  # nothing is chosen anew: what is pruned further keeps to the same limits
+        if args.pruning_method == "none":  # the limits of the checkpoint stay valid for pruning the result further
             vars(args).update({option: getattr(stored, option, None) for option in LIMITS})
     return problems
 
 
 def _limits_of_nothing(args: Namespace) -> list[str]:
-    """Limits of a choice that is not made, told once: from here on they are not given."""
+    """Problems of limits that are given together with ``--pruning-method none``, one line each.
+
+    The limits are set to None, so that no later check reports them again.
+    """
     if args.pruning_method != "none":
         return []
     said = [option for option in LIMITS if getattr(args, option, None) is not None]
@@ -65,7 +74,10 @@ def _limits_of_nothing(args: Namespace) -> list[str]:
 
 
 def _driver_problems(args: Namespace) -> list[str]:
-    """A learned choice needs the task that steps the logits and the criterion that counts for it."""
+    """Problems of the method with other options, one line each.
+
+    A method that learns needs the task and the criterion of this plug-in, and a known length of the search.
+    """
     method = args.pruning_method
     if method == "none" and str(args.heads_to_keep) not in ("None", str(inventory_of(args).units)):
         return [
@@ -93,7 +105,7 @@ def _driver_problems(args: Namespace) -> list[str]:
 
 
 def _precision_problems(args: Namespace) -> list[str]:
-    """Without a GPU fairseq cannot make the one flat fp32 copy of the weights that these options ask for."""
+    """Problems of --fp16 and --bf16: without a GPU fairseq cannot make its flat fp32 copy of the weights."""
     on_gpu = torch.cuda.is_available() and not getattr(args, "cpu", False)
     if on_gpu or getattr(args, "fp16_no_flatten_grads", False):
         return []
@@ -124,7 +136,10 @@ def _data_problems(args: Namespace) -> list[str]:
 
 
 def _checkpoint_problems(args: Namespace) -> list[str]:
-    """The checkpoint that training would go on from must be readable and mean the same pruning."""
+    """Problems of the checkpoint that training starts from, which must be readable and have the same pruning.
+
+    Raises BadInput or BadCheckpoint when it cannot be read. Heads that are not taken over are logged as a warning.
+    """
     path = _restored(args)
     if path is None:
         if args.finetune_from_model:
@@ -141,8 +156,8 @@ def _checkpoint_problems(args: Namespace) -> list[str]:
 
 
 def _another_pruning(args: Namespace, path: str, stored: Namespace) -> list[str]:
-    """One line with every option that a training must not change on its way, and that differs from ``stored``."""
-    names = [name for name in SAME_PRUNING if hasattr(stored, name)]  # none in one of the stock transformer
+    """One line that lists the options of pruning that differ from those ``stored`` in the checkpoint at ``path``."""
+    names = [name for name in SAME_PRUNING if hasattr(stored, name)]  # a checkpoint of a stock model has none of them
     pairs = [(name, getattr(args, name), getattr(stored, name)) for name in names]
     different = ", ".join(
         f"{flag(name)} {'not given' if now is None else now} (there {'not given' if then is None else then})"
@@ -163,7 +178,7 @@ def _warn(lines: list[str]) -> None:
 
 
 def _restored(args: Namespace) -> str | None:
-    """The checkpoint that fairseq would go on from, None when it would start afresh."""
+    """Path of the checkpoint whose training fairseq would continue; None when it would begin a new training."""
     if args.restore_file != "checkpoint_last.pt":
         return args.restore_file
     last = os.path.join(args.save_dir, args.restore_file)

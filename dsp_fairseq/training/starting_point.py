@@ -1,4 +1,4 @@
-"""What a training that begins from a checkpoint takes over of its heads, and what it does not."""
+"""Checks whether a training that starts from a checkpoint can take over its choice of heads."""
 
 from argparse import Namespace
 from typing import Any
@@ -9,9 +9,15 @@ from ..options.plan import Plan
 
 
 def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
-    """A line when a training with these options, from update 0, opens or masks other heads than its checkpoint."""
+    """One line when a new training with these options would not begin with the heads that its checkpoint keeps.
+
+    Args:
+        path: path of the checkpoint, for the message.
+        state: the loaded checkpoint.
+        args: options of the training, which begins at update 0.
+    """
     method = args.pruning_method
-    if "gates.logits" not in state["model"]:  # a stock transformer
+    if "gates.logits" not in state["model"]:  # a checkpoint of a stock model
         return []
     kept = kept_heads_of(state)
     heads, masked = kept.inventory.units, kept.inventory.units - int(kept.mask.sum())
@@ -25,7 +31,10 @@ def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> l
 
 
 def unable_to_go_on(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
-    """A line when fairseq would begin again at update 0, and so would the choice of heads."""
+    """One line when the checkpoint has no state of the optimiser, so that the search would begin again at update 0.
+
+    Arguments as for :func:`heads_not_taken_over`.
+    """
     if "last_optimizer_state" in state or "gates.logits" not in state["model"]:
         return []
     if METHODS[args.pruning_method].learns or heads_not_taken_over(path, state, args):

@@ -1,4 +1,4 @@
-"""The mixin for tasks: after each step of the weights the logits take theirs."""
+"""The mixin for tasks: it steps the logits after each step of the weights, and plans the length of the search."""
 
 import logging
 from collections.abc import Callable
@@ -20,23 +20,24 @@ logger = logging.getLogger(__name__)
 class PruningTask:
     """Mixin in front of a fairseq task: ``class MyTask(PruningTask, TranslationTask)``.
 
-    The task's configuration has ``max_epoch``, ``max_update`` and ``update_freq`` (interpolated from
-    ``optimization``), for a search that ends with a share of the training. A model without gates trains as ever.
+    The task's configuration must have ``max_epoch``, ``max_update`` and ``update_freq`` (interpolated from
+    ``optimization``): the default length of the search is a share of the updates of the training. A model without
+    gates is trained as by the fairseq task.
     """
 
-    cfg: Any  # this and the next two are those of the fairseq task
+    cfg: Any  # the fairseq task has this attribute and the next two
     datasets: dict[str, Any]
     load_dataset: Callable[..., None]
     _gates: HeadGates | None = None
     _batches: Any = None  # fairseq's iterator over the batches of the training
-    # the epoch that has begun, and how many of its batches an earlier run has done
+    # the epoch that has begun, and the number of its batches that an earlier run has done; None after its first batch
     _begun: tuple[int, int] | None = None
-    _refused: BadInput | None = None
+    _refused: BadInput | None = None  # an error of _plan, which the next optimizer_step raises
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._batching: dict[str, Any] = {}  # the options that the batches of the training were made with
-        self._number_of: dict[int, int] = {}  # batches by shard of the data
+        self._batching: dict[str, Any] = {}  # fairseq's options for making the batches of the training
+        self._number_of: dict[int, int] = {}  # index of a data folder (shard) -> number of its batches
 
     def build_model(self, cfg, from_checkpoint=False):
         model = super().build_model(cfg, from_checkpoint)
@@ -46,7 +47,7 @@ class PruningTask:
 
     @property
     def training_subset(self) -> str:
-        """Name of the data set that the model is trained on."""
+        """Name of the data set that the model is trained on, such as "train"."""
         return getattr(self.cfg, "train_subset", "train")
 
     def get_batch_iterator(self, dataset, **options):
@@ -68,24 +69,31 @@ class PruningTask:
         loss, sample_size, logging_output = super().train_step(
             sample, model, criterion, optimizer, update_num, ignore_grad
         )
-        if ignore_grad and self._gates is not None:  # a batch that only fills up a process
+        if ignore_grad and self._gates is not None:  # a dummy batch, for a process that has no batch left
             self._gates.add_sample_size(-sample_size)
         return loss, sample_size, logging_output
 
     def optimizer_step(self, optimizer, model, update_num):
         if self._refused is not None:
             raise self._refused
-        scale = _loss_scale(optimizer)  # of the gradients at hand: the step may change it
+        scale = _loss_scale(optimizer)  # read before the step, which may change it
         super().optimizer_step(optimizer, model, update_num)
         if self._gates is None:
             return
-        if _loss_scale(optimizer) < scale:  # torch's scaler has found an overflow and left out the step of the weights
+        if _loss_scale(optimizer) < scale:  # torch's scaler found an overflow and did not step the weights
             self._gates.begin_update()
         else:
             self._gates.step(loss_scale=scale, all_reduce=_sum_over_processes)
 
     def _plan(self, gates: HeadGates, update: int, epoch: int, done: int) -> None:
-        """Tell the gates how long the training is, before the first update of an epoch in this run."""
+        """Tell the gates how long the training is, before the first update of an epoch in this run.
+
+        Args:
+            gates: the gates of the model.
+            update: number of updates that are done.
+            epoch: the epoch that begins, from 1.
+            done: number of its batches that an earlier run has done.
+        """
         cfg, drops = self.cfg, self._batching.get("skip_remainder_batch", False)
         length = Length(cfg.max_update, cfg.max_epoch, cfg.update_freq, self._batches_of, drops)
         if not gates.choosing(update):
@@ -95,7 +103,7 @@ class PruningTask:
             return
         try:
             gates.plan(update, left, self._share, whole)
-        except BadInput as problem:  # at this place fairseq would write a crash.pt: raised before anything is changed
+        except BadInput as problem:  # raised here, fairseq would write crash.pt; optimizer_step raises it instead
             self._refused = problem
         else:
             if float(gates.search) != before:
@@ -105,7 +113,7 @@ class PruningTask:
         return (epoch - 1) % len(utils.split_paths(self.cfg.data))
 
     def _batches_of(self, epoch: int) -> int:
-        """Number of batches in an epoch. Several data folders (``shard1:shard2``) take turns, an epoch each."""
+        """Number of batches in an epoch. Each epoch uses the next of several data folders (``shard1:shard2``)."""
         shard, subset = self._shard(epoch), self.training_subset
         if shard not in self._number_of:
             in_use = self.datasets[subset]
@@ -118,7 +126,7 @@ class PruningTask:
 
 
 def _loss_scale(optimizer: Any) -> float:
-    """What mixed precision multiplied the loss by: fairseq's scaler (fp16) or torch's (amp)."""
+    """The factor by which mixed precision multiplies the loss: of fairseq's scaler (fp16) or torch's (amp), else 1."""
     scaler = getattr(optimizer, "scaler", None)
     if scaler is None:
         return 1.0
