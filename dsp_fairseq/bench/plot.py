@@ -6,19 +6,18 @@ from functools import partial
 from matplotlib.lines import Line2D
 
 from .. import pictures
+from ..pictures import QUIET
 from .results import Benchmark, Result
 from .settings import EXPORTED, INT8, MASKED, REMOVED, STOCK
 from .timing import Spread
 
-# Okabe and Ito's colours, which everybody can tell apart, and a shape of its own for each
 LOOKS = {
-    STOCK: ("#000000", "s"),
-    MASKED: ("#E69F00", "D"),
-    REMOVED: ("#0072B2", "o"),
-    EXPORTED: ("#009E73", "^"),
-    INT8: ("#CC79A7", "v"),
+    STOCK: (pictures.BLACK, "s"),
+    MASKED: (pictures.ORANGE, "D"),
+    REMOVED: (pictures.BLUE, "o"),
+    EXPORTED: (pictures.GREEN, "^"),
+    INT8: (pictures.PINK, "v"),
 }
-QUIET = "#808080"
 
 
 def draw(benchmark: Benchmark):
@@ -101,10 +100,7 @@ def _clean(panel, results: list[Result]) -> None:
     panel.set_yticks(range(len(results)), names)
     panel.set_ylim(len(results) - 0.4, -0.6)
     panel.set_xlim(0, 1.55 * panel.get_xlim()[1])
-    panel.grid(axis="x", color="#e0e0e0", linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.tick_params(length=0)
-    panel.spines[["top", "right", "left"]].set_visible(False)
+    pictures.open_frame(panel, "x", ("top", "right", "left"))
 
 
 def _short(result: Result) -> str:

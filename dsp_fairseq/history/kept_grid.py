@@ -2,15 +2,15 @@
 
 import itertools
 
-from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
+from .. import pictures
 from ..families.transformer import KINDS
+from ..pictures import DARK, NOT_KEPT, QUIET, Box, axes
 from ..structures.inventory import Block
 from .checkpoints import Snapshot, changes
-from .looks import DARK, LOOKS, QUIET, Box, axes
+from .scalar_curves import LOOKS
 
-CLOSED = "#eeeeee"  # not white, so that the head is seen
 # inches
 LEFT, RIGHT, BOTTOM = 1.6, 0.65, 1.05
 CHANGES, GAP = 0.7, 0.3  # height of the bars, and what is below them
@@ -86,25 +86,14 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
         # [checkpoints, heads] -> [heads, checkpoints]
         cells = [list(map(int, head)) for head in zip(*masks, strict=True)]
         if cells:
-            panel.pcolormesh(
-                range(len(history) + 1),
-                [row + head for head in range(block.units + 1)],
-                cells,
-                cmap=ListedColormap([CLOSED, LOOKS[block.kind][0]]),
-                vmin=0,
-                vmax=1,
-                edgecolor="white" if line else "none",
-                linewidth=line,
-            )
+            edges = range(len(history) + 1), [row + head for head in range(block.units + 1)]
+            pictures.draw_heads(panel, cells, (NOT_KEPT, LOOKS[block.kind][0]), line, *edges)
     panel.set_ylim(rows, 0)
     middles = [row + block.units / 2 for row, block in zip(places, blocks, strict=True)]
     panel.set_yticks(middles, [block.name for block in blocks], fontsize="small")
-    counts = panel.secondary_yaxis("right")
     last = history[-1].inventory.split(history[-1].mask)
     labels = [f"{sum(piece)}/{block.original_units}" for piece, block in zip(last, blocks, strict=True)]
-    counts.set_yticks(middles, labels, color=QUIET, fontsize="small")
-    counts.tick_params(length=0)
-    counts.spines[:].set_visible(False)
+    pictures.count_rows(panel, middles, labels, fontsize="small")
 
 
 def _ticks(history: list[Snapshot], width: float) -> list[int]:
@@ -119,7 +108,7 @@ def _explain(figure, left: float, history: list[Snapshot]) -> None:
     width = figure.get_size_inches()[0]
     there = {block.kind for block in history[0].inventory.blocks if block.units}
     handles = [Patch(color=LOOKS[kind][0], label=f"{kind}, kept") for kind in KINDS if kind in there]
-    handles.append(Patch(color=CLOSED, label="not kept"))
+    handles.append(Patch(color=NOT_KEPT, label="not kept"))
     figure.legend(
         handles=handles,
         loc="lower left",

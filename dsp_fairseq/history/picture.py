@@ -2,7 +2,6 @@
 
 from .. import pictures
 from . import kept_grid, scalar_curves
-from .looks import QUIET
 from .text import History, verdict
 
 # inches
@@ -19,14 +18,8 @@ def draw(history: History):
         kept_grid.draw(figure, 0.0, TOP, history.snapshots)
     if history.curves:
         scalar_curves.draw(figure, width - curves[0], TOP, history.curves)
-    _explain(figure, history)
+    pictures.head(figure, "How the kept heads settle", _note(history))
     return figure
-
-
-def _explain(figure, history: History) -> None:
-    height = figure.get_size_inches()[1]
-    figure.suptitle("How the kept heads settle", y=1 - 0.15 / height, va="top", fontsize="x-large", fontweight="bold")
-    figure.text(0.5, 1 - 0.48 / height, _note(history), ha="center", va="top", color=QUIET)
 
 
 def _note(history: History) -> str:

@@ -1,17 +1,15 @@
 """Draws the heads of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original head."""
 
-from typing import NamedTuple
-
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from .. import pictures
+from ..pictures import DARK, LIGHT, QUIET, Box, axes
 from .report import BlockHeads, Report
 
 COLOURS = "viridis"  # its lightness grows with the value, also for colour-blind readers and in grey
-DARK, LIGHT, QUIET = "#202020", "#ffffff", "#808080"
 SAMPLE = "#2c728e"  # colour of the squares in the legend, from the middle of the colour scale
 
 # lengths in inches
@@ -21,15 +19,6 @@ GAP = 1.15  # between two panels, with room for axis labels and titles
 WIDEST = 30  # number of columns; panels with more columns together are drawn one below another
 LEAST = 1.9  # least width of a panel, so that its title fits
 LEAST_SCALE = 1.3  # least height of the colour scale
-
-
-class Box(NamedTuple):
-    """A rectangle, in inches from the top left of the figure."""
-
-    left: float
-    top: float
-    width: float
-    height: float
 
 
 def draw(report: Report):
@@ -43,9 +32,9 @@ def draw(report: Report):
     figure = pictures.new_figure(right + RIGHT, bottom + BOTTOM)
     scale = _colour_scale(report.blocks)
     for box, (kind, blocks) in zip(boxes, panels.items(), strict=True):
-        _draw_panel(_axes(figure, box), kind, blocks, scale)
+        _draw_panel(axes(figure, box), kind, blocks, scale)
     bar = Box(right + 0.65, TOP, 0.2, bottom - TOP)
-    figure.colorbar(scale, cax=_axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
+    figure.colorbar(scale, cax=axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
     _explain(figure, report.heads)
     return figure
 
@@ -66,12 +55,6 @@ def _boxes(panels: list[list[BlockHeads]]) -> list[Box]:
 
 def _columns(blocks: list[BlockHeads]) -> int:
     return max(found.block.original_units for found in blocks)
-
-
-def _axes(figure, box: Box):
-    width, height = figure.get_size_inches()
-    bottom = height - box.top - box.height
-    return figure.add_axes((box.left / width, bottom / height, box.width / width, box.height / height))
 
 
 def _colour_scale(blocks: list[BlockHeads]) -> ScalarMappable:
@@ -98,20 +81,10 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
     panel.set(xlabel="head (original index)", ylabel="layer")
     panel.set_xticks(range(_columns(blocks)))
     panel.set_yticks(range(len(blocks)))
-    panel.tick_params(length=0)
-    panel.spines[:].set_visible(False)
     kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_units) for b in blocks), strict=True))
     panel.set_title(f"{kind}: {kept} of {heads}", fontsize="medium", loc="left")
-    _count_rows(panel, blocks)
-
-
-def _count_rows(panel, blocks: list[BlockHeads]) -> None:
-    """Write at the right of every row how many heads its block keeps."""
-    counts = panel.secondary_yaxis("right")
     labels = [f"{len(found.kept)}/{found.block.original_units}" for found in blocks]
-    counts.set_yticks(range(len(blocks)), labels, color=QUIET)
-    counts.tick_params(length=0)
-    counts.spines[:].set_visible(False)
+    pictures.count_rows(panel, range(len(blocks)), labels)
 
 
 def _draw_cell(panel, head: int, layer: int, colour, pruned: bool) -> None:
@@ -135,9 +108,7 @@ def _readable_on(colour) -> str:
 
 def _explain(figure, heads: dict[str, int]) -> None:
     """Add the title, and below the panels a legend of the sorts of head (kept, pruned, removed) in this checkpoint."""
-    height = figure.get_size_inches()[1]
-    title = f"{heads['kept']} of {heads['original']} heads kept"
-    figure.suptitle(title, y=1 - 0.15 / height, va="top", fontsize="x-large", fontweight="bold")
+    pictures.head(figure, f"{heads['kept']} of {heads['original']} heads kept")
     square = Line2D([], [], color=SAMPLE, marker="s", markersize=13, linestyle="")
     cross = Line2D([], [], color=LIGHT, marker="x", markersize=11, linestyle="")
     frame = Patch(facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2)

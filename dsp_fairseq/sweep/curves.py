@@ -3,26 +3,20 @@
 from statistics import mean
 
 from .. import pictures
-from .results import Results, Row
+from ..pictures import QUIET
+from ..pictures import RED as ALL  # the unpruned model
+from .results import Results, Row, is_tuned, untuned
 
-# Okabe and Ito's colours, which everybody can tell apart, and a shape of its own for each
-LOOKS = {
-    "dsp": ("#0072B2", "o"),
-    "uniform": ("#000000", "s"),
-    "ste": ("#009E73", "^"),
-    "dsp-published": ("#E69F00", "D"),
-    "l0": ("#CC79A7", "v"),
-}
-OTHERS = [("#56B4E9", "P"), ("#F0E442", "X")]  # for methods to come
-ALL = "#D55E00"  # the unpruned model
-QUIET = "#808080"
-_WIDE = 8  # times as many heads at one end as at the other: then the axis counts in ratios
+# methods of which pictures are published; others take the looks that follow
+KNOWN = ("dsp", "uniform", "ste", "dsp-published", "l0")
+_WIDE = 8  # ratio of the largest to the smallest number of heads from which on the axis is logarithmic
 
 
 def looks(methods: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and shape of every method."""
-    unknown = [method for method in methods if method not in LOOKS]
-    return {**LOOKS, **{method: OTHERS[i % len(OTHERS)] for i, method in enumerate(unknown)}}
+    """Colour and shape of every method, the same for a method and its tuned models."""
+    names = dict.fromkeys([*KNOWN, *map(untuned, methods)])
+    look = {name: pictures.LOOKS[place % len(pictures.LOOKS)] for place, name in enumerate(names)}
+    return {method: look[untuned(method)] for method in methods}
 
 
 def draw_heads(results: Results):
@@ -36,10 +30,12 @@ def draw_heads(results: Results):
     total = results.rows[0].original_heads
     _count_heads(panel, sorted({row.heads for row in results.rows if row not in results.unpruned}))
     panel.set(xlabel=f"heads kept of {total}", ylabel="BLEU")
-    _clean(panel)
-    _legend(panel)
+    pictures.open_frame(panel)
+    if panel.get_legend_handles_labels()[0]:  # beside the panel, where it covers nothing
+        panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, handlelength=3)
     note = "lines: mean over the seeds; bands: lowest to highest" if several else "one seed"
-    _explain(figure, "BLEU against heads", f"{note}\n{results.signature}")
+    figure.suptitle("BLEU against heads", fontsize="x-large", fontweight="bold")
+    figure.supxlabel(f"{note}\n{results.signature}", fontsize="small", color=QUIET)
     return figure
 
 
@@ -57,7 +53,8 @@ def _draw_method(panel, results: Results, method: str) -> None:
     groups = list(results.of(method).values())
     heads = [mean(row.heads for row in rows) for rows in groups]
     scores = [[row.bleu for row in rows] for rows in groups]
-    panel.plot(heads, list(map(mean, scores)), color=colour, marker=shape, linewidth=1.6, label=method)
+    look = {"markerfacecolor": "white", "linestyle": (0, (4, 3))} if is_tuned(method) else {}
+    panel.plot(heads, list(map(mean, scores)), color=colour, marker=shape, linewidth=1.6, label=method, **look)
     if max(map(len, scores)) > 1:
         panel.fill_between(heads, list(map(min, scores)), list(map(max, scores)), color=colour, alpha=0.18, linewidth=0)
         if len(heads) == 1:  # a band without width
@@ -85,20 +82,3 @@ def _apart(panel, counts: list[int], least: float = 0.04) -> list[int]:
             chosen.append(count)
             last = place
     return chosen
-
-
-def _clean(panel) -> None:
-    panel.grid(color="#e0e0e0", linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.tick_params(length=0)
-    panel.spines[["top", "right"]].set_visible(False)
-
-
-def _legend(panel) -> None:
-    """Beside the panel, where it covers nothing."""
-    panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-
-
-def _explain(figure, title: str, note: str) -> None:
-    figure.suptitle(title, fontsize="x-large", fontweight="bold")
-    figure.supxlabel(note, fontsize="small", color=QUIET)

@@ -1,5 +1,6 @@
 """The figures of every finished cell."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -50,6 +51,15 @@ def per_kind(kept: dict[str, list[int]]) -> dict[str, int]:
     for block, heads in kept.items():
         counts[block.rpartition(".")[0]] += len(heads)
     return counts
+
+
+def is_tuned(method: str) -> bool:
+    return untuned(method) != method
+
+
+def untuned(method: str) -> str:
+    """The method of the models that those of a tuned method start from."""
+    return re.sub(r"-tuned\d*$", "", method)
 
 
 class Results(NamedTuple):

@@ -1,4 +1,4 @@
-"""heads.png: which heads survive at which K; a heat map per method and K, a row per block, a column per head."""
+"""heads.png: which heads are kept at which K; a map per method and K, with a row per block and a column per head."""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +7,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from .. import pictures
-from .results import Results, Row
+from ..pictures import NOT_KEPT, QUIET, Box, axes
+from .results import Results, Row, is_tuned
 
 # inches
 CELL = 0.24
@@ -16,12 +17,10 @@ LEFT, RIGHT, TOP, BOTTOM = 1.25, 1.5, 0.35, 0.6  # around the panels
 GAP = 0.25  # between panels
 ABOVE = 0.75  # over a row of panels, for the method and what is kept
 LEAST = 0.95  # width of a panel with its title
-NEVER = "#eeeeee"  # kept by no seed: not white, so that the head is seen
-QUIET = "#808080"
 
 
 class Grid(NamedTuple):
-    """Where the panels go."""
+    """The places of the panels."""
 
     methods: list[str]
     budgets: list[str]  # as --heads-to-keep says them, from many heads to few
@@ -30,7 +29,7 @@ class Grid(NamedTuple):
 
     @property
     def across(self) -> float:
-        """Of the heads alone."""
+        """Width of the cells of one panel."""
         return self.cell * max(self.blocks.values())
 
     @property
@@ -50,7 +49,8 @@ class Grid(NamedTuple):
 
 def draw(results: Results):
     """A row of panels per method, K falling from left to right; the darker, the more seeds keep the head."""
-    groups = {method: results.of(method) for method in results.methods}
+    # a tuned model keeps the heads of the one that it started from
+    groups = {method: results.of(method) for method in results.methods if not is_tuned(method)}
     grid = _grid(results, groups)
     seeds = max((len(rows) for of in groups.values() for rows in of.values()), default=1)
     colours = _colours(seeds)
@@ -58,16 +58,17 @@ def draw(results: Results):
         max(grid.left(len(grid.budgets)), 3.2) + RIGHT, grid.top(len(grid.methods)) - ABOVE + BOTTOM
     )
     for row, method in enumerate(grid.methods):
-        _write(figure, LEFT, grid.top(row) - 0.32, method, fontweight="bold")
-        for column, budget in enumerate(grid.budgets):
-            if budget in groups[method]:
-                panel = _axes(figure, grid.left(column), grid.top(row), grid.across, grid.height)
-                _draw_panel(panel, groups[method][budget], grid.blocks, colours, seeds)
-                _name_blocks(panel, grid.blocks if column == 0 else {})
+        pictures.write(figure, LEFT, grid.top(row) - 0.32, method, fontweight="bold")
+        columns = [(column, budget) for column, budget in enumerate(grid.budgets) if budget in groups[method]]
+        for column, budget in columns:
+            panel = axes(figure, Box(grid.left(column), grid.top(row), grid.across, grid.height))
+            _draw_panel(panel, groups[method][budget], grid.blocks, colours, seeds)
+            names = list(grid.blocks) if column == columns[0][0] else []
+            panel.set_yticks([row + 0.5 for row in range(len(names))], names, fontsize="small")
     _draw_colours(figure, colours, seeds, grid)
-    width, height = figure.get_size_inches()
-    _write(figure, width / 2, 0.32, "Which heads survive", fontsize="x-large", fontweight="bold", ha="center")
-    _write(figure, LEFT, height - 0.12, "columns: heads of the block, from 0", color=QUIET, fontsize="small")
+    pictures.head(figure, "Which heads survive")
+    bottom = figure.get_size_inches()[1] - 0.12
+    pictures.write(figure, LEFT, bottom, "columns: heads of the block, from 0", color=QUIET, fontsize="small")
     return figure
 
 
@@ -76,43 +77,24 @@ def _grid(results: Results, groups: dict[str, dict[str, list[Row]]]) -> Grid:
     blocks = results.rows[0].blocks
     columns = max(1, len(heads))
     cell = min(CELL, (WIDEST / columns - GAP) / max(blocks.values()))
-    return Grid(results.methods, sorted(heads, key=lambda budget: -heads[budget]), blocks, cell)
+    return Grid(list(groups), sorted(heads, key=lambda budget: -heads[budget]), blocks, cell)
 
 
-def _colours(seeds: int) -> ScalarMappable:
-    """A step for each number of seeds, from none to all."""
-    steps: list[Any] = [NEVER, *(colormaps["viridis_r"](0.15 + 0.8 * seed / seeds) for seed in range(1, seeds + 1))]
-    bounds = [number - 0.5 for number in range(seeds + 2)]
-    return ScalarMappable(BoundaryNorm(bounds, len(steps)), ListedColormap(steps))
+def _colours(seeds: int) -> list[Any]:
+    """A colour for each number of seeds, from none to all."""
+    return [NOT_KEPT, *(colormaps["viridis_r"](0.15 + 0.8 * seed / seeds) for seed in range(1, seeds + 1))]
 
 
-def _axes(figure, left: float, top: float, width: float, height: float):
-    """In inches from the top left of the figure."""
-    across, down = figure.get_size_inches()
-    return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
-
-
-def _write(figure, left: float, bottom: float, text: str, **options) -> None:
-    across, down = figure.get_size_inches()
-    figure.text(left / across, 1 - bottom / down, text, **options)
-
-
-def _draw_panel(panel, rows: list[Row], blocks: dict[str, int], colours: ScalarMappable, seeds: int) -> None:
+def _draw_panel(panel, rows: list[Row], blocks: dict[str, int], colours: list[Any], seeds: int) -> None:
     counts = [_counts(rows, block, heads, max(blocks.values())) for block, heads in blocks.items()]
     # a line per block, a column per head; where a block has fewer heads than others nothing is drawn
-    panel.pcolormesh(counts, cmap=colours.cmap, norm=colours.norm, edgecolor="white", linewidth=1.0)
+    pictures.draw_heads(panel, counts, colours)
     panel.set(ylim=(len(blocks), 0))
-    panel.yaxis.set_tick_params(length=0)
     panel.set_xticks([])
-    panel.spines[:].set_visible(False)
     _part_kinds(panel, list(blocks))
     kept = " to ".join(str(heads) for heads in sorted({row.heads for row in rows})[:: max(1, len(rows) - 1)])
     some = f" ({len(rows)} of {seeds} seeds)" if len(rows) < seeds else ""
     panel.set_title(f"{kept} heads{some}", fontsize="small", loc="left", pad=4)
-
-
-def _name_blocks(panel, blocks: dict[str, int]) -> None:
-    panel.set_yticks([row + 0.5 for row in range(len(blocks))], list(blocks), fontsize="small")
 
 
 def _counts(rows: list[Row], block: str, heads: int, columns: int) -> list[float]:
@@ -129,10 +111,11 @@ def _part_kinds(panel, blocks: list[str]) -> None:
             panel.axhline(row, color=QUIET, linewidth=1.0)
 
 
-def _draw_colours(figure, colours: ScalarMappable, seeds: int, grid: Grid) -> None:
+def _draw_colours(figure, colours: list[Any], seeds: int, grid: Grid) -> None:
     height = min(grid.height, 0.35 * (seeds + 1))
-    scale = _axes(figure, max(grid.left(len(grid.budgets)), 3.2) + 0.1, grid.top(0), 0.2, height)
-    bar = figure.colorbar(colours, cax=scale, ticks=range(seeds + 1))
+    scale = axes(figure, Box(max(grid.left(len(grid.budgets)), 3.2) + 0.1, grid.top(0), 0.2, height))
+    norm = BoundaryNorm([number - 0.5 for number in range(seeds + 2)], len(colours))
+    bar = figure.colorbar(ScalarMappable(norm, ListedColormap(colours)), cax=scale, ticks=range(seeds + 1))
     bar.ax.tick_params(which="both", length=0)
     bar.outline.set_visible(False)
     bar.set_label("seeds that keep the head" if height > 1.6 else "seeds that\nkeep it", fontsize="small")
