@@ -1,5 +1,5 @@
 """``dsp-fairseq report --history``: how the kept heads settled over a training.
 
-What there is in a folder (:mod:`folder`): checkpoints (:mod:`checkpoints`) or TensorBoard's event files
-(:mod:`events`), or both; told as tables and JSON (:mod:`text`) and drawn (:mod:`picture`).
+A folder (:mod:`folder`) holds checkpoints (:mod:`checkpoints`), event files of TensorBoard (:mod:`events`), or both.
+Their content is printed as tables or JSON (:mod:`text`) and drawn (:mod:`picture`).
 """

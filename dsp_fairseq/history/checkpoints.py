@@ -17,7 +17,7 @@ _SLOW = 3.0  # seconds after which progress is shown
 
 
 class Snapshot(NamedTuple):
-    """What one checkpoint would decode with."""
+    """The heads with which one checkpoint decodes."""
 
     path: str
     update: int
@@ -38,7 +38,7 @@ class Snapshot(NamedTuple):
 
 
 def snapshots(paths: Iterable[str]) -> list[Snapshot]:
-    """One for each update, in their order: fairseq saves some under several names.
+    """A snapshot for each update, in their order; fairseq saves some updates under several names.
 
     Raises BadInput with a line for every checkpoint that cannot be read or is of another model or training.
     """
@@ -61,7 +61,7 @@ def snapshots(paths: Iterable[str]) -> list[Snapshot]:
 
 
 def changes(before: Snapshot, after: Snapshot) -> tuple[int, int]:
-    """How many heads came into the kept set, and how many went out of it."""
+    """Numbers of heads that were added to the kept set and removed from it."""
     pairs = list(zip(before.mask, after.mask, strict=True))
     return sum(new and not old for old, new in pairs), sum(old and not new for old, new in pairs)
 
@@ -84,7 +84,7 @@ def _update(path: str, state: dict[str, Any]) -> int:
 
 
 def _differences(path: str, kept: KeptHeads, first_path: str, first: KeptHeads) -> Iterable[str]:
-    """The first thing that says that two checkpoints are not of one training; none: nothing does."""
+    """The first sign that two checkpoints belong to different trainings, if there is one."""
     remedy = "leave checkpoints of one training in the folder"
     shape, other_shape = kept.inventory.indices(), first.inventory.indices()
     if shape != other_shape:

@@ -1,4 +1,4 @@
-"""What the criterion logged to TensorBoard, read back from its event files."""
+"""Reads the scalars of the criterion from TensorBoard's event files."""
 
 import importlib.util
 import logging
@@ -11,7 +11,7 @@ from ..gates.scalars import CHOICE, kept_name
 HEADS, TEMPERATURE = "heads_kept", "temperature"
 KEPT = {kind: kept_name(kind) for kind in known_kinds()}
 TAGS = (HEADS, *KEPT.values(), TEMPERATURE, *CHOICE)
-EVERYTHING = 0  # in TensorBoard's words: no limit to the number of values that are kept
+EVERYTHING = 0  # for TensorBoard this means no limit to the number of values
 
 
 class Curve(NamedTuple):
@@ -22,9 +22,9 @@ class Curve(NamedTuple):
 
 
 def curves(folder: str) -> dict[str, Curve]:
-    """By tag, those of ``TAGS`` that are in the event files of a folder.
+    """The curves of those ``TAGS`` that are in the event files of a folder, by tag.
 
-    What a training that was killed left at the end of a file is passed over, as TensorBoard does.
+    An incomplete record at the end of a file, which a killed training leaves, is skipped as TensorBoard does.
     Raises BadInput when there are none, or tensorboard is not installed.
     """
     if importlib.util.find_spec("tensorboard") is None:
@@ -48,6 +48,6 @@ def curves(folder: str) -> dict[str, Curve]:
 
 
 def _curve(scalars) -> Curve:
-    """In the order of the updates; of two values for one update, after a restart, the later one."""
+    """Sorted by update; where a restart logged an update again, the later value counts."""
     values = {scalar.step: scalar.value for scalar in scalars}
     return Curve(sorted(values), [values[update] for update in sorted(values)])

@@ -1,4 +1,4 @@
-"""Which files of a training are in a folder."""
+"""Finds the files of a training in a folder."""
 
 import os
 from fnmatch import fnmatch
@@ -8,12 +8,12 @@ from ..errors import BadInput
 
 CHECKPOINTS = "checkpoint*.pt"  # as fairseq names them
 _EVENTS = "*tfevents*"
-# fairseq's folders below --tensorboard-logdir that tell of the choice, the one that says more first
+# fairseq's folders below --tensorboard-logdir with scalars of the choice, the one with more values first
 _TRAINING = ("train_inner", "train")
 
 
 class Found(NamedTuple):
-    """What a folder holds; not both are empty."""
+    """The files of a training in a folder; at least one of both is there."""
 
     checkpoints: list[str]  # paths
     events: str | None  # folder of the event files
@@ -35,7 +35,7 @@ def look(folder: str) -> Found:
 
 
 def _event_folder(folder: str) -> str | None:
-    """Of the one training whose event files are somewhere below."""
+    """The folder of the event files of the only training below ``folder``."""
     folders = sorted(at for at, _, names in os.walk(folder) if any(fnmatch(name, _EVENTS) for name in names))
     for kind in _TRAINING:
         folders = [at for at in folders if os.path.basename(os.path.abspath(at)) == kind] or folders

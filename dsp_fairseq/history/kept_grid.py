@@ -18,7 +18,7 @@ ROWS, TALLEST, LOWEST = 7.0, 0.19, 0.035  # height of all rows; of one
 COLUMNS, WIDEST, THINNEST = 7.0, 0.34, 0.04
 NARROWEST = 2.6  # all columns
 DIGIT = 0.085  # width of a figure of a label
-_SEEN = 0.09  # cells below that have no white line between them
+_SEEN = 0.09  # smaller cells have no white line between them
 BETWEEN_BLOCKS, BETWEEN_KINDS = 0.09, 0.25  # in heights of the largest block
 
 
@@ -56,7 +56,7 @@ def _height(history: list[Snapshot]) -> float:
 
 
 def _places(blocks: tuple[Block, ...]) -> tuple[list[float], float]:
-    """Where each block begins, and where the last one ends, in rows."""
+    """The first row of each block, and the number of all rows with the spaces between blocks."""
     places, row, largest = [], 0.0, max(1, *(block.units for block in blocks))
     for number, block in enumerate(blocks):
         if number:
@@ -97,14 +97,14 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
 
 
 def _ticks(history: list[Snapshot], width: float) -> list[int]:
-    """Columns whose labels do not touch, the last one first."""
+    """The columns with a label: the last one, and others so far apart that labels do not touch."""
     label = DIGIT * (len(str(history[-1].update)) + 1)
     step = max(1, -int(-label // (width / len(history))))
     return sorted(range(len(history) - 1, -1, -step))
 
 
 def _explain(figure, left: float, history: list[Snapshot]) -> None:
-    """Under the grid, what the colours are."""
+    """The legend under the grid."""
     width = figure.get_size_inches()[0]
     there = {block.kind for block in history[0].inventory.blocks if block.units}
     handles = [Patch(color=LOOKS[kind][0], label=f"{kind}, kept") for kind in KINDS if kind in there]

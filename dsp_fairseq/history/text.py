@@ -14,7 +14,7 @@ MOST_ROWS = 12  # of the table of scalars; all values are in the JSON
 
 
 class History(NamedTuple):
-    """Of one training; not both are empty."""
+    """The checkpoints and logged curves of one training; at least one of both is there."""
 
     folder: str
     snapshots: list[Snapshot]
@@ -38,7 +38,7 @@ def history_of(folder: str) -> History:
 
 
 def as_text(history: History) -> str:
-    """A row per checkpoint, then a row for some of the logged updates."""
+    """A table with a row per checkpoint, and one with a row for some of the logged updates."""
     sections = []
     if history.snapshots:
         sections.append(f"Heads kept in each checkpoint:\n{_checkpoint_table(history.snapshots)}")
@@ -99,7 +99,7 @@ def _checkpoint_table(history: list[Snapshot]) -> str:
 
 
 def _scalar_table(own: dict[str, Curve]) -> str:
-    """A row per update, evenly spread from the first to the last that was logged."""
+    """At most ``MOST_ROWS`` of the logged updates, evenly spread from the first to the last."""
     values = {tag: dict(zip(*curve, strict=True)) for tag, curve in own.items()}
     updates = sorted(set().union(*values.values()))
     rows = [
@@ -110,7 +110,7 @@ def _scalar_table(own: dict[str, Curve]) -> str:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """At most so many of 0 .. count - 1, the first and the last among them."""
+    """At most ``most`` of the numbers 0 to count - 1, evenly spread, the first and the last among them."""
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]

@@ -1,4 +1,4 @@
-"""What a sweep's YAML file says, and what is wrong with it."""
+"""Reads the YAML file of a sweep, and reports what is wrong with it."""
 
 import os
 import re
@@ -23,7 +23,7 @@ SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the head
 Words = tuple[str, ...]
 
 _OWN = "the sweep sets it; leave it out"
-# flags of fairseq-train that would make cells alike, or hide them from the sweep
+# flags of fairseq-train that the sweep sets itself, or that would hide the results from it
 _NOT_IN_TRAIN = {
     "--pruning-method": "the sweep sets it from grid.method; leave it out",
     "--heads-to-keep": "the sweep sets it from grid.heads_to_keep; leave it out",
@@ -56,7 +56,7 @@ _NO_BLEU4 = ("--sacrebleu", "--scoring")
 _FLAGS_OF_CELLS = "give the flags of fairseq-train that all cells share, --arch first"
 _GRID = "method: [dsp, uniform], heads_to_keep: [24, 12], seed: [1, 2]"
 _DATA = "the one that fairseq-preprocess wrote (its --destdir)"
-# what is to be given, by key
+# the remedy for a missing key
 _MISSING = {
     "data": f"name a folder, {_DATA}",
     "out": "name a folder, such as sweep",
@@ -68,11 +68,11 @@ _MISSING = {
 }
 
 
-_NOTHING = object()  # instead of a value that is missing
+_NOTHING = object()  # stands for a missing value
 
 
 class _Wrong(ValueError):
-    """Everything that is wrong with one key: (value, reason and remedy), with the rest of the key first if there is."""
+    """All problems of one key, each a tuple: further parts of the key if it has any, value, reason with remedy."""
 
     def __init__(self, *problems: tuple[Any, ...]):
         super().__init__()
@@ -85,7 +85,7 @@ def _refuse(problems: Sequence[tuple[Any, ...]]) -> None:
 
 
 def _is_name(value: str) -> bool:
-    """Whether a file may have this name, and a command this argument."""
+    """Whether the operating system allows this text as a file name or an argument."""
     try:
         return b"\0" not in os.fsencode(value)
     except UnicodeEncodeError:
@@ -120,7 +120,7 @@ def _one_path(value: str) -> str:
 
 
 def _words(value: Any) -> tuple[Words, list[tuple[Any, str]]]:
-    """Flags, as a string that is split as a shell does or as a list of words; and what is wrong with them."""
+    """Flags given as one string, which is split as a shell splits it, or as a list of words; and their problems."""
     if value is None:
         return (), []
     if isinstance(value, str):
@@ -194,7 +194,7 @@ def _is_seed(value: Any) -> bool:
 
 
 def _is_budget(value: Any) -> bool:
-    """The form; whether the model has so many heads is fairseq-train's question."""
+    """Checks the form only; fairseq-train checks that the model has so many heads."""
     if isinstance(value, str) and "=" in value:
         pairs = [part.partition("=") for part in value.split(",")]
         return sorted(kind for kind, _, _ in pairs) == sorted(KINDS) and all(n.isdecimal() for _, _, n in pairs)
@@ -331,7 +331,7 @@ def read_config(path: str, out: str | None = None, data: str | None = None) -> C
     if not isinstance(content, dict):
         raise BadInput(f"{path}: must hold keys and values ({', '.join(Config.model_fields)}), holds {_shown(content)}")
     content |= {key: value for key, value in (("out", out), ("data", data)) if value is not None}
-    # most keys without a value are as if they were not there
+    # most keys without a value count as missing
     given = {str(key): value for key, value in content.items() if value is not None or key not in _MAY_BE_EMPTY}
     try:
         return Config.model_validate(given)
@@ -341,7 +341,7 @@ def read_config(path: str, out: str | None = None, data: str | None = None) -> C
 
 
 def _lines(error: Any) -> Iterator[str]:
-    """What pydantic found, as one line for each problem: key, value, reason and remedy."""
+    """A line for each problem that pydantic found: key, value, reason and remedy."""
     key = ".".join(map(str, error["loc"]))
     if error["type"] == "missing":
         yield f"{key} is missing: {_MISSING[key]}"
@@ -367,14 +367,14 @@ def _load(path: str) -> Any:
         raise BadInput(f"{path}{line}: is not YAML: {error.problem}") from error
     except RecursionError as error:
         raise BadInput(f"{path}: is nested too deeply; a sweep needs three levels") from error
-    except Exception as error:  # PyYAML lets what Python says of a wrong number or date through
+    except Exception as error:  # PyYAML passes on Python's own errors for wrong numbers and dates
         raise BadInput(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
 
 
 class _Loader(yaml.SafeLoader):
-    """A key that stands twice is a mistake: PyYAML would take the last one and say nothing.
+    """Refuses a key that occurs twice, of which PyYAML would silently take the last one.
 
-    So is a number that YAML reads as another one than people do: 012 is 10, 1:30 is 90, 0x10 is 16, 1_0 is 10.
+    It also refuses numbers that YAML reads otherwise than people do: 012 is 10, 1:30 is 90, 0x10 is 16, 1_0 is 10.
     """
 
     def construct_yaml_int(self, node):
@@ -402,7 +402,7 @@ def names(words: Sequence[str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """As one would write it, in one line."""
+    """The value in YAML, in one line of at most 60 characters."""
     text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=1000)
     text = " ".join(text.replace("\n...", "").split())
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,6 +1,6 @@
-"""Where the jobs of a sweep run: as processes of this machine, or on a Slurm cluster, both through submitit.
+"""Starts the jobs of a sweep through submitit: as processes of this machine, or on a Slurm cluster.
 
-What submitit pickles is ``subprocess.call`` and a command. The sweep unpickles nothing: a job writes its outcome as
+submitit pickles ``subprocess.call`` and a command. The sweep unpickles nothing: a job writes its outcome as
 JSON (:mod:`steps`).
 """
 
@@ -25,7 +25,7 @@ from ..errors import Failed
 
 LOCAL, SLURM = CLUSTERS = ("local", "slurm")
 FOLDER = ".jobs"  # of submitit's files, in the folder of the sweep
-DAY = 24 * 60  # minutes that a job of Slurm may take unless the user says
+DAY = 24 * 60  # default time limit of a Slurm job, in minutes
 GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 _STEPS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "steps.py")
 # Runs first in the process of a job, then becomes submitit's program: the kernel is to kill it when the sweep dies
@@ -59,7 +59,7 @@ class LocalJob(submitit.LocalJob):
         self.send(signal.SIGTERM)
 
     def send(self, number: int) -> None:
-        """To the process of the job and to all that it has started."""
+        """Sends a signal to the process of the job and to all its children."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
@@ -106,7 +106,7 @@ def opened(cluster: str, out: str, locks: tuple[int, ...], slurm: Mapping[str, A
     if cluster == SLURM:
         executor = submitit.SlurmExecutor(folder)
         executor.update_parameters(**{"time": DAY, "wckey": None, **slurm})
-        yield executor  # the folder stays: jobs may go on when the sweep was killed, and their logs are there
+        yield executor  # the folder stays: jobs outlive a killed sweep and write their logs there
         return
     try:
         yield LocalExecutor(folder, locks)
@@ -115,7 +115,7 @@ def opened(cluster: str, out: str, locks: tuple[int, ...], slurm: Mapping[str, A
 
 
 def slurm_problems() -> list[str]:
-    """What is missing on a machine from which jobs cannot be submitted, a line each."""
+    """A line when this machine lacks commands of Slurm."""
     remedy = "run it on a machine of the cluster from which jobs are submitted"
     missing = [name for name in ("sbatch", "srun", "sacct") if shutil.which(name) is None]
     return [f"--cluster slurm: needs {', '.join(missing)} of Slurm on PATH; {remedy}"] if missing else []
@@ -136,7 +136,7 @@ def start(executor: submitit.Executor, name: str, steps: list[dict[str, Any]], o
     if isinstance(executor, submitit.SlurmExecutor):
         executor.update_parameters(job_name=name)
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it then raises
+        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints the message of the error that it raises
             return executor.submit(subprocess.call, words, close_fds=False)
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         told = str(error).strip().splitlines() or ["sbatch said nothing"]
@@ -149,7 +149,7 @@ def attach(out: str, job_id: str) -> submitit.Job:
 
 
 def stop(jobs: Iterable[submitit.Job]) -> None:
-    """End them, on this machine with all that they have started, politely first."""
+    """Ends the jobs, on this machine with all their children: SIGTERM first, SIGKILL after a pause."""
     jobs = list(jobs)
     for job in jobs:
         job.cancel(check=False)
@@ -158,5 +158,5 @@ def stop(jobs: Iterable[submitit.Job]) -> None:
         if isinstance(job, LocalJob):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 job._process.wait(max(0.0, until - time.monotonic()))
-            job.send(signal.SIGKILL)  # also what the job itself has left behind
+            job.send(signal.SIGKILL)  # also ends children that survived the job
             job._process.wait()

@@ -1,4 +1,4 @@
-"""The whole job: a plan, its check, the runs, the files that come out."""
+"""A sweep from its file to its results: plan, checks, runs, result files."""
 
 import contextlib
 import importlib.util
@@ -26,7 +26,7 @@ PICTURES = ("curve.png", "heads.png")
 
 
 class Plan(NamedTuple):
-    """What is to be done, found to be in order."""
+    """The cells of a sweep and how they are run, after all checks."""
 
     config: Config
     cells: list[Cell]
@@ -53,7 +53,7 @@ def plan(
     slurm: dict[str, Any] | None = None,
     choice: Parser | None = None,
 ) -> Plan:
-    """Raises BadInput with what is wrong with the file; when nothing is, with what fairseq-train would refuse."""
+    """Raises BadInput with the problems of the file or, if it has none, with those of the commands of the cells."""
     on_slurm = cluster == executors.SLURM
     problems = [] if jobs is None or jobs > 0 else [f"--jobs {jobs}: must be 1 or more"]
     problems += executors.slurm_problems() if on_slurm else []
@@ -109,8 +109,8 @@ def run(todo: Plan, with_pictures: bool = True, until: float = math.inf) -> Outc
 def make(todo: Plan, folder: str | None = None, until: float = math.inf) -> list[str]:
     """Runs the cells that are left; returns a line for each cell that failed.
 
-    A sweep locks its own folder. Who runs a few of its cells locks ``folder`` instead, and shares the sweep's with
-    others of his kind.
+    A sweep locks its own folder. A program that runs a few of its cells locks ``folder`` instead, and shares the lock
+    of the sweep's folder with other such programs.
     """
     out = todo.config.out
     os.makedirs(folder or out, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Reading what fairseq's commands wrote."""
+"""Reads the logs and the output of fairseq's commands."""
 
 import json
 import os
@@ -16,15 +16,15 @@ _BLEU = re.compile(r"^Generate .*?: BLEU4 = ([\d.]+)", re.MULTILINE)
 
 
 class Progress(NamedTuple):
-    """How far a training is."""
+    """Progress of a training."""
 
     updates: int = 0
-    share: float = 0.0  # of the whole training; 0 when its length is not known
-    heads: int | None = None  # open now
+    share: float = 0.0  # finished part of the training; 0 when its length is not known
+    heads: int | None = None  # heads that take part in the training at present
 
 
 def progress(cell: Cell) -> Progress:
-    """The last that the log of the training says."""
+    """The progress at the end of the log of the training."""
     updates, epochs, heads = 0, 0.0, None
     for entry in entries(cell.train_log):
         updates = int(entry.get("num_updates") or entry.get("train_num_updates") or updates)
@@ -34,7 +34,7 @@ def progress(cell: Cell) -> Progress:
     for flag, done in (("--max-update", updates), ("--max-epoch", epochs)):
         try:
             shares.append(done / float(value_of(cell.train, flag) or 0))
-        except (ValueError, ZeroDivisionError):  # fairseq says what is wrong with it; 0 is no limit
+        except (ValueError, ZeroDivisionError):  # fairseq itself reports a wrong value; 0 means no limit
             continue
     return Progress(updates, min(1.0, max(shares)), heads)
 
@@ -46,7 +46,7 @@ def valid_nll(cell: Files) -> float | None:
 
 
 class Training(NamedTuple):
-    """What the whole log of a training says; None: it does not say."""
+    """Figures from the whole log of a training; None: the log does not have them."""
 
     updates: int | None  # until the last validation
     words_per_second: float | None  # median of the logged intervals
@@ -84,7 +84,7 @@ def entries(path: str, whole: bool = False) -> list[dict[str, Any]]:
 
 
 def last_error(*paths: str) -> str:
-    """The last line that speaks of an error, or else the last line, of the first file that has any."""
+    """The last line with an error, or else the last line, of the first file that is not empty."""
     for path in paths:
         lines = [line.strip() for line in _tail(path).splitlines() if line.strip()]
         if lines:
@@ -104,13 +104,13 @@ def bleu4(cell: Files) -> float:
 
 
 def printed_bleu4(path: str) -> str | None:
-    """The last score in what fairseq-generate printed, as it is written there."""
+    """The last score in the output of fairseq-generate, as text with its digits."""
     found = _BLEU.findall(_text(path))
     return found[-1] if found else None
 
 
 def hypotheses(cell: Files) -> list[str]:
-    """The best translation of every sentence, detokenised as far as the flags of fairseq-generate say, in order."""
+    """The best translation of every sentence in order, detokenised if the flags of fairseq-generate ask for it."""
     best: dict[int, str] = {}
     for line in _text(cell.translations).split("\n"):
         if re.match(r"D-\d+\t", line):

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a bar with the time left on a terminal, lines elsewhere."""
+"""Shows the progress of a sweep: on a terminal a bar with the time left, elsewhere lines."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ import time
 from tqdm import tqdm
 
 _BAR = "{desc}{percentage:3.0f}%|{bar:20}| {n:.1f}/{total} cells [{elapsed}<{remaining}]{postfix}"
-_QUIET = 60.0  # seconds between lines about what runs, where there is no terminal
+_QUIET = 60.0  # seconds between two lines of progress without a terminal
 
 
 class Display:
@@ -19,7 +19,7 @@ class Display:
             initial=done,
             bar_format=_BAR,
             disable=not self.terminal,
-            smoothing=0,  # the mean speed: cells start and end together
+            smoothing=0,  # show the mean speed, because cells start and end together
             dynamic_ncols=True,
         )
         self.cells, self.first = cells, done
@@ -32,11 +32,11 @@ class Display:
         self.bar.close()
 
     def tell(self, line: str) -> None:
-        """Something that happened."""
+        """Prints an event with the time since the start."""
         self.bar.write(f"[{clock(time.monotonic() - self.started)}] {line}", file=sys.stderr)
 
     def show(self, done: float, running: dict[str, str]) -> None:
-        """How many cells are done, and what the others are doing."""
+        """Shows how many cells are done, and the state of each running cell."""
         parts: list[str] = [f"{name} {what}" for name, what in running.items()]
         if self.terminal:
             self.bar.n = done
@@ -53,7 +53,7 @@ class Display:
 
 
 def duration(seconds: float) -> str:
-    """For the reader of one line."""
+    """Seconds in words, such as 45 s, 12 min or 2 h 05 min."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""What is done of a cell: the file cell.json in its folder."""
+"""The record of the finished work of a cell: the file cell.json in its folder."""
 
 import json
 import os
@@ -10,11 +10,13 @@ from .plan import Cell, Files
 
 
 class Record(NamedTuple):
-    """Everything but the flags; None: not yet known."""
+    """The content of cell.json without the flags; None: not yet known."""
 
-    train_seconds: float | None = None  # of the finished training, restarts included; of none: 0
+    train_seconds: float | None = (
+        None  # time of the finished training, restarts included; 0 for heads chosen without training
+    )
     generate_seconds: float | None = None
-    jobs: int | None = None  # cells at a time while it was decoded
+    jobs: int | None = None  # number of cells that ran at the same time
     kept: dict[str, list[int]] | None = None  # head indices by block
     heads: dict[str, int] | None = None  # of each block before anything was pruned
 
@@ -28,7 +30,7 @@ class Record(NamedTuple):
 
 
 def read(cell: Files) -> Record:
-    """What was recorded, as far as the files that it speaks of are still there."""
+    """The record, without the parts whose files are gone."""
     stored = _stored(cell)
     record = Record(**{name: stored[name] for name in Record._fields if name in stored})
     if record.decoded and not os.path.isfile(cell.translations):
@@ -45,7 +47,7 @@ def write(cell: Cell, record: Record) -> None:
 
 
 def slurm_job_file(cell: Files) -> str:
-    """Holds the number of the Slurm job that trains or decodes the cell, until a sweep has seen its end."""
+    """Path of the file with the number of the cell's Slurm job; it is removed when a sweep sees the end of the job."""
     return cell.file("slurm-job")
 
 
@@ -63,7 +65,7 @@ def write_slurm_job(cell: Files, job_id: str) -> None:
 
 
 def slurm_problems(cells: list[Cell]) -> list[str]:
-    """Cells that this machine must not touch, because a job of Slurm may be at work in their folders, a line each."""
+    """A line for each cell that must not run on this machine, because a Slurm job may be working in its folder."""
     return [
         f"{cell.folder}: job {slurm_job(cell)} of Slurm may be at work there; say --cluster slurm, or cancel the job "
         f"and remove {slurm_job_file(cell)}"
@@ -73,7 +75,7 @@ def slurm_problems(cells: list[Cell]) -> list[str]:
 
 
 def problems(cells: list[Cell]) -> list[str]:
-    """Folders that hold something else than these cells, a line each."""
+    """A line for each folder that holds other files or a cell with other flags."""
     found = []
     for cell in cells:
         if not os.path.isdir(cell.folder):
@@ -94,7 +96,7 @@ _REMEDY = "remove this folder, or choose another one with --out"
 
 
 def _differences(cell: Cell, made: dict[str, Any]) -> list[str]:
-    """One line about the first way in which the flags are others."""
+    """One line about the first difference between the flags of the folder and those of the cell."""
     if made == cell.flags:
         return []
     for key, now in cell.flags.items():
@@ -107,7 +109,7 @@ def _differences(cell: Cell, made: dict[str, Any]) -> list[str]:
 
 
 def _only(words: list[str], others: list[str]) -> list[str]:
-    """The words without what both have at their beginning and at their end; a value brings its flag."""
+    """The words without the common beginning and end of both lists; a value keeps its flag."""
     start = next(
         (i for i, pair in enumerate(zip(words, others, strict=False)) if pair[0] != pair[1]),
         min(len(words), len(others)),

@@ -15,7 +15,7 @@ from .records import Record
 
 
 class Row(NamedTuple):
-    """One line of results.csv, and which heads the cell keeps."""
+    """The figures of one cell: a line of results.csv."""
 
     cell: Cell
     record: Record
@@ -63,7 +63,7 @@ def untuned(method: str) -> str:
 
 
 class Results(NamedTuple):
-    """All that the table and the pictures are made from."""
+    """The rows of all finished cells, for the table and the pictures."""
 
     rows: list[Row]
     signature: str  # of BLEU
@@ -77,7 +77,7 @@ class Results(NamedTuple):
         return list(dict.fromkeys(row.cell.method for row in self.rows if row.cell.method != UNPRUNED))
 
     def of(self, method: str) -> dict[str, list[Row]]:
-        """The rows of a method by what --heads-to-keep says, from many heads to few: one row a seed."""
+        """The rows of a method by the value of --heads-to-keep, from many heads to few; one row for each seed."""
         rows = sorted((row for row in self.rows if row.cell.method == method), key=lambda row: -row.heads)
         found: dict[str, list[Row]] = {}
         for row in rows:
@@ -86,7 +86,7 @@ class Results(NamedTuple):
 
 
 def collect(cells: list[Cell], config: Config) -> tuple[Results, list[str]]:
-    """The results of what is done, and a line for each cell whose files do not tell them."""
+    """The results of the finished cells, and a line for each cell whose files lack them."""
     score = _Score(config)
     rows, problems = [], []
     for cell in cells:
@@ -101,7 +101,7 @@ def collect(cells: list[Cell], config: Config) -> tuple[Results, list[str]]:
 
 
 class _Score:
-    """BLEU of a cell, and how it was counted."""
+    """Computes BLEU of a cell, and has the signature of the computation."""
 
     def __init__(self, config: Config):
         if config.reference is None:
@@ -116,7 +116,9 @@ class _Score:
             # no splitlines(): it also cuts at characters that are part of a sentence, such as U+2028
             self.reference = file.read().removesuffix("\n").split("\n")
         self.path, self.metric, self.of = config.reference, BLEU(), self._sacrebleu
-        self.metric.corpus_score(self.reference, [self.reference])  # only then has it a signature
+        self.metric.corpus_score(
+            self.reference, [self.reference]
+        )  # the signature exists only after a score was computed
         self.signature = f"sacreBLEU {self.metric.get_signature()}"
 
     def _sacrebleu(self, cell: Cell) -> float:
@@ -147,5 +149,5 @@ def as_csv(results: Results) -> str:
         }
         for row in results.rows
     ]
-    # of objects: a column of numbers in which one is missing would become one of floats
+    # objects, because a column of whole numbers with a missing one would become floats
     return pandas.DataFrame(lines, dtype=object).to_csv(index=False, lineterminator="\n")

@@ -18,9 +18,9 @@ from . import executors, logs, records, trained
 from .plan import Cell
 from .progress import Display, clock
 
-_TRAINING = 0.9  # of a cell, in what the bar shows
-_NO_ROOM = 1 << 20  # bytes; with less, a command may have failed without a word, for want of room for the word
-_PAUSE, _SLURM_PAUSE = 0.25, 2.0  # seconds between two looks at the jobs
+_TRAINING = 0.9  # share of the training in the progress of a cell
+_NO_ROOM = 1 << 20  # bytes; with less free space a failed command may not even have written its message
+_PAUSE, _SLURM_PAUSE = 0.25, 2.0  # seconds between two checks of the jobs
 
 
 def run_cells(cells: list[Cell], jobs: int, executor: submitit.Executor, until: float = math.inf) -> list[str]:
@@ -78,7 +78,7 @@ def _interruptible() -> Iterator[None]:
     def interrupt(*_) -> None:
         raise KeyboardInterrupt
 
-    # what is ignored stays so: nohup keeps a sweep alive when its terminal is closed
+    # an ignored signal stays ignored: nohup keeps a sweep alive when its terminal is closed
     numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
@@ -90,7 +90,7 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Signals wait for the end of the block."""
+    """Delays signals until the end of the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         yield
@@ -138,11 +138,11 @@ class _Run:
                 f"{self.cell.name}: {'training' if self.cell.trains else 'choice of heads'} {self._beginning()}"
             )
         with contextlib.suppress(FileNotFoundError):
-            os.remove(self._unfinished)  # when it is there again, the training is over
+            os.remove(self._unfinished)  # its reappearance shows that the training is over
         if not isinstance(self.executor, submitit.SlurmExecutor):
             self.job = executors.start(self.executor, self.cell.name, self.steps, self._outcome)
             return
-        with _uninterrupted():  # or a job would run whose number nobody knows
+        with _uninterrupted():  # an interruption here would leave a job whose number is not stored
             self.job = executors.start(self.executor, self.cell.name, self.steps, self._outcome)
             records.write_slurm_job(self.cell, self.job.job_id)
 
@@ -157,7 +157,7 @@ class _Run:
         return [*making, generate]
 
     def _beginning(self) -> str:
-        """In a word; the log of a training that saved nothing is removed: it starts anew."""
+        """How the job begins, in a few words; removes the log of a training that has saved no checkpoint."""
         if self.cell.trains and os.path.isfile(self.cell.checkpoint):
             return f"goes on, {logs.progress(self.cell).updates} updates were logged"
         with contextlib.suppress(FileNotFoundError):
@@ -182,8 +182,8 @@ class _Run:
         return self.cell.file("outcome.json")
 
     def is_over(self) -> bool:
-        """Whether nothing is left to do for the cell; failures and records are written on the way."""
-        over = self.job.done()  # asked once: it may end at any moment
+        """Whether the cell needs no more work; updates its record and its failures."""
+        over = self.job.done()  # asked only once, because the job may end at any moment
         outcome = self._read_outcome() if over else None
         decoding = os.path.isfile(self._unfinished) or (outcome is not None and outcome["started"] == len(self.steps))
         if decoding and not self.record.trained and not self._trained():
@@ -191,7 +191,7 @@ class _Run:
             return self._forget()
         if not over:
             return False
-        if outcome is None and self.attached:  # it was cancelled, or ended badly while no sweep was there to see it
+        if outcome is None and self.attached:  # it was cancelled, or failed while no sweep was running
             self._forget()
             self.start()
             return False
@@ -202,7 +202,7 @@ class _Run:
         return self._forget()
 
     def _read_outcome(self) -> dict[str, Any] | None:
-        """How the commands ended; None when the job has ended without telling."""
+        """The outcome that the job wrote (:mod:`steps`); None: it ended without writing one."""
         try:
             with open(self._outcome, encoding="utf-8") as file:
                 return json.load(file)
@@ -210,7 +210,7 @@ class _Run:
             return None
 
     def _forget(self) -> bool:
-        """The job is over."""
+        """Removes the files of the finished job; returns True."""
         for path in (self._outcome, records.slurm_job_file(self.cell)):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path)
