@@ -7,6 +7,8 @@ from .atomic import check_target, writing
 from .errors import BadInput
 
 DOTS_PER_INCH = 150
+# Okabe and Ito's colours, which people with any colour vision can tell apart, in the order in which pictures use them
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#F0E442")
 
 
 def problems(path: str, force: bool) -> list[str]:

@@ -5,10 +5,9 @@ import itertools
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from ..families.transformer import KINDS
 from ..structures.inventory import Block
 from .checkpoints import Snapshot, changes
-from .looks import DARK, LOOKS, QUIET, Box, axes
+from .looks import DARK, QUIET, Box, axes, look_of
 
 CLOSED = "#eeeeee"  # not white, so that the head is seen
 # inches
@@ -90,7 +89,7 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
                 range(len(history) + 1),
                 [row + head for head in range(block.units + 1)],
                 cells,
-                cmap=ListedColormap([CLOSED, LOOKS[block.kind][0]]),
+                cmap=ListedColormap([CLOSED, look_of(block.kind)[0]]),
                 vmin=0,
                 vmax=1,
                 edgecolor="white" if line else "none",
@@ -117,8 +116,8 @@ def _ticks(history: list[Snapshot], width: float) -> list[int]:
 def _explain(figure, left: float, history: list[Snapshot]) -> None:
     """Under the grid, what the colours are."""
     width = figure.get_size_inches()[0]
-    there = {block.kind for block in history[0].inventory.blocks if block.units}
-    handles = [Patch(color=LOOKS[kind][0], label=f"{kind}, kept") for kind in KINDS if kind in there]
+    there = dict.fromkeys(block.kind for block in history[0].inventory.blocks if block.units)
+    handles = [Patch(color=look_of(kind)[0], label=f"{kind}, kept") for kind in there]
     handles.append(Patch(color=CLOSED, label="not kept"))
     figure.legend(
         handles=handles,

@@ -2,13 +2,17 @@
 
 from typing import NamedTuple
 
-# Okabe and Ito's colours, which everybody can tell apart, and a line of its own for each
-LOOKS = {
-    "encoder.self": ("#0072B2", "-"),
-    "decoder.self": ("#E69F00", "--"),
-    "decoder.cross": ("#009E73", "-."),
-}
+from ..families import known_kinds
+from ..pictures import COLOURS
+
+LINES = ("-", "--", "-.", ":")
 DARK, QUIET, GRID = "#202020", "#808080", "#e0e0e0"
+
+
+def look_of(kind: str) -> tuple[str, str]:
+    """Colour and line of a kind of block, by its place among the kinds of all families."""
+    place = known_kinds().index(kind)
+    return COLOURS[place % len(COLOURS)], LINES[place % len(LINES)]
 
 
 class Box(NamedTuple):

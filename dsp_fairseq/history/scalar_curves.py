@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..gates.scalars import ENTROPY, MEAN, SPREAD
 from .events import HEADS, KEPT, TEMPERATURE, Curve
-from .looks import DARK, GRID, LOOKS, QUIET, Box, axes
+from .looks import DARK, GRID, QUIET, Box, axes, look_of
 
 # inches
 LEFT, WIDTH, RIGHT, BOTTOM = 0.8, 4.6, 1.75, 0.6
@@ -55,7 +55,7 @@ def _draw_heads(panel, curves: dict[str, Curve]) -> None:
         panel.plot(*curves[HEADS], color=DARK, linewidth=1.2, linestyle=":", label="all open in training", **STEPS)
     for kind, tag in KEPT.items():
         if tag in curves:
-            colour, line = LOOKS[kind]
+            colour, line = look_of(kind)
             panel.plot(*curves[tag], color=colour, linestyle=line, linewidth=1.6, label=kind, **STEPS)
     panel.set_ylim(bottom=0)
 

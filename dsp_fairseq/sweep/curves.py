@@ -3,26 +3,20 @@
 from statistics import mean
 
 from .. import pictures
+from .config import trained_methods
 from .results import Results, Row
 
-# Okabe and Ito's colours, which everybody can tell apart, and a shape of its own for each
-LOOKS = {
-    "dsp": ("#0072B2", "o"),
-    "uniform": ("#000000", "s"),
-    "ste": ("#009E73", "^"),
-    "dsp-published": ("#E69F00", "D"),
-    "l0": ("#CC79A7", "v"),
-}
-OTHERS = [("#56B4E9", "P"), ("#F0E442", "X")]  # for methods to come
+SHAPES = ("o", "D", "^", "v", "s", "P", "X", "*")
 ALL = "#D55E00"  # the unpruned model
 QUIET = "#808080"
 _WIDE = 8  # times as many heads at one end as at the other: then the axis counts in ratios
 
 
-def looks(methods: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and shape of every method."""
-    unknown = [method for method in methods if method not in LOOKS]
-    return {**LOOKS, **{method: OTHERS[i % len(OTHERS)] for i, method in enumerate(unknown)}}
+def look_of(method: str, methods: list[str]) -> tuple[str, str]:
+    """Colour and shape of a method: by its place in the registry, and after those for other names among ``methods``."""
+    trained = trained_methods()
+    place = [*trained, *(other for other in methods if other not in trained)].index(method)
+    return pictures.COLOURS[place % len(pictures.COLOURS)], SHAPES[place % len(SHAPES)]
 
 
 def draw_heads(results: Results):
@@ -53,7 +47,7 @@ def _draw_unpruned(panel, rows: list[Row]) -> None:
 
 
 def _draw_method(panel, results: Results, method: str) -> None:
-    colour, shape = looks(results.methods)[method]
+    colour, shape = look_of(method, results.methods)
     groups = list(results.of(method).values())
     heads = [mean(row.heads for row in rows) for rows in groups]
     scores = [[row.bleu for row in rows] for rows in groups]
