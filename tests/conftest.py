@@ -5,6 +5,7 @@ def test_trains(run, corpus, tmp_path):
     assert done.returncode == 0, done.stderr
 """
 
+import fcntl
 import os
 import subprocess
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import console
 import pytest
 from console import COMMANDS  # noqa: F401 (for tests that start commands themselves)
 from hypothesis import settings
+
+# as `run` has it for other processes: results in this one are then the same bit for bit
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # a shared machine stalls now and then: no test may fail for its speed
 settings.register_profile("dsp_fairseq", deadline=None)
@@ -48,7 +52,8 @@ class Corpus:
 def run_command(name, *arguments, timeout=600, **options) -> subprocess.CompletedProcess:
     """Run a console command of this environment on one core, from the project's folder.
 
-    `options` are those of `subprocess.run`; `env` is added to the environment. Nothing is asserted.
+    `options` are those of `subprocess.run`; `env` is added to the environment. Nothing is asserted. With `fresh` it is a
+    process that has imported nothing of dsp_fairseq; without it often that of the test (see `console`).
     """
     added = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **options.pop("env", {})}
     return console.run(name, *arguments, timeout=timeout, env={**os.environ, **added}, **{"cwd": PROJECT, **options})
@@ -61,12 +66,27 @@ def run():
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory) -> Corpus:
-    return build_corpus(tmp_path_factory.mktemp("corpus"), PAIRS, MERGES)
+    return build_corpus(shared(tmp_path_factory), PAIRS, MERGES)
 
 
-def build_corpus(folder, pairs, merges) -> Corpus:
-    """Text, BPE and binarised data, by the console commands of the quick start."""
-    made = Corpus(folder)
+def shared(tmp_path_factory) -> Path:
+    """A folder of this test run, the same for all its processes (workers of xdist)."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def build_corpus(parent, pairs, merges) -> Corpus:
+    """Text, BPE and binarised data, by the console commands of the quick start; made by whichever process is first."""
+    made = Corpus(parent / f"corpus-of-{pairs}")
+    with open(f"{made.folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.data_bin.exists():
+            made.folder.mkdir()
+            _build(made, pairs, merges)
+    return made
+
+
+def _build(made, pairs, merges) -> None:
     generator = PROJECT / "examples" / "quickstart" / "generate.py"
     must("python", generator, made.text, "--pairs", pairs, "--seed", 1)
     made.bpe.mkdir()
@@ -79,7 +99,6 @@ def build_corpus(folder, pairs, merges) -> Corpus:
     languages = ("--source-lang", "de", "--target-lang", "en", "--joined-dictionary")
     texts = [word for name in ("train", "valid", "test") for word in (f"--{name}pref", made.bpe / name)]
     must("fairseq-preprocess", *languages, *texts, "--destdir", made.data_bin)
-    return made
 
 
 def must(name, *arguments) -> None:
