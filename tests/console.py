@@ -19,6 +19,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
+PROJECT = Path(__file__).resolve().parents[1]
 COMMANDS = Path(sys.executable).parent
 IN_PROCESS = ("dsp-fairseq", "fairseq-generate", "fairseq-interactive", "fairseq-train", "fairseq-validate")
 PRELOADED = [
@@ -30,6 +31,16 @@ PRELOADED = [
     "fairseq.sequence_generator",
     "fairseq.hub_utils",
 ]
+
+
+def run_command(name, *arguments, timeout=600, **options) -> subprocess.CompletedProcess:
+    """Run a console command of this environment on one core, from the project's folder.
+
+    `options` are those of `subprocess.run`; `env` is added to the environment. Nothing is asserted. With `fresh` it is
+    a process that has imported nothing of dsp_fairseq; without it often that of the test (see `console`).
+    """
+    added = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **options.pop("env", {})}
+    return run(name, *arguments, timeout=timeout, env={**os.environ, **added}, **{"cwd": PROJECT, **options})
 
 
 def run(name, *arguments, timeout, env, cwd, fresh=False, **options) -> subprocess.CompletedProcess:

@@ -4,7 +4,7 @@ import fcntl
 import subprocess
 
 import pytest
-from conftest import COMMANDS, PROJECT
+from console import COMMANDS, PROJECT
 from trainings import TRAIN
 
 

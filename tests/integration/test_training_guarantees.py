@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import PROJECT
+from console import PROJECT
 from fairseq.checkpoint_utils import save_ema_as_checkpoint
 from trainings import TRAIN, assert_same_state, flat, heads_of_generate, logged, train
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import sacrebleu
-from conftest import build_corpus, shared
+from generated_corpus import build_corpus, shared
 
 from dsp_fairseq.checkpoints.reading import kept_heads
 
