@@ -113,7 +113,8 @@ class PruningConfig(FairseqDataclass):
     def complete(cls, words: Mapping[str, str]) -> type["PruningConfig"]:
         """The dataclass that fairseq reads, with a field for every option in the order of ``--help``.
 
-        ``words`` are those of a family (:attr:`~dsp_fairseq.families.Family.help`).
+        ``words`` replace the placeholders ``{...}`` in the help texts; a family has them in
+        :attr:`~dsp_fairseq.families.Family.help`.
         """
         return make_dataclass("PruningConfig", _all_fields(words), bases=(cls,))
 

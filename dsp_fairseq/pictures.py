@@ -10,8 +10,8 @@ from .errors import BadInput
 
 DOTS_PER_INCH = 150
 DARK, LIGHT, QUIET, GRID = "#202020", "#ffffff", "#808080", "#e0e0e0"
-NOT_KEPT = "#eeeeee"  # not white, so that the head is seen
-# colours (Okabe and Ito's first, which everybody can tell apart), each with a shape of its own
+NOT_KEPT = "#eeeeee"  # colour of heads that are not kept; not white, so that they can be seen
+# pairs of a colour and the shape of a marker; the first colours are those of Okabe and Ito, safe for the colour-blind
 BLUE, BLACK, GREEN, ORANGE, PINK, RED = "#0072B2", "#000000", "#009E73", "#E69F00", "#CC79A7", "#D55E00"
 LOOKS = [
     (BLUE, "o"), (BLACK, "s"), (GREEN, "^"), (ORANGE, "D"), (PINK, "v"), ("#56B4E9", "P"), ("#F0E442", "d"),
@@ -54,7 +54,7 @@ def new_figure(width: float, height: float, **options):
 
 
 def axes(figure, box: Box, **options):
-    """Axes at a place in inches, without a frame."""
+    """Add axes without a frame in the given box, in inches from the top left of the figure."""
     width, height = figure.get_size_inches()
     place = (box.left / width, 1 - (box.top + box.height) / height, box.width / width, box.height / height)
     panel = figure.add_axes(place, **options)
@@ -64,7 +64,7 @@ def axes(figure, box: Box, **options):
 
 
 def write(figure, left: float, top: float, text: str, **options) -> None:
-    """Text at a place in inches from the top left of the figure."""
+    """Write text at ``left`` and ``top``, in inches from the top left of the figure."""
     width, height = figure.get_size_inches()
     figure.text(left / width, 1 - top / height, text, **options)
 

@@ -1,12 +1,13 @@
-"""Start-up hook: makes fairseq 0.12.2 work on today's Python, numpy and torch.
+"""Start-up hook that makes fairseq 0.12.2 work with today's Python, numpy and torch.
 
 `dsp_fairseq_startup.pth` in site-packages imports this package whenever Python starts, before any command of fairseq
 runs (`--user-dir` would be too late: `fairseq-train` imports fairseq first). This file therefore imports nothing but
-`sys` and `_thread`. The rest of the package is imported together with the first module of fairseq or hydra: `loading`
-lists its files, `mending` says how each of them changes a module of fairseq.
+`sys` and `_thread`. The rest of the package is imported together with the first module of fairseq or hydra. `loading`
+lists its files; `mending` has the decorators with which each file declares how it changes a module of fairseq.
 
-A mend is needed in every version of Python, numpy and torch unless its docstring names versions. No file of this
-package may import `dsp_fairseq`: `--user-dir` refuses a module of that name which was imported from elsewhere.
+The docstring of a mend says what goes wrong without it, often by quoting the error message. A mend is needed with
+every version of Python, numpy and torch unless its docstring names versions. No file of this package may import
+`dsp_fairseq`: `--user-dir` refuses a module of that name which was imported from elsewhere.
 """
 
 import sys
@@ -17,10 +18,10 @@ MENDED_MODULES = ("_pytest.assertion.rewrite", "omegaconf.basecontainer")
 
 
 class MendingFinder:
-    """Finds modules as the other finders do, and lets ours be mended while they are loaded."""
+    """Finds modules with the other finders, and gives modules that have mends a loader that applies them."""
 
     def __init__(self):
-        self._searching = set()  # (thread, module): another finder may ask all finders, as this one does
+        self._searching = set()  # (thread, module) of searches under way, because other finders may call this one
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in MENDED_PACKAGES and name not in MENDED_MODULES:
@@ -48,6 +49,6 @@ class MendingFinder:
         return None
 
 
-# a second copy of this package, from another checkout, must not mend what is mended already
+# a second copy of this package, from another checkout, must not apply the mends again
 if not any(type(finder).__name__ == "MendingFinder" for finder in sys.meta_path):
     sys.meta_path.insert(0, MendingFinder())

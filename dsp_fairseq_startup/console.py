@@ -1,4 +1,4 @@
-"""fairseq's commands end with a line for each problem and exit status 2 (1: it failed) instead of a traceback.
+"""fairseq's commands end with one line per problem instead of a traceback; exit status 2: wrong use, 1: failure.
 
 This holds for exceptions whose class has an `exit_code`, for the errors of fairseq that `explanations` knows, and for
 full disks. Every other exception keeps its traceback. `DSP_DEBUG=1` in the environment brings back all of them.
@@ -18,13 +18,13 @@ COMMANDS = tuple(
     f"fairseq_cli.{name}"
     for name in ("eval_lm", "generate", "hydra_train", "interactive", "preprocess", "score", "train", "validate")
 )
-INTERRUPTED = 130  # as shells have it for Ctrl-C
+INTERRUPTED = 130  # the exit status that shells use for Ctrl-C: 128 + SIGINT
 
 
 @mend(*COMMANDS)
 def end_in_one_line(command_module):
     command = "fairseq-" + command_module.__name__.rpartition(".")[2].replace("_", "-")
-    # hydra catches exceptions itself, so that the function within its command has to be surrounded as well
+    # hydra catches exceptions itself, so the function that it calls must be surrounded as well
     for name in ("cli_main", "_hydra_main"):
         if hasattr(command_module, name):
             setattr(command_module, name, with_one_line_errors(getattr(command_module, name), command))
@@ -40,11 +40,11 @@ def with_one_line_errors(function, command=None):
     def wrapper(*args, **kwargs):
         try:
             result = function(*args, **kwargs)
-            sys.stdout.flush()  # while an error of a full disk can still be reported
+            sys.stdout.flush()  # here, because an error of a full disk can still be reported here
             return result
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, BrokenPipeError) and reader_has_gone():
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes its buffer at the end
                 sys.exit(0)
             if not os.environ.get("DSP_DEBUG"):
                 exit_if_for_the_user(error, command or os.path.basename(sys.argv[0]))
@@ -54,7 +54,7 @@ def with_one_line_errors(function, command=None):
 
 
 def reader_has_gone():
-    """Whether the reader of the standard output has closed it, as `head` does; other pipes break too."""
+    """Whether the pipe that broke is the standard output, closed by its reader as `head` does."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -78,7 +78,7 @@ def exit_if_for_the_user(error, command):
 
 
 def exit_as_the_process(error):
-    """End as a spawned process did that has printed its own error, or say which signal killed it."""
+    """Exit with the status of a spawned process that has printed its own error, or name the signal that killed it."""
     if error.signal_name:
         message = f"a process of this command was killed by {error.signal_name}, perhaps for want of memory"
         print(message, file=sys.stderr)
@@ -88,7 +88,7 @@ def exit_as_the_process(error):
 
 
 def exit_with(message, exit_code, command):
-    with contextlib.suppress(OSError):  # the standard output may be what the disk has no room for
+    with contextlib.suppress(OSError):  # the standard output may be a file on the full disk
         sys.stdout.flush()
     for line in message.splitlines() or [""]:
         print(f"{command}: error: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Errors that are meant for the user: a line for each problem, and the exit status of the command."""
+"""Errors that are meant for the user: one line per problem, and the exit status of the command."""
 
 import contextlib
 import errno
@@ -6,7 +6,7 @@ import io
 
 from .tracebacks import chain, frames
 
-MOST_SHOWN = 80  # characters of what a stranger's file says
+MOST_SHOWN = 80  # largest number of characters of an untrusted file that a message quotes
 REMEDIES = {
     errno.ENOSPC: "make room and run the same again",
     errno.EDQUOT: "make room and run the same again",
@@ -17,43 +17,43 @@ REMEDIES = {
 
 
 class WrongUse(ValueError):
-    """What was given, what is allowed, what to do."""
+    """Wrong use of a command; the message says what was given, what is allowed and what to do."""
 
     exit_code = 2
 
 
 class BadCheckpoint(WrongUse):
-    """A checkpoint that cannot or must not be read: which file, what is wrong with it, what to do."""
+    """A checkpoint cannot or must not be read; the message names the file, what is wrong with it and what to do."""
 
 
 class CannotRead(OSError):
-    """A checkpoint that this machine cannot read, though the file may be sound."""
+    """This machine cannot read a checkpoint, although the file may be sound."""
 
     exit_code = 1
 
 
 class NotWritten(RuntimeError):
-    """A file that could not be written: which one, why, what to do."""
+    """A file could not be written; the message names the file, the reason and what to do."""
 
     exit_code = 1
 
 
 def refuse(problems):
-    """Raise WrongUse if there are any problems, with a line for each."""
+    """Raise WrongUse with one line per problem; do nothing when there are no problems."""
     lines = list(problems)
     if lines:
         raise WrongUse("\n".join(lines))
 
 
 def shown(value):
-    """The content of a file in a few printable characters.
+    """A value from an untrusted file as at most 83 printable characters.
 
     >>> shown("4"), shown(4), shown("a" * 100)[-5:]
     ("'4'", '4', 'aa...')
     """
     try:
         text = ascii(value)
-    except Exception:  # an int of more digits than Python prints, a list within itself
+    except Exception:  # for example an int with more digits than Python prints
         text = f"({type(value).__name__})"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
@@ -64,7 +64,7 @@ def unfit_is_bad(path, what, remedy):
     try:
         yield
     except (AttributeError, LookupError, TypeError, ValueError, AssertionError) as error:
-        if hasattr(type(error), "exit_code"):  # it is meant for the user as it is
+        if hasattr(type(error), "exit_code"):  # its message is for the user already
             raise
         text = str(error).strip().partition("\n")[0]
         reason = text if text.isprintable() and len(text) < 300 else shown(text)
@@ -72,9 +72,9 @@ def unfit_is_bad(path, what, remedy):
 
 
 def not_written(path, error):
-    """NotWritten for the error of the operating system that kept `path` from being written, or None.
+    """A NotWritten error that says why the operating system did not write `path`, or None if it is not the cause.
 
-    torch's writer raises errors of its own while it handles that one.
+    The cause is searched in the whole chain of exceptions, because torch raises errors of its own from it.
     """
     cause = next((found for found in chain(error) if isinstance(found, OSError) and found.strerror), None)
     if cause is None:
@@ -84,7 +84,7 @@ def not_written(path, error):
 
 
 def disk_error(error):
-    """NotWritten for a full, read-only or broken disk, with the name of the file, or None."""
+    """A NotWritten error that names the file, if the cause is a full, read-only or broken disk; otherwise None."""
     for found in chain(error):
         if isinstance(found, OSError) and found.errno in REMEDIES:
             return not_written(found.filename2 or found.filename or _file_in(found) or "a file", found)
@@ -92,7 +92,10 @@ def disk_error(error):
 
 
 def _file_in(error):
-    """File that was open for writing in the innermost frame that had one: the error of a `write` does not name it."""
+    """The file that was open for writing in the innermost frame that had one.
+
+    The error of a failed `write` does not name its file.
+    """
     for frame in reversed(list(frames(error))):
         local = frame.f_locals
         for file in (*local.values(), *getattr(local.get("self"), "__dict__", {}).values()):

@@ -1,4 +1,4 @@
-"""Executes one module of fairseq or hydra, then applies the mends that are declared for it."""
+"""The loader that executes a module of fairseq or hydra and then applies the mends that are declared for it."""
 
 import functools
 import importlib
@@ -9,7 +9,7 @@ from .mending import MENDS
 from .options.plain_values import plain_value
 from .versions import dataclass_defaults, hydra
 
-# Files that declare mends. Of two mends of one function, the one in the later file is the outer one and runs first.
+# The files that declare mends. If two files surround one function, the function of the later file runs first.
 FILES = (
     *("versions.hydra", "versions.libraries"),
     *("checkpoints.load", "checkpoints.saving", "checkpoints.unfit", "checkpoints.overrides"),
@@ -20,7 +20,7 @@ FILES = (
     *("options.command_line", "options.user_dir", "console"),
 )
 
-# not for processes that `multiprocessing` spawns: they run the main module under another name
+# the `if` is for processes that `multiprocessing` spawns: they run the main module under another name
 RUN_AS_A_SCRIPT = """
 if __name__ == "__main__":
     from {0} import cli_main
@@ -29,14 +29,14 @@ if __name__ == "__main__":
 
 
 class MendingLoader:
-    """Executes a module as its own loader does, then mends it; source and resources are that loader's."""
+    """Executes a module with its own loader, then mends it; everything else is left to its own loader."""
 
     def __init__(self, loader):
         prepare_process()
         self._loader = loader
 
     def __getattr__(self, name):
-        if name == "_loader":  # not set yet, in a copy or an unpickled instance
+        if name == "_loader":  # a copy or an unpickled instance has no such attribute yet
             raise AttributeError(name)
         return getattr(self._loader, name)
 
@@ -44,7 +44,10 @@ class MendingLoader:
         return self._loader.create_module(spec)
 
     def get_code(self, name):
-        """`python -m NAME` runs the code of a command without importing it: make it import, and so mend, itself."""
+        """The code of a module; for a command of fairseq, code that imports the command and calls it.
+
+        `python -m NAME` runs this code without `exec_module`, so that a command would not be mended otherwise.
+        """
         if name in console.COMMANDS:
             return compile(RUN_AS_A_SCRIPT.format(name), self._loader.get_filename(name), "exec")
         return self._loader.get_code(name)
@@ -59,7 +62,7 @@ class MendingLoader:
 
 @functools.cache
 def prepare_process():
-    """Everything that has to be in place before the first module of fairseq or hydra runs; done once."""
+    """Prepare this process, once, before the first module of fairseq or hydra is executed."""
     logs.silence_known_messages()
     logs.report_full_disks_once()
     hydra.restore_typing_io()
@@ -68,7 +71,7 @@ def prepare_process():
 
 
 def apply_mends(module):
-    """Leave a module in which a mended name is missing, perhaps one of another fairseq, as it is."""
+    """Apply all mends of a module. A mend that fails, as with another version of fairseq, is logged and left out."""
     for mend, apply in sorted(MENDS.get(module.__name__, ()), key=_position):
         try:
             apply(module)

@@ -1,7 +1,7 @@
-"""Messages of third parties that are left out of fairseq's commands, or shown once instead of many times.
+"""Hides harmless messages of libraries in fairseq's commands, and shows others once instead of many times.
 
-Each entry is one message of one module. The filters of warnings go in front of the user's own (`python -W`), because
-none of these messages is about anything that a user of fairseq could change.
+Each entry is one message of one module. The filters of warnings come before the user's own (`python -W`), because a
+user of fairseq could not change the cause of any of these messages.
 """
 
 import contextlib
@@ -17,25 +17,25 @@ HARMLESS_WARNINGS = (
     ("'pin_memory' argument is set as true but no accelerator is found", r"torch\.utils\.data\.", UserWarning),
     # the old spelling of torch.amp.autocast("cuda"): both work
     (r"`torch\.cuda\.amp\.(autocast|GradScaler)\(args\.\.\.\)` is deprecated", r"fairseq\.", FutureWarning),
-    # fairseq gives a boolean padding mask and a float mask of the future; torch converts the first itself
+    # fairseq gives torch a bool padding mask and a float attention mask; torch converts the first one itself
     ("Support for mismatched key_padding_mask and attn_mask is deprecated", r"torch\.nn\.functional$", UserWarning),
-    # about files that are no checkpoints; their error message is one line in any case
+    # torch warns of this for files that are no checkpoints, for which there is an error message of one line
     ("Detected pickle protocol", r"torch\._weights_only_unpickler$", UserWarning),
-    # shown by Python >= 3.12 the first time a file is compiled; the blamed "module" is then a file's path
+    # Python >= 3.12 shows this when it first compiles a file; here the "module" is the path of the file
     (".*invalid escape sequence", r".*/fairseq/", SyntaxWarning),
 )
 
 # (logger, start of the message)
 HARMLESS_LOG_LINES = (
-    # a plea of the text-to-speech task, made at every `import fairseq`
+    # the text-to-speech task logs this at every `import fairseq`
     ("fairseq.tasks.text_to_speech", "Please install tensorboardX"),
-    # all options in one line, before the error that says which of them is wrong
+    # a line with all options, before the error that says which of them is wrong
     ("fairseq.dataclass.utils", "Error when composing. Overrides: "),
-    # every number of every gradient of a training that diverged; their norms are shown
+    # all gradients of a training that diverged, number by number; the norms of the gradients are still shown
     ("fairseq.nan_detector", "gradients: "),
 )
 
-# how fairseq begins to say, in every epoch and validation, that a package is missing -> our message, shown once
+# beginning of a message that fairseq shows in every epoch and validation -> our message, shown once
 MISSING_PACKAGES = {
     "tensorboard not found": "--tensorboard-logdir: tensorboard is not installed (pip install tensorboard)",
     "wandb not found": "--wandb-project: wandb is not installed (pip install wandb)",
@@ -70,9 +70,9 @@ class Once(logging.Filter):
 
 
 def report_full_disks_once():
-    """Make a log file (`--log-file`, `preprocess.log`) on a full disk one warning instead of a traceback per line.
+    """Report a log file (`--log-file`, `preprocess.log`) on a full disk by one warning, not one traceback per line.
 
-    `logging` goes on without the line, as it should. Other errors of a log are reported as before.
+    The command continues without the lines. Other errors of a log file are reported as before.
     """
     handle = logging.Handler.handleError
     reported = set()

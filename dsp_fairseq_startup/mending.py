@@ -1,4 +1,4 @@
-"""How a mend is declared: which functions of fairseq it surrounds, or which modules it changes."""
+"""Decorators that declare a mend: which functions of fairseq it surrounds, or which modules it changes."""
 
 import functools
 
@@ -6,7 +6,7 @@ MENDS: dict[str, list] = {}  # module -> [(mend, function that applies it to the
 
 
 def mend(*modules):
-    """Decorator: the function is called with each of these modules, as soon as that module has been executed."""
+    """Decorator for a function of a module, which is called after each of these modules has been executed."""
 
     def declare(change):
         for module in modules:
@@ -17,9 +17,10 @@ def mend(*modules):
 
 
 def around(*places):
-    """Decorator: `function(original, ...)` is called wherever fairseq calls `original`, the function at each place.
+    """Decorator for a function that replaces the functions of fairseq at these places.
 
-    A place is written "module:name" or "module:Class.name".
+    It is called as `function(original, ...)` with the original function and the arguments of the call. A place is
+    written "module:name" or "module:Class.name".
     """
 
     def declare(replacement):
@@ -44,17 +45,17 @@ def _surround(module, path, replacement):
 
 
 def main_of(*commands):
-    """Places of the functions `main` of some commands."""
+    """The places of the functions `main` of these commands, such as "fairseq_cli.generate:main"."""
     return [f"fairseq_cli.{command}:main" for command in commands]
 
 
 def command_of(function):
-    """`generate` for a function of `fairseq_cli.generate`."""
+    """The command of a function of fairseq_cli: `generate` for a function of `fairseq_cli.generate`."""
     return function.__module__.rpartition(".")[2]
 
 
 class View:
-    """A module as one module of fairseq sees it: the names given here, and everything else of the module itself."""
+    """A module with some names replaced. One module of fairseq can get it without a change for all others."""
 
     def __init__(self, module, **names):
         vars(self).update(names, _module=module)

@@ -1,15 +1,15 @@
-"""What an exception still knows: the exceptions it was raised for, and the variables of the functions it left."""
+"""Reads the causes of an exception, and the local variables of the functions in its traceback."""
 
 
 def chain(error):
-    """The exception and those that it was raised for."""
+    """The exception, then its cause, the cause of the cause and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def frames(error):
-    """Frames of the traceback, the outermost first."""
+    """The frames of the traceback, the outermost first."""
     traceback = error.__traceback__
     while traceback is not None:
         yield traceback.tb_frame
@@ -29,9 +29,10 @@ def module_of(frame):
 
 
 def variable(error, name, default, function=None):
-    """Value of a local variable where the exception was raised, or in the innermost frame of `function`.
+    """The value of a local variable where the exception was raised, or in the innermost frame of `function`.
 
-    fairseq's messages do not say what was given; its variables do.
+    Without such a frame or variable it is `default`. Our messages need it because those of fairseq often do not say
+    what was given.
     """
     found = [frame for frame in frames(error) if function in (None, frame.f_code.co_name)]
     return found[-1].f_locals.get(name, default) if found else default

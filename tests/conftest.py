@@ -6,52 +6,18 @@ def test_trains(run, corpus, tmp_path):
 """
 
 import os
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
 
-import console
+# as `run` has it for other processes: results in this one are then the same bit for bit
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
-from console import COMMANDS  # noqa: F401 (for tests that start commands themselves)
+from console import run_command
+from generated_corpus import Corpus, build_corpus, shared
 from hypothesis import settings
 
 # a shared machine stalls now and then: no test may fail for its speed
 settings.register_profile("dsp_fairseq", deadline=None)
 settings.load_profile("dsp_fairseq")
-
-PROJECT = Path(__file__).resolve().parents[1]
-PAIRS, MERGES = 1200, 300
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """The corpus of the quick start, smaller; tests must not write into it."""
-
-    folder: Path
-
-    @property
-    def text(self) -> Path:
-        """train, valid and test, .de and .en, as words."""
-        return self.folder / "text"
-
-    @property
-    def bpe(self) -> Path:
-        """The same six files in BPE, and the merges in `codes`."""
-        return self.folder / "bpe"
-
-    @property
-    def data_bin(self) -> Path:
-        """What fairseq-train and fairseq-generate read; one dictionary for both languages."""
-        return self.folder / "data-bin"
-
-
-def run_command(name, *arguments, timeout=600, **options) -> subprocess.CompletedProcess:
-    """Run a console command of this environment on one core, from the project's folder.
-
-    `options` are those of `subprocess.run`; `env` is added to the environment. Nothing is asserted.
-    """
-    added = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **options.pop("env", {})}
-    return console.run(name, *arguments, timeout=timeout, env={**os.environ, **added}, **{"cwd": PROJECT, **options})
 
 
 @pytest.fixture(scope="session")
@@ -61,29 +27,4 @@ def run():
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory) -> Corpus:
-    return build_corpus(tmp_path_factory.mktemp("corpus"), PAIRS, MERGES)
-
-
-def build_corpus(folder, pairs, merges) -> Corpus:
-    """Text, BPE and binarised data, by the console commands of the quick start."""
-    made = Corpus(folder)
-    generator = PROJECT / "examples" / "quickstart" / "generate.py"
-    must("python", generator, made.text, "--pairs", pairs, "--seed", 1)
-    made.bpe.mkdir()
-    both = made.bpe / "train.both"
-    both.write_bytes(b"".join((made.text / f"train.{side}").read_bytes() for side in ("de", "en")))
-    codes = made.bpe / "codes"
-    must("subword-nmt", "learn-bpe", "-s", merges, "-i", both, "-o", codes)
-    for file in sorted(made.text.iterdir()):
-        must("subword-nmt", "apply-bpe", "-c", codes, "-i", file, "-o", made.bpe / file.name)
-    languages = ("--source-lang", "de", "--target-lang", "en", "--joined-dictionary")
-    texts = [word for name in ("train", "valid", "test") for word in (f"--{name}pref", made.bpe / name)]
-    must("fairseq-preprocess", *languages, *texts, "--destdir", made.data_bin)
-    return made
-
-
-def must(name, *arguments) -> None:
-    """Run a command that the fixture cannot do without."""
-    done = run_command(name, *arguments)
-    if done.returncode != 0:
-        pytest.fail(f"{name} exited {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False)
+    return build_corpus(shared(tmp_path_factory), pairs=1200, merges=300)

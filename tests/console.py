@@ -1,9 +1,9 @@
-"""Console commands for tests: each in a process of its own, which need not import torch and fairseq anew.
+"""Console commands for tests, most of which need not import torch and fairseq anew, which takes four seconds.
 
-The first call of a command in a test run starts it as a user does. Later calls are forked from a process (Python's
-forkserver) that has imported torch and fairseq, and nothing of dsp_fairseq, and do what a start script of pip does:
-the same entry point, arguments, folder, environment and exit status. That saves some four seconds of processor time a
-call.
+The first call of a command in a test run starts it as a user does. Later calls run in the process of the test (see
+``in_process``), in which dsp_fairseq is known already. Where that matters, a test asks for a `fresh` process: it is
+forked from one (Python's forkserver) that has imported torch and fairseq, and nothing of dsp_fairseq, and does what a
+start script of pip does: the same entry point, arguments, folder, environment and exit status.
 """
 
 import atexit
@@ -19,7 +19,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
+PROJECT = Path(__file__).resolve().parents[1]
 COMMANDS = Path(sys.executable).parent
+IN_PROCESS = ("dsp-fairseq", "fairseq-generate", "fairseq-interactive", "fairseq-train", "fairseq-validate")
 PRELOADED = [
     "torch",
     "torch._dynamo",  # which the first optimiser of a process imports
@@ -31,14 +33,28 @@ PRELOADED = [
 ]
 
 
-def run(name, *arguments, timeout, env, cwd, **options) -> subprocess.CompletedProcess:
-    """As ``subprocess.run`` with captured text; with other ``options`` than ``input`` the command is never forked."""
+def run_command(name, *arguments, timeout=600, **options) -> subprocess.CompletedProcess:
+    """Run a console command of this environment on one core, from the project's folder.
+
+    `options` are those of `subprocess.run`; `env` is added to the environment. Nothing is asserted. With `fresh` it is
+    a process that has imported nothing of dsp_fairseq; without it often that of the test (see `console`).
+    """
+    added = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **options.pop("env", {})}
+    return run(name, *arguments, timeout=timeout, env={**os.environ, **added}, **{"cwd": PROJECT, **options})
+
+
+def run(name, *arguments, timeout, env, cwd, fresh=False, **options) -> subprocess.CompletedProcess:
+    """As ``subprocess.run`` with captured text; with other ``options`` than ``input`` it starts the command itself."""
     words = [str(word) for word in arguments]
     entry_points = importlib.metadata.entry_points(group="console_scripts", name=name)
     forked = set(options) <= {"input"} and name.startswith(("fairseq", "dsp-fairseq")) and entry_points
     if not forked or _is_first(name):
         command = [str(COMMANDS / name), *words]
         return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout, **options)
+    if name in IN_PROCESS and not fresh:
+        import in_process  # which imports more of fairseq than a forked process should know
+
+        return in_process.run(name, *words, env=env, cwd=cwd, **options)
     with tempfile.TemporaryDirectory() as folder:
         files = {stream: os.path.join(folder, stream) for stream in ("stdin", "stdout", "stderr")}
         for file in files.values():

@@ -1,16 +1,32 @@
-"""`fairseq-train` inside the process of the test: the same commands without the imports and hydra (6 s) of each."""
+"""Console commands inside the process of the test: without the imports and hydra (4 to 6 s) of a process of their own.
+
+What a command leaves behind in its process (loggers, locks, folder, environment) is undone after each call.
+"""
 
 import contextlib
 import copy
 import functools
+import importlib
 import io
 import logging
+import os
+import subprocess
 import sys
+import traceback
+import warnings
+from argparse import Namespace
+from importlib.metadata import entry_points
 from typing import NamedTuple
 from unittest import mock
 
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf, overwrite_args_by_name
 from fairseq_cli import train
+
+from dsp_fairseq_startup.logs import HARMLESS_WARNINGS
+from dsp_fairseq_startup.training import one_folder
+
+PARTS = ("arch", "task", "criterion", "optimizer", "lr_scheduler")
+FORMAT = "%(asctime)s | %(levelname)s | %(name)s | %(message)s"
 
 
 class Trained(NamedTuple):
@@ -21,24 +37,82 @@ class Trained(NamedTuple):
 
 def fairseq_train(*arguments) -> Trained:
     """Run it; an exception that would end in a traceback is raised."""
-    log, errors, status = _Lines(), io.StringIO(), 0
+    log, errors = io.StringIO(), io.StringIO()
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    with _as_a_process(["fairseq-train", *map(str, arguments)], io.StringIO(), errors, handler):
+        status = _status(train, "cli_main")
+    return Trained(status, errors.getvalue().splitlines(), log.getvalue().splitlines())
+
+
+def run(name, *arguments, env, cwd, input="") -> subprocess.CompletedProcess:
+    """What ``subprocess.run`` returns for a command of fairseq or dsp-fairseq, whose log is in its output."""
+    words = [name, *map(str, arguments)]
+    [entry_point] = entry_points(group="console_scripts", name=name)
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    handler = logging.StreamHandler(stdout if name == "fairseq-train" else stderr)
+    handler.setFormatter(logging.Formatter(FORMAT))
+    with contextlib.ExitStack() as changes:
+        changes.enter_context(contextlib.chdir(cwd))
+        changes.enter_context(mock.patch.dict(os.environ, env, clear=True))
+        changes.enter_context(mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode()), "utf-8")))
+        changes.enter_context(_as_a_process(words, stdout, stderr, handler))
+        try:
+            status = _status(importlib.import_module(entry_point.module), entry_point.attr)
+        except Exception:
+            traceback.print_exc()
+            status = 1
+    texts = (stream.buffer.getvalue().decode() for stream in (stdout, stderr))
+    return subprocess.CompletedProcess(words, status, *texts)
+
+
+def _status(module, function):
+    """The exit status of a command's function."""
+    with contextlib.ExitStack() as changes:
+        if hasattr(module, "convert_namespace_to_omegaconf"):
+            configuration = functools.partial(_configuration, module.__name__)
+            changes.enter_context(mock.patch.object(module, "convert_namespace_to_omegaconf", configuration))
+        try:
+            return getattr(module, function)() or 0
+        except SystemExit as end:
+            return end.code or 0
+
+
+@contextlib.contextmanager
+def _as_a_process(words, stdout, stderr, handler):
+    """Streams, arguments, log and warnings of a process that has just begun; afterwards those of the test."""
     root = logging.getLogger()
     with contextlib.ExitStack() as changes:
-        changes.enter_context(mock.patch.object(root, "handlers", [log]))
-        changes.enter_context(mock.patch.object(sys, "argv", ["fairseq-train", *map(str, arguments)]))
-        changes.enter_context(mock.patch.object(train, "convert_namespace_to_omegaconf", _configuration))
-        changes.enter_context(contextlib.redirect_stderr(errors))
-        changes.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        level = root.level
-        root.setLevel(logging.INFO)
+        changes.enter_context(mock.patch.object(root, "handlers", [handler]))
+        changes.enter_context(mock.patch.object(root, "level", logging.INFO))
+        changes.enter_context(mock.patch.object(sys, "argv", words))
+        changes.enter_context(mock.patch.object(sys, "path", list(sys.path)))
+        changes.enter_context(contextlib.redirect_stderr(stderr))
+        changes.enter_context(contextlib.redirect_stdout(stdout))
         changes.enter_context(_every_logger_speaks())
-        try:
-            train.cli_main()
-        except SystemExit as end:
-            status = end.code
-        finally:
-            root.setLevel(level)
-    return Trained(status, errors.getvalue().splitlines(), log.lines)
+        changes.enter_context(_warnings_are_printed())
+        changes.callback(_free_the_folders)
+        yield
+
+
+@contextlib.contextmanager
+def _warnings_are_printed():
+    """As Python and the start-up hook filter them, and not those that pytest collects."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda *args: sys.stderr.write(warnings.formatwarning(*args[:4]))
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        for message, module, category in HARMLESS_WARNINGS:
+            warnings.filterwarnings("ignore", message=message, module=module, category=category)
+        yield
+
+
+def _free_the_folders():
+    """Locks of folders into which a training saves end with its process."""
+    for file in one_folder._held.values():
+        file.close()
+    one_folder._held.clear()
 
 
 @contextlib.contextmanager
@@ -60,27 +134,19 @@ def _every_logger_speaks():
             logger.disabled = was_disabled
 
 
-class _Lines(logging.Handler):
-    def __init__(self):
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record):
-        self.lines.append(f"{record.levelname} {record.getMessage()}")
-
-
 @functools.cache
 def _first_configuration(*parts):
     return []
 
 
-def _configuration(args):
+def _configuration(command, args):
     """What hydra makes of a command line; of a later one of the same parts, the first one's with its values."""
-    first = _first_configuration(args.arch, args.task, args.criterion, args.optimizer, args.lr_scheduler)
+    first = _first_configuration(command, *(getattr(args, part, None) for part in PARTS))
     if not first:
         first.append(convert_namespace_to_omegaconf(args))
     configuration = copy.deepcopy(first[0])
     overwrite_args_by_name(configuration, vars(args))
-    vars(configuration.model).clear()
-    vars(configuration.model).update(vars(args), _name=args.arch)
+    if isinstance(configuration.model, Namespace):
+        vars(configuration.model).clear()
+        vars(configuration.model).update(vars(args), _name=args.arch)
     return configuration

@@ -23,7 +23,7 @@ def build_stock_model(state: dict[str, Any]) -> Any:
 
 
 def task_of(state: dict[str, Any]) -> Namespace:
-    """All that the model of a loaded checkpoint asks of its task; its dictionaries are as those of the built models."""
+    """A stand-in for the task, with placeholder dictionaries, that is enough to build the model of a checkpoint."""
     return known_family(model_options(state)).task_of(state["model"], _Words)
 
 

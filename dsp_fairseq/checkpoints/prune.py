@@ -139,7 +139,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
 
 
 def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
-    """The same model as a checkpoint for plain fairseq, with stock model, task and criterion, and zeros as weights."""
+    """The same model as a checkpoint for plain fairseq: stock model, task and criterion, zeros for the pruned heads."""
     options = Namespace(**vars(small["cfg"]["model"]))
     family = known_family(options)
     for name in ("kept_heads", *unpruned_options()):

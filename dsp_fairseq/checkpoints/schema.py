@@ -85,7 +85,7 @@ def _problems(state: dict[str, Any]) -> list[str]:
         ]
     problems += wrong_options
     if not problems and not family.unsupported(options):
-        # a gated model of these options has all weights of the stock model, except copies of shared weights
+        # the stock model has the weights of a gated one with these options, and copies for a fast path, not checked
         options = options if gated else Namespace(**{**vars(options), **unpruned_options()})
         problems += _shape_problems(options, weights)
     return problems
@@ -223,7 +223,7 @@ def _differences(model, weights: dict[str, Tensor]) -> list[str]:
     found = dict(weights)
     wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
     if not wrong:
-        model.upgrade_state_dict(found)  # as in loading: renames weights of older versions and adds missing buffers
+        model.upgrade_state_dict(found)  # as in loading: renames weights of older versions and adds missing entries
         planned = {name: tensor.shape for name, tensor in model.state_dict().items()}
         wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
     told = [

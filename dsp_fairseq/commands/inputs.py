@@ -1,4 +1,4 @@
-"""What commands check and say of their arguments without torch, which takes seconds to import."""
+"""Checks and help texts of arguments that several commands share, without torch, which takes seconds to import."""
 
 import os
 from collections.abc import Callable, Iterable

@@ -47,7 +47,7 @@ class _Divergence(torch.autograd.Function):
         log_p = F.log_softmax(student.float() / temperature, dim=-1)
         log_q = F.log_softmax(teacher.float() / temperature, dim=-1)
         q = log_q.exp()
-        # [tokens, V] -> [tokens, 1]; what a padded token holds may be anything, infinite too
+        # [tokens, V] -> [tokens, 1]; the values of padding tokens can be anything, even infinite
         divergence = (q * log_q.sub_(log_p)).sum(dim=1, keepdim=True).where(counts, 0.0).sum()
         ctx.slope = log_p.exp_().sub_(q).mul_(temperature).masked_fill_(~counts, 0.0)
         ctx.dtype = student.dtype

@@ -20,7 +20,7 @@ class DspLabelSmoothedCrossEntropyCriterion(PruningCriterion, LabelSmoothedCross
     def compute_loss(self, model, net_output, sample, reduce=True):
         if not reduce:
             return super().compute_loss(model, net_output, sample, reduce)
-        # [batch, target, types] and [batch, target], both without the ignored prefix
+        # logits [batch, target, vocabulary] and target [batch, target], both without the ignored prefix
         logits = net_output[0][:, self.ignore_prefix_size :]
         target = model.get_targets(sample, net_output)[:, self.ignore_prefix_size :]
         return label_smoothed_loss(logits.reshape(-1, logits.size(-1)), target.reshape(-1), self.eps, self.padding_idx)

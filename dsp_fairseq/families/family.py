@@ -1,5 +1,6 @@
 """What the rest of the package asks about a model class, and the registry of the families that answer."""
 
+import math
 from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -107,8 +108,8 @@ class Family(ABC):
         """Logits [tokens, types] for made-up inputs of several lengths that the model can read."""
 
     def max_positions(self, options: Namespace) -> Any:
-        """Most words that a model reads, for ``FairseqDataset.filter_indices_by_size``; None: no limit."""
-        return None
+        """Most words that a model reads, for ``FairseqDataset.filter_indices_by_size``."""
+        return math.inf
 
     def dictionaries(self, data: DataFolder) -> list[WordsOf]:
         """The dictionaries of a data folder, source first; raises BadInput when they are not those of the weights."""

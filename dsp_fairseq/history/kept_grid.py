@@ -5,11 +5,11 @@ import itertools
 from matplotlib.patches import Patch
 
 from .. import pictures
-from ..families.transformer import KINDS
+from ..families import known_kinds
 from ..pictures import DARK, NOT_KEPT, QUIET, Box, axes
 from ..structures.inventory import Block
 from .checkpoints import Snapshot, changes
-from .scalar_curves import LOOKS
+from .scalar_curves import look_of
 
 # inches
 LEFT, RIGHT, BOTTOM = 1.6, 0.65, 1.05
@@ -87,7 +87,7 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
         cells = [list(map(int, head)) for head in zip(*masks, strict=True)]
         if cells:
             edges = range(len(history) + 1), [row + head for head in range(block.units + 1)]
-            pictures.draw_heads(panel, cells, (NOT_KEPT, LOOKS[block.kind][0]), line, *edges)
+            pictures.draw_heads(panel, cells, (NOT_KEPT, look_of(block.kind)[0]), line, *edges)
     panel.set_ylim(rows, 0)
     middles = [row + block.units / 2 for row, block in zip(places, blocks, strict=True)]
     panel.set_yticks(middles, [block.name for block in blocks], fontsize="small")
@@ -107,7 +107,7 @@ def _explain(figure, left: float, history: list[Snapshot]) -> None:
     """The legend under the grid."""
     width = figure.get_size_inches()[0]
     there = {block.kind for block in history[0].inventory.blocks if block.units}
-    handles = [Patch(color=LOOKS[kind][0], label=f"{kind}, kept") for kind in KINDS if kind in there]
+    handles = [Patch(color=look_of(kind)[0], label=f"{kind}, kept") for kind in known_kinds() if kind in there]
     handles.append(Patch(color=NOT_KEPT, label="not kept"))
     figure.legend(
         handles=handles,

@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
+from ..families import known_kinds
 from ..gates.scalars import ENTROPY, MEAN, SPREAD
-from ..pictures import BLUE, DARK, GREEN, ORANGE, QUIET, Box, axes, open_frame
+from ..pictures import BLUE, DARK, GREEN, ORANGE, PINK, QUIET, RED, Box, axes, open_frame
 from .events import HEADS, KEPT, TEMPERATURE, Curve
 
-# colour and line of a kind of block
-LOOKS = {"encoder.self": (BLUE, "-"), "decoder.self": (ORANGE, "--"), "decoder.cross": (GREEN, "-.")}
+# colours and lines of kinds of block, by their place among the kinds of all families
+COLOURS, LINES = (BLUE, ORANGE, GREEN, PINK, RED), ("-", "--", "-.", ":")
 # inches
 LEFT, WIDTH, RIGHT, BOTTOM = 0.8, 4.6, 1.75, 0.6
 PANEL, GAP = 1.35, 0.45
@@ -20,11 +21,17 @@ class Panel(NamedTuple):
     lines: dict[str, tuple[str, str, str]]  # by tag: label, colour, line
 
 
+def look_of(kind: str) -> tuple[str, str]:
+    """Colour and line of a kind of block."""
+    place = known_kinds().index(kind)
+    return COLOURS[place % len(COLOURS)], LINES[place % len(LINES)]
+
+
 PANELS = (
     Panel(
         "heads that would decode, by kind",
         "heads",
-        {HEADS: ("all open in training", DARK, ":")} | {tag: (kind, *LOOKS[kind]) for kind, tag in KEPT.items()},
+        {HEADS: ("all open in training", DARK, ":")} | {tag: (kind, *look_of(kind)) for kind, tag in KEPT.items()},
     ),
     Panel("how undecided the choice is (0: settled)", "bits", {ENTROPY: ("entropy", DARK, "-")}),
     Panel("temperature of the sampling", "in logits", {TEMPERATURE: ("temperature", DARK, "-")}),

@@ -4,7 +4,6 @@ import json
 from typing import NamedTuple
 
 from ..errors import BadInput, refuse
-from ..families.transformer import KINDS
 from ..tables import table
 from .checkpoints import Snapshot, changes, settled_from, snapshots
 from .events import Curve, curves
@@ -89,12 +88,12 @@ def _with_changes(history: list[Snapshot]):
 
 
 def _checkpoint_table(history: list[Snapshot]) -> str:
-    rows = []
+    rows, kinds = [], history[0].inventory.kinds
     for own, came, went in _with_changes(history):
         change = "" if came is None else "-" if came == went == 0 else f"{came} in, {went} out"
-        counts = [str(own.per_kind[kind]) for kind in KINDS]
+        counts = [str(own.per_kind[kind]) for kind in kinds]
         rows.append([own.name, str(own.update), str(own.kept), *counts, change])
-    header = ["checkpoint", "update", "heads", *KINDS, "changed"]
+    header = ["checkpoint", "update", "heads", *kinds, "changed"]
     return table(header, rows, ("left", *["right"] * (len(header) - 2), "left"))
 
 

@@ -1,4 +1,4 @@
-from . import gated_transformer  # isort: skip (registers the model that the next line names shapes of)
+from . import gated_transformer  # isort: skip (registers the model; the next line registers its architectures)
 from . import architectures
 
 __all__ = ["architectures", "gated_transformer"]

@@ -1,4 +1,4 @@
-"""The named shapes of ``gated_transformer``: those of the stock ``transformer``, and a tiny one."""
+"""The architectures of ``gated_transformer``: those of the stock ``transformer``, and a tiny one."""
 
 from fairseq.models import register_model_architecture
 from fairseq.models.transformer import transformer_legacy as stock
@@ -19,7 +19,7 @@ _STOCK = {
 
 
 def tiny(args):
-    """3+3 layers of 4 heads (H = 36), d 64: learns the generated corpus in minutes on one core."""
+    """3 + 3 layers of width 64 with 4 heads (H = 36), which learns the tests' corpus in minutes on one core."""
     for side in ("encoder", "decoder"):
         for option, value in {"embed_dim": 64, "ffn_embed_dim": 128, "attention_heads": 4, "layers": 3}.items():
             name = f"{side}_{option}"
@@ -30,7 +30,7 @@ def tiny(args):
 def _register(name, shape):
     @register_model_architecture("gated_transformer", name)
     def architecture(args):
-        # fairseq calls this once the command line is parsed and before anything is written
+        # fairseq calls this after it has parsed the command line and before it writes anything
         if OmegaConf.is_config(args):
             complete(args, GatedTransformerModel.add_args, shape, check_training)
         else:

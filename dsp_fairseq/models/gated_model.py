@@ -1,4 +1,4 @@
-"""What any fairseq model needs to carry gates: those of the update in training, the mask that decodes otherwise."""
+"""The mixin that gives a fairseq model gates: in training those of the update, otherwise the mask that decodes."""
 
 import logging
 from argparse import Namespace
@@ -26,27 +26,30 @@ logger = logging.getLogger(__name__)
 class GatedModel:
     """Mixin in front of a fairseq model whose family knows its gated blocks.
 
-    ``gates.*`` in its state dict comes on top of the names of the stock model and is filled in when a stock
-    checkpoint is loaded. A forward pass in training runs under the gates of the update; at evaluation always
-    under the hard mask.
+    Its state dict has the names of the stock model and ``gates.*``; the latter get their start values when a stock
+    checkpoint is loaded. In training, a forward pass applies the gates of the update; in evaluation it applies the
+    mask that decodes.
     """
 
     family: Family
     gates: HeadGates  # None until carry_gates
-    training: bool  # this and the next two are those of the fairseq model
+    training: bool  # the fairseq model has this attribute and the next two
     parameters: Callable[[], Iterator[nn.Parameter]]
     get_submodule: Callable[[str], Any]
-    _mask_in_place: Tensor | None = None  # the mask that the blocks compute with now
+    _mask_in_place: Tensor | None = None  # the mask that the blocks apply now, bool [H]; None: gates, or no mask
     _was_loaded = _was_trained = _announced = _is_of_a_training = False
-    _options: Namespace  # of the training, whatever was overridden for decoding
+    _options: Namespace  # the options of the training, without --model-overrides
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.gates = None
-        self.unused: nn.Parameter | None = None  # where all weights are frozen
+        self.unused: nn.Parameter | None = None  # the only parameter of the optimiser when all weights are frozen
 
     def carry_gates(self, args: Namespace, family: Family) -> None:
-        """Make the gates that options describe; ``build_model`` calls this once the model is there."""
+        """Create the gates that ``args`` ask for, and remove the heads that the options say are removed.
+
+        Call this at the end of ``build_model``. Raises BadInput when the options of pruning do not fit the model.
+        """
         self.family, plan = family, Plan.of(args, family.inventory(args))
         self.gates = plan.gates()
         for block, module in zip(plan.inventory.blocks, self.gated_blocks, strict=True):
@@ -65,17 +68,17 @@ class GatedModel:
         ]
 
     def _freeze(self, plan: Plan) -> None:
-        """Weights that do not learn have no gradient and no state in the optimiser."""
+        """Turn off gradients of the weights that do not learn, so that the optimiser has no state for them."""
         pipelined = plan.mode == "pipelined"
         for part in self.family.parts:
             if pipelined or plan.frozen == part:
                 getattr(self, part).requires_grad_(False)
-        if pipelined:  # fairseq's optimisers and data parallel training want a parameter
+        if pipelined:  # fairseq's optimisers and data parallel training need at least one parameter
             self.unused = nn.Parameter(torch.zeros(1))
 
     def upgrade_state_dict_named(self, state_dict, name):
         super().upgrade_state_dict_named(state_dict, name)
-        # of a pipelined training; another one has no use for it
+        # the checkpoint of a pipelined training has this parameter, which other trainings do not use
         state_dict.pop(UNUSED, None)
         if self.unused is not None:
             state_dict[UNUSED] = self.unused.detach().clone()
@@ -114,34 +117,34 @@ class GatedModel:
         if gates is None:
             gates = torch.ones(self.gates.inventory.units)
         gates = gates.to(self.device_of_weights, torch.float32)
-        if self.unused is not None:  # fairseq calls backward at every update, whether anything learns or not
+        if self.unused is not None:  # fairseq calls backward at every update, which needs a parameter that learns
             gates = gates + 0.0 * self.unused.float()
         self._gate(gates)
 
     def _gate(self, gates: Tensor) -> None:
-        """Multiply the output of every unit by its gate, [units] of the whole model."""
+        """Multiply the output of every unit by its gate; ``gates`` is [H], in the order of the inventory."""
         for module, piece in zip(self.gated_blocks, self.gates.per_block(gates), strict=True):
             module.gate(piece)
 
     def _keep_mask(self) -> None:
         mask = self.gates.mask_of_update() if self.training else self.gates.mask()
         if self._mask_in_place is not None and torch.equal(mask, self._mask_in_place):
-            return  # every update after the search comes here
+            return  # the usual case after the search, when the mask stays the same
         for module, units in zip(self.gated_blocks, self._open_units(mask), strict=True):
             module.keep(units)
         self._mask_in_place = mask
 
     def _open_units(self, mask: Tensor) -> list[Tensor]:
-        """For each block the places of its units that are open in a flat mask: int64, on the model's device."""
+        """For each block, the indices of the units that are True in ``mask`` [H], int64, on the model's device."""
         return [torch.nonzero(piece).flatten().to(self.device_of_weights) for piece in self.gates.per_block(mask)]
 
     def mask_only(self) -> None:
-        """Compute every unit and multiply those that are not kept by 0: a masked model, to compare with."""
+        """Compute every unit and multiply the units that are not kept by 0, to compare with the pruned model."""
         self._gate(self.gates.mask().to(self.device_of_weights, torch.float32))
         self._mask_in_place = None
 
     def remove_pruned_units(self) -> Inventory:
-        """Take the pruned units out of the model for good; the inventory of what is left."""
+        """Remove the parameters of the pruned units from the model; return the inventory of the kept units."""
         mask = self.gates.mask()
         kept = self.gates.inventory.keeping(mask.tolist())
         for module, units in zip(self.gated_blocks, self._open_units(mask), strict=True):
@@ -157,7 +160,7 @@ class GatedModel:
         return next(self.parameters()).device
 
     def _announce(self) -> None:
-        """Say once what a loaded model decodes with."""
+        """Log once, for a model that was loaded and not trained, how many heads decode, with all warnings."""
         if self._announced or self._was_trained or not self._was_loaded:
             return
         self._announced = True

@@ -24,9 +24,9 @@ from .gated_model import GatedModel
 
 @register_model(TransformerFamily.model)
 class GatedTransformerModel(GatedModel, TransformerModel):
-    """Transformer with one gate per attention head (Li et al., TACL 2021, and its neighbours).
+    """Transformer with one gate per attention head (Michel et al., NeurIPS 2019; Li et al., TACL 2021).
 
-    Parameters have the names of the stock ``transformer``.
+    Its parameters have the names of the stock ``transformer``. ``build_model`` raises BadInput when options are wrong.
     """
 
     @classmethod
@@ -50,9 +50,13 @@ class GatedTransformerModel(GatedModel, TransformerModel):
         return GatedDecoder(TransformerConfig.from_namespace(args), tgt_dict, embed_tokens)
 
     def make_generation_fast_(self, need_attn=False, retain_dropout=False, retain_dropout_modules=None, **kwargs):
-        """Take the pruned heads out for good, and decode step by step without what nobody asked for."""
+        """Prepare the model for fast decoding: remove the pruned heads and decode with :class:`DecoderSteps`.
+
+        With ``need_attn`` or ``retain_dropout`` fairseq's own decoding is used, which returns attention weights and
+        can apply dropout. The arguments are those of fairseq.
+        """
         if not self._is_generation_fast:
-            self.eval()  # in training a list of layers with LayerDrop leaves some out
+            self.eval()  # in training mode, LayerDrop would hide some layers from iteration
             self.remove_pruned_units()
             if need_attn:
                 self.show_attention()
@@ -71,7 +75,10 @@ class GatedTransformerModel(GatedModel, TransformerModel):
         )
 
     def show_attention(self) -> None:
-        """From now on decode with the attention to the encoder, which alignments are read from; raises BadInput."""
+        """From now on return the weights of the cross-attention, from which fairseq reads word alignments.
+
+        Raises BadInput when no head of the cross-attention is kept.
+        """
         if self.decoder.aligning_layer is None:
             raise BadInput(
                 "--print-alignment, --replace-unk: no decoder.cross head is kept, so no word is aligned with another; "
@@ -84,7 +91,7 @@ class GatedTransformerModel(GatedModel, TransformerModel):
 class GatedEncoder(TransformerEncoderBase):
     """Transformer encoder of gated layers."""
 
-    leave_rows_in_place = False  # in beam search: the decoder's steps look them up
+    leave_rows_in_place = False  # whether reordering hypotheses leaves the encoder output as it is (for DecoderSteps)
 
     def build_encoder_layer(self, cfg):
         return _wrap(GatedEncoderLayer(cfg, return_fc=self.return_fc), cfg)
@@ -98,14 +105,14 @@ class GatedEncoder(TransformerEncoderBase):
 class GatedDecoder(TransformerDecoderBase):
     """Transformer decoder of gated layers."""
 
-    steps: DecoderSteps | None = None  # how beam search goes on, once the model is prepared for it
+    steps: DecoderSteps | None = None  # the faster decoding; None: fairseq's own
 
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrap(GatedDecoderLayer(cfg, no_encoder_attn), cfg)
 
     @property
     def aligning_layer(self) -> int | None:
-        """The last layer that has a head to attend to the encoder with; None: no layer has."""
+        """Index of the last layer whose cross-attention has an open head; None if there is no such layer."""
         layers = [self.layers[index] for index in range(self.num_layers)]
         return next((i for i in reversed(range(self.num_layers)) if layers[i].encoder_attn.open_units), None)
 
@@ -134,7 +141,7 @@ class GatedDecoder(TransformerDecoderBase):
 
 
 def _wrap(layer, cfg):
-    """Activation checkpointing and sharding, as the stock encoder and decoder do it."""
+    """Add activation checkpointing and sharding to a layer, as the stock encoder and decoder do."""
     if cfg.checkpoint_activations:
         layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)
     # a checkpointed layer is always sharded by itself, whatever its size

@@ -1,4 +1,4 @@
-"""Options of `fairseq-hydra-train`: the same as those of the command line, from the `model:` part of a YAML file."""
+"""Gives `fairseq-hydra-train` the options of the command line, in the `model:` part of its YAML file."""
 
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable
@@ -9,20 +9,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..errors import refuse
 
-# parts of a configuration whose options a command line has beside those of the model
+# the parts of a configuration whose options a command line has in addition to those of the model
 _PARTS = ("common", "checkpoint", "dataset", "optimization", "task")
 
 
 def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callable) -> None:
-    """Fill ``cfg`` up as fairseq's command line does; raises BadInput.
+    """Add the defaults of all options to ``cfg``, as fairseq's command line does.
 
     Args:
-        cfg: what the YAML file says of the model, or a model's options from a checkpoint.
+        cfg: the `model:` part of the YAML file, or the options of a model from a checkpoint, which are complete.
         add_args: adds the options of the model to a parser.
-        shape: sets what the architecture says of a Namespace.
-        check: looks at a Namespace of all options, as a command line gives them, and may add to it.
+        shape: sets the defaults of the architecture in a Namespace.
+        check: checks a Namespace of all options, as a command line gives them, and may add options to it.
+
+    Raises BadInput for unknown options, and when ``check`` does.
     """
-    if "arch" in cfg:  # from a checkpoint: complete
+    if "arch" in cfg:  # the options come from a checkpoint
         return
     said: Any = OmegaConf.to_container(cfg, resolve=True)
     said["arch"] = said.pop("_name")
@@ -34,7 +36,7 @@ def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callab
     shape(options)
     everything = Namespace(**{**_of_the_training(cfg), **vars(options)})
     check(everything)
-    # fairseq asks a Namespace for options that may be missing; a configuration would answer None
+    # fairseq reads missing options of a Namespace with a default, but a missing option of a DictConfig would be None
     unsaid = TransformerConfig.from_namespace(options)
     filled = {name: getattr(unsaid, name) for name in known["names"] - set(vars(options))}
     filled.update({name: getattr(everything, name) for name in vars(options)})
@@ -45,14 +47,14 @@ def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callab
 
 def _defaults(add_args: Callable) -> dict[str, Any]:
     parser = ArgumentParser(add_help=False)
-    # fairseq: what has no default is left to the architecture
+    # as in fairseq, an option without a default is left out, so that the architecture can set it
     group = parser.add_argument_group("model", argument_default=SUPPRESS)
     add_args(group)
     return {"names": {action.dest for action in parser._actions}, "values": vars(parser.parse_args([]))}
 
 
 def _of_the_training(cfg: DictConfig) -> dict[str, Any]:
-    """The options of the other parts, flat; nothing where there is only a model."""
+    """The options outside the model in one flat dict; empty if ``cfg`` is not part of a larger configuration."""
     root: Any = cfg._get_root()
     found: dict[str, Any] = {}
     for part in _PARTS:

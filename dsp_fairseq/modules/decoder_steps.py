@@ -1,14 +1,14 @@
-"""One decoding step at a time, for beam search: what stock fairseq repeats at every step is done once.
+"""The decoder for beam search, one position at a time, without the work that stock fairseq repeats at every step.
 
-Against fairseq's ``TransformerDecoderBase`` with an incremental state:
+It computes the same as fairseq's ``TransformerDecoderBase`` with an incremental state, but
 
-* encoder output, its keys and values are held once per sentence, not once per hypothesis, and the
-  hypotheses of a sentence attend to them together;
-* keys and values of all self-attention blocks lie in one buffer, so a reordering of the beam is one
-  copy and a new position is written in place;
-* query, key and value come from one product; attention weights are computed for nobody; weights lie in
-  memory as few rows want them;
-* a block without heads, or without hidden units, is its output bias.
+* the encoder output, its keys and values are stored once per sentence, not once per hypothesis, and all
+  hypotheses of a sentence attend to them in one product;
+* the keys and values of all self-attention blocks are in one buffer, so reordering the hypotheses is one copy,
+  and a new position is written in place;
+* query, key and value are computed in one product, attention weights are not returned, and the memory layout of
+  the weights is the one that is fast for few rows (see :func:`by_input`);
+* a block without heads, or without hidden units, adds its output bias only.
 """
 
 from typing import Any, NamedTuple
@@ -19,19 +19,19 @@ from torch import Tensor
 
 from .gated_attention import by_input
 
-ROWS = "rows"  # in the encoder's output: the sentence of every hypothesis
-FIRST_POSITIONS = 16  # room for this many before the buffers grow
+ROWS = "rows"  # key in the encoder's output: index of the sentence of every hypothesis, int64 [rows]
+FIRST_POSITIONS = 16  # number of positions for which the first buffer has room
 
 
 class SelfBlock(NamedTuple):
-    """Where the keys and values of one self-attention block lie in a row of the buffer."""
+    """The slice start:end of a row of the buffer that holds the keys and values of one self-attention block."""
 
     start: int
     end: int
 
 
 class DecoderSteps:
-    """The steps of one decoder whose weights do not change any more."""
+    """Computes the steps of one decoder. The weights of the decoder must not change afterwards."""
 
     def __init__(self, decoder):
         self._decoder = decoder
@@ -45,10 +45,16 @@ class DecoderSteps:
             cross = layer.encoder_attn
             for linear in (attention.out_proj, cross.q_proj, cross.out_proj, layer.fc1, layer.fc2):
                 linear.weight.data = by_input(linear.weight.detach())
-        self.width = start  # of a row of the buffer: keys and values of all blocks
+        self.width = start  # width of a row of the buffer, which holds keys and values of all blocks
 
     def features(self, tokens: Tensor, encoder_out: dict, state: "StepState") -> Tensor:
-        """Features [batch, 1, D] of the last of ``tokens`` [batch, target]; the others were steps before."""
+        """The decoder's output [batch, 1, D] for the last position of ``tokens``.
+
+        Args:
+            tokens: int64 [batch, target], the hypotheses; earlier steps have computed all positions but the last.
+            encoder_out: the output of the encoder, as fairseq has it.
+            state: the state of the batch, which this step extends by one position.
+        """
         decoder = self._decoder
         x = decoder.embed_scale * decoder.embed_tokens(tokens[:, -1])  # [batch, D]
         if decoder.project_in_dim is not None:
@@ -69,7 +75,7 @@ class DecoderSteps:
         return x.unsqueeze(1)
 
     def _layer(self, index, layer, x, encoder_out, state):
-        """[batch, D] -> [batch, D]; a decoder layer as in Vaswani et al. (2017), norm before or after."""
+        """[batch, D] -> [batch, D]: a decoder layer (Vaswani et al., 2017), with layer norms before or after blocks."""
         before = layer.normalize_before
         norm = layer.self_attn_layer_norm
         x = _add(x, self._attend_to_self(index, layer.self_attn, norm(x) if before else x, state))
@@ -119,32 +125,35 @@ def _feed_forward(layer, x: Tensor) -> Tensor:
 
 
 def _add(residual: Tensor, output: Tensor) -> Tensor:
-    """Their sum [batch, D], in the place of the output; an empty block's output is a bias [D]."""
+    """The sum [batch, D], in the memory of ``output``, unless that is the bias [D] of an empty block."""
     return output.add_(residual) if output.dim() == residual.dim() else residual + output
 
 
 class StepState:
-    """What the steps of one batch hand on. Rows are hypotheses; several in a row share a sentence."""
+    """What the steps of one batch pass on: keys and values of earlier positions and of the encoder output.
 
-    KEY = "dsp_fairseq.steps"  # in fairseq's incremental state
+    A row is a hypothesis. The hypotheses of a sentence are consecutive rows.
+    """
+
+    KEY = "dsp_fairseq.steps"  # the key of this object in fairseq's incremental state
 
     def __init__(self):
-        self.length = 0  # positions decoded so far
-        # Any: begin_step makes the tensor before anything reads it
-        self._buffer: Any = None  # flat; as [positions, rows, width] it starts with the past
-        self._spare: Any = None  # as large; reordering copies from one to the other
+        self.length = 0  # number of positions that are decoded
+        # typed Any because begin_step makes the tensors before anything reads them
+        self._buffer: Any = None  # flat; its first numbers, viewed as [positions, rows, width], are keys and values
+        self._spare: Any = None  # of the same size; reordering copies from one buffer to the other
         self._rows = self._width = 0
-        self._sentences: Tensor | None = None  # of every row [rows]
-        self._chosen: Tensor | None = None  # sentences that are still decoded; None: all
-        self._cross: dict[int, tuple[Tensor, Tensor]] = {}
-        self._cross_chosen: dict[int, tuple[Tensor, Tensor]] = {}
-        self.source_mask: Tensor | None = None  # [sentences, 1, 1, source], added to the scores
+        self._sentences: Tensor | None = None  # index of the sentence of every row, [rows]
+        self._chosen: Tensor | None = None  # indices of the sentences that are still decoded; None: all
+        self._cross: dict[int, tuple[Tensor, Tensor]] = {}  # layer -> keys and values of all sentences
+        self._cross_chosen: dict[int, tuple[Tensor, Tensor]] = {}  # layer -> those of the sentences in _chosen
+        self.source_mask: Tensor | None = None  # [sentences, 1, 1, source], added to the attention scores
 
     @classmethod
     def of(cls, incremental_state: dict) -> "StepState":
         return incremental_state.setdefault(cls.KEY, cls())
 
-    # --- self-attention: the past of every row ---
+    # --- self-attention: keys and values of earlier positions of every row ---
 
     def begin_step(self, x: Tensor, width: int) -> None:
         self._rows, self._width = len(x), width
@@ -158,18 +167,18 @@ class StepState:
             self._buffer, self._spare = larger, None
 
     def append(self, start: int, end: int, keys_and_values: Tensor) -> None:
-        """[rows, end - start], of the position that this step decodes."""
+        """Store keys and values [rows, end - start] of the position that this step decodes."""
         self._view(self._buffer, self.length + 1)[self.length, :, start:end] = keys_and_values
 
     def past(self, start: int, end: int) -> Tensor:
-        """[positions, rows, end - start], this step's position included."""
+        """Keys and values [positions, rows, end - start] of all positions up to the one of this step."""
         return self._view(self._buffer, self.length + 1)[:, :, start:end]
 
     def end_step(self) -> None:
         self.length += 1
 
     def reorder(self, order: Tensor) -> None:
-        """Row i goes on from row order[i]; int64 [rows from now on]."""
+        """Replace row i by row order[i], for all i; ``order`` is int64 [new number of rows]."""
         past = self._view(self._buffer, self.length)
         if self._spare is None or self._spare.numel() < self.length * len(order) * self._width:
             self._spare = torch.empty_like(self._buffer)
@@ -178,13 +187,13 @@ class StepState:
         self._buffer, self._spare = self._spare, self._buffer
 
     def _view(self, flat: Tensor, positions: int) -> Tensor:
-        """[positions, rows, width]"""
+        """The first numbers of a flat buffer as [positions, rows, width]."""
         return flat[: positions * self._rows * self._width].view(positions, self._rows, self._width)
 
-    # --- attention to the encoder: once per sentence ---
+    # --- cross-attention: keys and values are computed once per sentence ---
 
     def group_rows(self, encoder_out: dict, rows: int) -> None:
-        """Find out which sentences the rows belong to, when that has changed."""
+        """Update the sentences of the rows and the mask of source positions, if the rows have changed."""
         encoded = encoder_out["encoder_out"][0]
         sentences = encoder_out[ROWS][0] if ROWS in encoder_out else torch.arange(rows, device=encoded.device)
         if self._sentences is not None and torch.equal(sentences, self._sentences):
@@ -192,7 +201,7 @@ class StepState:
         self._sentences = sentences
         chosen, counts = torch.unique_consecutive(sentences, return_counts=True)
         if not bool((counts == counts[0]).all()):
-            chosen = sentences  # not the same number of hypotheses everywhere: each for itself
+            chosen = sentences  # sentences have different numbers of hypotheses: treat each row as a sentence
         everyone = torch.arange(encoded.size(1), device=chosen.device)
         self._chosen = None if torch.equal(chosen, everyone) else chosen
         self._cross_chosen = {}
@@ -203,7 +212,10 @@ class StepState:
             self.source_mask = mask[:, None, None, :]
 
     def cross(self, index: int, attention, encoder_out: dict) -> tuple[Tensor, Tensor]:
-        """Keys and values [sentences, heads, source, d] of a block, of the sentences still decoded."""
+        """Keys and values, each [sentences, heads, source, d], of the sentences that are still decoded.
+
+        ``index`` is the index of the layer, and ``attention`` is the module of its cross-attention.
+        """
         if index not in self._cross:
             encoded = encoder_out["encoder_out"][0]  # [source, sentences, D]
             source, sentences = encoded.shape[:2]
@@ -221,6 +233,6 @@ class StepState:
 
 
 def reorder_rows(encoder_out: dict, order: Tensor) -> dict:
-    """The encoder's output for hypotheses in this order: only the list of their sentences changes."""
+    """The encoder's output for hypotheses in the new ``order``, int64 [rows]: only the entry ``ROWS`` changes."""
     rows = encoder_out[ROWS][0].index_select(0, order) if ROWS in encoder_out else order
     return {**encoder_out, ROWS: [rows]}

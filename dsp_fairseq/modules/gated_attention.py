@@ -1,4 +1,4 @@
-"""Multi-head attention with one gate per head, for both of fairseq's paths."""
+"""Multi-head attention with one gate per head, for training and for incremental decoding."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,41 +14,41 @@ from ..structures.structure import entries_of
 
 
 class HeadWeights(NamedTuple):
-    """Projections of the heads that are computed; n of them, head size d, model width D."""
+    """The weights of the n heads that are computed; d is the size of a head, D the width of the model."""
 
     query: tuple[Tensor, Tensor]  # weight [n*d, D], bias [n*d]
-    key: tuple[Tensor, Tensor]  # weight [n*d, D of the keys], bias [n*d]
-    value: tuple[Tensor, Tensor]
+    key: tuple[Tensor, Tensor]  # weight [n*d, width of the keys], bias [n*d]
+    value: tuple[Tensor, Tensor]  # weight [n*d, width of the values], bias [n*d]
     output: Tensor  # weight [D, n*d]; the output bias is never gated
 
 
 class GatedMultiheadAttention(MultiheadAttention):
-    """fairseq's attention (same parameters, same names) in which heads can be gated or left out.
+    """fairseq's attention, with the same parameters and names, whose heads can be gated or not computed.
 
-    A gate multiplies a head's context before the output projection. It is applied to that
-    projection's columns instead, which is the same and costs D x D products a block, however long
-    the sentences are (METHODS: Li et al., TACL 2021; gate as in Michel et al., NeurIPS 2019).
+    A gate multiplies the context of a head before the output projection (Michel et al., NeurIPS 2019;
+    Li et al., TACL 2021). Here it multiplies the columns of the output projection instead, with the same result. That
+    takes D x D multiplications per block, for any length of the sentences.
 
-    Two states, set from outside before a forward pass:
+    Before a forward pass the model sets one of three states:
 
-    * ``gates``: a tensor [heads]; every head is computed and multiplied by its gate;
-    * kept heads: the others are not computed at all. A block with no open head outputs its output
-      bias.
+    * ``open_all()``: every head is computed, without gates;
+    * ``gate(gates)``: every head is computed and multiplied by its gate;
+    * ``keep(heads)``: only these heads are computed. A block without heads outputs its output bias.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._gates: Tensor | None = None
-        self._rows: Tensor | None = None  # of the projections, those of the open heads; None: all
-        self._sliced: HeadWeights | None = None
-        self._fused: tuple[Tensor, Tensor] | None = None
+        self._rows: Tensor | None = None  # indices of the rows of the projections that kept heads own; None: all
+        self._sliced: HeadWeights | None = None  # weights of the kept heads, stored during evaluation
+        self._fused: tuple[Tensor, Tensor] | None = None  # the result of fused()
 
     def open_all(self) -> None:
-        """Every head open, no gate."""
+        """Compute every head, without gates."""
         self._gates = self._rows = self._sliced = None
 
     def gate(self, gates: Tensor) -> None:
-        """Compute every head, times ``gates`` [heads] (float32, on the model's device)."""
+        """Compute every head and multiply it by its gate; ``gates`` is float32 [heads], on the model's device."""
         self._gates, self._rows, self._sliced = gates, None, None
 
     def keep(self, heads: Tensor) -> None:
@@ -58,7 +58,7 @@ class GatedMultiheadAttention(MultiheadAttention):
             self._rows = entries_of(heads, self.head_dim)
 
     def remove_all_but(self, heads: Tensor) -> None:
-        """Make the parameters those of the heads with these indices (as for :meth:`keep`), for good."""
+        """Remove the parameters of all heads except those with these indices (int64, ascending)."""
         self.open_all()
         slices = HEADS.select(dict(self.named_parameters()), entries_of(heads, self.head_dim))
         for name, weights in slices.items():
@@ -87,11 +87,11 @@ class GatedMultiheadAttention(MultiheadAttention):
             del self._keys_and_values
 
     def fused(self) -> tuple[Tensor, Tensor]:
-        """Weight [m*n*d, D] and bias [m*n*d] of the projections that read the same input, as one.
+        """One weight [m*n*d, D] and bias [m*n*d] for the m projections of n heads that read the same input.
 
-        Self-attention: query, key and value (m = 3); attention to the encoder: key and value
-        (m = 2). For inference: the projections' own parameters become parts of it, so nothing is
-        held twice.
+        In self-attention these are query, key and value (m = 3), in cross-attention key and value (m = 2). For
+        inference only: the parameters of the projections become views of the result, so that no weight is stored
+        twice.
         """
         if self._fused is None:
             projections = [self.k_proj, self.v_proj]
@@ -117,7 +117,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         return super()._apply(fn, recurse)
 
     def __getstate__(self):
-        # a copy (fairseq's EMA) is made between updates: it gets its own gates at its next forward
+        # fairseq's EMA copies the module between updates; the copy gets its own gates before its next forward pass
         return {**super().__getstate__(), "_gates": None, "_sliced": None, "_fused": None}
 
     def _load_from_state_dict(self, *args, **kwargs):
@@ -126,7 +126,7 @@ class GatedMultiheadAttention(MultiheadAttention):
 
     @property
     def open_units(self) -> int:
-        """Heads that are computed."""
+        """Number of heads that are computed."""
         return self.num_heads if self._rows is None else len(self._rows) // self.head_dim
 
     def _weights(self) -> HeadWeights:
@@ -134,15 +134,15 @@ class GatedMultiheadAttention(MultiheadAttention):
             return self._gated_weights()
         if self.training or torch.is_grad_enabled():
             return self._slice(self._rows)
-        if self._sliced is None:  # evaluation: weights stand still, slice them once
+        if self._sliced is None:  # weights do not change in evaluation: slice them once
             self._sliced = self._slice(self._rows)
         return self._sliced
 
     def _gated_weights(self) -> HeadWeights:
         output = self.out_proj.weight
         if self._gates is not None:
-            # [heads] -> [heads, d] -> [heads*d]; in float32, for a gate's gradient is a sum over
-            # D*d products, which overflows half precision long before the weights' gradients do
+            # [heads] -> [heads, d] -> [heads*d]; float32 because the gradient of a gate is a sum over D*d products,
+            # which overflows half precision long before the gradients of the weights do
             columns = self._gates.unsqueeze(1).expand(-1, self.head_dim).reshape(-1)
             output = (output.float() * columns).to(output.dtype)
         return HeadWeights(
@@ -170,10 +170,23 @@ class GatedMultiheadAttention(MultiheadAttention):
         before_softmax: bool = False,
         need_head_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """As in fairseq: query [target, batch, D], key and value [source, batch, D of the keys].
+        """Scaled dot-product attention (Vaswani et al., 2017, section 3.2.2), with the arguments of fairseq.
 
-        Returns the output [target, batch, D] and, when asked for, the attention weights: mean over
-        the open heads [batch, target, source], or each [open heads, batch, target, source]; None when no head is open.
+        Args:
+            query: [target, batch, D].
+            key: [source, batch, width of the keys]; the values are computed from it too.
+            value: not used; fairseq passes the same tensor as ``key``.
+            key_padding_mask: [batch, source], nonzero at padding.
+            incremental_state: keys and values of earlier positions, in incremental decoding.
+            need_weights: return the mean of the attention weights over the open heads.
+            static_kv: the keys in ``incremental_state`` are complete, as in cross-attention.
+            attn_mask: [target, source], added to the attention scores.
+            before_softmax: not supported; raises ValueError.
+            need_head_weights: return the attention weights of each open head.
+
+        Returns:
+            The output [target, batch, D], and the attention weights in float32: [batch, target, source] or, with
+            ``need_head_weights``, [open heads, batch, target, source]; None if not asked for, or if no head is open.
         """
         if before_softmax:
             raise ValueError("before_softmax is not supported by gated attention")
@@ -210,7 +223,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         return projected.view(length, batch, -1, self.head_dim).permute(1, 2, 0, 3)
 
     def _keys_and_values(self, key, weights, key_padding_mask, incremental_state, static_kv):
-        """Keys and values [batch, heads, source, d] with the cache, and the padding mask of all keys."""
+        """Keys and values [batch, heads, source, d] of earlier and new positions, and the padding mask of all keys."""
         cache = self._get_input_buffer(incremental_state) if incremental_state is not None else {}
         if static_kv and "prev_key" in cache:
             return cache["prev_key"], cache["prev_value"], cache["prev_key_padding_mask"]
@@ -232,12 +245,12 @@ class GatedMultiheadAttention(MultiheadAttention):
         return k, v, key_padding_mask
 
     def _empty(self, query):
-        """No head open: the output bias, and no attention anywhere."""
+        """The output of a block without open heads: its output bias [target, batch, D], and no attention weights."""
         target, batch = query.shape[:2]
         output = self.out_proj.bias.expand(target, batch, -1)
-        if self.training:  # data parallel training waits for a gradient of every parameter
+        if self.training:  # data parallel training requires a gradient of every parameter
             unused = (self.q_proj, self.k_proj, self.v_proj, self.out_proj)
-            # [..] -> [1], or [0] where the heads are removed
+            # any shape -> [1], or [0] if all heads of the block are removed
             output = output + 0.0 * sum(
                 projection.weight.reshape(-1)[:1].sum() + projection.bias[:1].sum() for projection in unused
             )
@@ -245,10 +258,11 @@ class GatedMultiheadAttention(MultiheadAttention):
 
 
 def by_input(weight: Tensor) -> Tensor:
-    """The same weight [out, in] with the numbers of one input next to each other in memory.
+    """The same weight [out, in], stored so that all numbers of one input are contiguous in memory.
 
-    On a CPU a few rows (the hypotheses of a step) times such a weight take 0.6 to 0.9 of the time; many
-    rows take the same time (``benchmarks/weight_layout.py``).
+    On a CPU, multiplying few rows (the hypotheses of one step) by such a weight takes 0.6 to 0.9 of the time;
+    multiplying many rows takes the same time (measured by ``benchmarks/weight_layout.py``). Weights on other devices
+    are returned as they are.
     """
     if weight.dim() != 2 or weight.device.type != "cpu":
         return weight
@@ -256,7 +270,10 @@ def by_input(weight: Tensor) -> Tensor:
 
 
 def _merge_masks(attn_mask: Tensor | None, key_padding_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """One additive mask, or one bool mask (True: attend), for [batch, heads, target, source]."""
+    """Both masks as one that broadcasts to [batch, heads, target, source]; None if there is no mask.
+
+    The result is a bool mask (True: attend) if there is only a padding mask, otherwise it is added to the scores.
+    """
     if key_padding_mask is None:
         return attn_mask
     padded = key_padding_mask.to(torch.bool)[:, None, None, :]  # [batch, 1, 1, source]
@@ -266,7 +283,7 @@ def _merge_masks(attn_mask: Tensor | None, key_padding_mask: Tensor | None, dtyp
 
 
 def _attend_with_weights(q, k, v, mask, scaling, dropout):
-    """Context [batch, heads, target, d] and weights before dropout [batch, heads, target, source]."""
+    """Context [batch, heads, target, d], and the attention weights before dropout [batch, heads, target, source]."""
     scores = torch.matmul(q * scaling, k.transpose(2, 3))
     if mask is not None:
         scores = scores.masked_fill(mask.logical_not(), float("-inf")) if mask.dtype == torch.bool else scores + mask

@@ -1,4 +1,4 @@
-"""fairseq's Transformer layers around gated attention and gated feed-forward blocks."""
+"""fairseq's Transformer layers with gated attention and gated feed-forward blocks."""
 
 from fairseq.modules.transformer_layer import (
     TransformerDecoderLayerBase,
@@ -8,8 +8,8 @@ from fairseq.modules.transformer_layer import (
 from .feed_forward import FeedForward, HiddenLinear
 from .gated_attention import GatedMultiheadAttention
 
-# fairseq registers a second copy of every encoder weight for a fast path that gated attention
-# does not take (and that fails on torch >= 1.13).
+# fairseq registers a second copy of every weight of an encoder layer, for a fast path of torch's that gated
+# attention does not take (and that fails on torch >= 1.13)
 _FAST_PATH_COPIES = tuple(
     f"{name}_{part}" for name in ("in_proj", "out_proj", "fc1", "fc2") for part in ("weight", "bias")
 )
@@ -52,7 +52,7 @@ class GatedEncoderLayer(_GatedFeedForward, TransformerEncoderLayerBase):
             state_dict.pop(f"{name}.{copy}", None)
 
     def _load_from_state_dict(self, *args, **kwargs):
-        # not the base class's, which makes the copies anew
+        # skip the method of the base class, which would create the copies again
         super(TransformerEncoderLayerBase, self)._load_from_state_dict(*args, **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""Which dropouts ``--retain-dropout-modules`` asks for: gated modules answer to the names of fairseq's own."""
+"""Makes ``--retain-dropout-modules`` accept the names of fairseq's stock modules for gated modules."""
 
 import logging
 import re
@@ -11,10 +11,14 @@ logger = logging.getLogger(__name__)
 
 
 def retained(model: nn.Module, asked: Any) -> list[str]:
-    """What fairseq has to be given so that the dropouts of the modules that are ``asked`` for stay on.
+    """The names that fairseq needs so that dropout stays on in the modules that the user asked for.
 
-    fairseq compares names of classes. Here a module has the names of its class and of those that it is derived
-    from, with or without ``Base``. ``asked`` is a list, or a command line's one string of names.
+    fairseq compares names of classes only. Here a module matches the name of its class and of every base class, with
+    or without the suffix ``Base``. A name that matches no module is logged as a warning.
+
+    Args:
+        model: the model.
+        asked: the value of ``--retain-dropout-modules``, as a list of names or as one string.
     """
     names = {_stock_name(name) for name in re.findall(r"\w+", str(asked))}
     found, answered = set(), set()
@@ -31,12 +35,12 @@ def retained(model: nn.Module, asked: Any) -> list[str]:
 
 
 def _own_dropouts(module: nn.Module) -> list[str]:
-    """Names that the module's dropouts have in fairseq's comparison."""
+    """The names that fairseq compares for the dropouts that are direct children of ``module``."""
     return [child.module_name for child in module.children() if isinstance(child, FairseqDropout)]
 
 
 def _known(model: nn.Module) -> list[str]:
-    """Names of the stock classes whose dropouts this model has."""
+    """The names of the stock classes for all modules of this model that have a dropout."""
     owners = [module for module in model.modules() if _own_dropouts(module)]
     return sorted({_stock_name(type(owner).__mro__[1].__name__) for owner in owners})
 

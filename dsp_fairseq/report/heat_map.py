@@ -108,9 +108,7 @@ def _readable_on(colour) -> str:
 
 def _explain(figure, heads: dict[str, int]) -> None:
     """Add the title, and below the panels a legend of the sorts of head (kept, pruned, removed) in this checkpoint."""
-    height = figure.get_size_inches()[1]
-    title = f"{heads['kept']} of {heads['original']} heads kept"
-    figure.suptitle(title, y=1 - 0.15 / height, va="top", fontsize="x-large", fontweight="bold")
+    pictures.head(figure, f"{heads['kept']} of {heads['original']} heads kept")
     square = Line2D([], [], color=SAMPLE, marker="s", markersize=13, linestyle="")
     cross = Line2D([], [], color=LIGHT, marker="x", markersize=11, linestyle="")
     frame = Patch(facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2)

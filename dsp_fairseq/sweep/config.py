@@ -14,10 +14,9 @@ from dsp_fairseq_startup.scoring.command import lines_of, what_is_wrong
 
 from ..errors import MOST_SEED, BadInput
 from ..families.transformer import KINDS
-from ..gates import methods
+from ..gates.methods import METHODS
 
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
-METHODS = tuple(name for name in methods.METHODS if name != UNPRUNED)
 PIPELINED = "pipelined"  # the pruning mode of gates that learn in a trained model
 SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the heads of `after` are chosen
 Words = tuple[str, ...]
@@ -185,6 +184,16 @@ def _axis(is_right: Callable[[Any], bool], allowed: str) -> Callable[[Any], list
     return read
 
 
+def trained_methods() -> list[str]:
+    """The registered methods that the cells of a sweep may be trained with."""
+    return [name for name in METHODS if name != UNPRUNED]
+
+
+def _method_axis() -> Callable[[Any], list[Any]]:
+    known = trained_methods()
+    return _axis(known.__contains__, f"must be among {', '.join(known)}")
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -285,7 +294,7 @@ class _Model(BaseModel):
 class Grid(_Model):
     """Every combination is a cell."""
 
-    method: Annotated[Words, BeforeValidator(_axis(lambda x: x in METHODS, f"must be among {', '.join(METHODS)}"))]
+    method: Annotated[Words, BeforeValidator(lambda value: _method_axis()(value))]
     heads_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _BUDGETS(value))))]
     seed: Annotated[tuple[int, ...], BeforeValidator(_axis(_is_seed, f"must be a whole number, 0 to {MOST_SEED}"))]
 

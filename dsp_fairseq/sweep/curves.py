@@ -5,16 +5,18 @@ from statistics import mean
 from .. import pictures
 from ..pictures import QUIET
 from ..pictures import RED as ALL  # the unpruned model
+from .config import trained_methods
 from .results import Results, Row, is_tuned, untuned
 
-# methods of which pictures are published; others take the looks that follow
-KNOWN = ("dsp", "uniform", "ste", "dsp-published", "l0")
 _WIDE = 8  # ratio of the largest to the smallest number of heads from which on the axis is logarithmic
 
 
 def looks(methods: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and shape of every method, the same for a method and its tuned models."""
-    names = dict.fromkeys([*KNOWN, *map(untuned, methods)])
+    """Colour and shape of every method by its place in the registry, the same for a method and its tuned models.
+
+    Names that are not in the registry, such as ways to choose in a trained model, take the looks that follow.
+    """
+    names = dict.fromkeys([*trained_methods(), *map(untuned, methods)])
     look = {name: pictures.LOOKS[place % len(pictures.LOOKS)] for place, name in enumerate(names)}
     return {method: look[untuned(method)] for method in methods}
 

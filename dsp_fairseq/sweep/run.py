@@ -44,8 +44,8 @@ def run_cells(cells: list[Cell], jobs: int, executor: submitit.Executor, until: 
                     del waiting[cell.name]
                     run = _Run(cell, jobs, executor, display)
                     if run.can_start():
-                        run.start()
                         running.append(run)
+                        run.start()
                     else:
                         failures += run.failures
                         done += 1

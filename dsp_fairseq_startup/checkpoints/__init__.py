@@ -1,4 +1,4 @@
-"""Checkpoints are read safely, written whole or not at all, and blamed by name for what is wrong with them."""
+"""Mends for checkpoints: they are read safely, written whole or not at all, and named in the messages about them."""
 
 from .load import CHECKS, load_checkpoint
 

@@ -1,4 +1,4 @@
-"""Checkpoints whose bytes have changed since they were written, or whose tensors claim more bytes than the file has.
+"""Finds checkpoints whose bytes have changed since they were written, or whose tensors claim more bytes than there are.
 
 `torch.load` (2.11 and 2.13) compares no checksums, trusts the pickle in the file for the sizes of the tensors, and with
 `mmap=True` takes compressed bytes for weights.
@@ -11,16 +11,16 @@ import zipfile
 from ..errors import shown
 from . import safe_load
 
-ZIP = b"PK\x03\x04"  # how a file begins that torch takes for a zip archive
+ZIP = b"PK\x03\x04"  # the first bytes of a file that torch reads as a zip archive
 
 
 class Damaged(ValueError):
-    """Says what is wrong with the file."""
+    """A checkpoint is damaged; the message says what is wrong with the file."""
 
 
 def check_file(path):
-    """Raise `Damaged` when a file is not whole; return whether its tensors can be mapped into memory."""
-    if not is_zip(path):  # before version 1.6 torch wrote neither archives nor checksums
+    """Raise `Damaged` when a file is damaged; return whether its tensors can be mapped into memory."""
+    if not is_zip(path):  # torch before 1.6 wrote no archives, and so no checksums
         return False
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
@@ -44,7 +44,7 @@ def is_zip(path):
 
 
 def _storages(pickled):
-    """Storages of the tensors in a pickle, by key, on the meta device: they have sizes and allocate nothing.
+    """The storages of the tensors in a pickle, by key, on the meta device, where they have sizes but use no memory.
 
     A storage that is too small for a tensor grows when torch makes that tensor from it.
     """
@@ -99,7 +99,7 @@ def _unusual_kind(tensor):
 
 
 def _tensors(state):
-    """Names and tensors of a state in dictionaries, lists, tuples and objects, at any depth."""
+    """Names and tensors in a state, which can be in dictionaries, lists, tuples and objects, at any depth."""
     import torch
 
     todo, seen = [("", state)], set()

@@ -12,7 +12,7 @@ from . import integrity, safe_load
 
 ANOTHER_FILE = "give a checkpoint that fairseq-train wrote"
 
-# a plug-in's checks of its own models: functions of a path and a state, which raise `BadCheckpoint`
+# checks that a plug-in adds for its own models: functions of a path and a state that raise `BadCheckpoint`
 CHECKS: list[Callable[[str, dict], None]] = []
 
 
@@ -23,10 +23,10 @@ def load_safely(checkpoint_utils):
 
 @mend("fairseq.distributed.utils")
 def broadcast_safely(distributed_utils):
-    """Training in several processes cannot be resumed (torch >= 2.6).
+    """Without this mend, a training in several processes cannot be resumed (torch >= 2.6).
 
-    `broadcast_object` sends the checkpoint that rank 0 has read to the other ranks, which unpack it with `torch.load`;
-    each tensor is sent separately, and a placeholder stands for it.
+    `broadcast_object` sends the checkpoint that rank 0 has read to the other ranks, which unpack it with `torch.load`.
+    Each tensor is sent separately and replaced by an object of the class `_TensorPlaceholder`, which must be allowed.
     """
     load = functools.partial(safe_load.load, also_allowed=[distributed_utils._TensorPlaceholder])
     distributed_utils.torch = View(distributed_utils.torch, load=load)
@@ -34,7 +34,7 @@ def broadcast_safely(distributed_utils):
 
 @around("fairseq.checkpoint_utils:load_checkpoint_to_cpu")
 def load_options_too(load_checkpoint_to_cpu, path, *args, **kwargs):
-    """fairseq goes on to make a configuration of the options in the file, which may be none."""
+    """After loading, fairseq builds a configuration from the options in the file, which can be anything."""
     with unfit_is_bad(path, "has something else in it than fairseq-train writes", ANOTHER_FILE):
         try:
             return load_checkpoint_to_cpu(path, *args, **kwargs)
@@ -44,9 +44,9 @@ def load_options_too(load_checkpoint_to_cpu, path, *args, **kwargs):
 
 @mend("fairseq.file_utils")
 def extract_archives_safely(file_utils):
-    """`from_pretrained("model.tar.gz")` of the hub interface extracts files outside the archive's folder.
+    """Without this mend, `from_pretrained("model.tar.gz")` can write files outside the folder of the archive.
 
-    `load_archive_file` leaves that to `tarfile`, which allows it before Python 3.14.
+    `load_archive_file` of the hub interface extracts with `tarfile`, which allows that before Python 3.14.
     """
     file_utils.tarfile = DataTarFile
 
@@ -64,9 +64,12 @@ class DataTarFile(tarfile.TarFile):
 
 
 def load_checkpoint(file, map_location=None, mmap=False):
-    """State in a checkpoint, an open file or a path; raise `BadCheckpoint` if it is damaged, foreign or not fairseq's.
+    """The state in a checkpoint, given as an open file or a path.
 
     With `mmap` tensors are read from the file when they are used, unless they are compressed.
+
+    Raises BadCheckpoint when the file is damaged, is no checkpoint of fairseq or fails one of `CHECKS`, and CannotRead
+    when this machine cannot read it.
     """
     path = os.fspath(getattr(file, "name", file))
     try:
@@ -86,7 +89,7 @@ def load_checkpoint(file, map_location=None, mmap=False):
 def _missing_part(state):
     if not isinstance(state, dict) or "model" not in state:
         return "model"
-    if "optimizer_history" not in state and "best_loss" not in state:  # the second: before 2018
+    if "optimizer_history" not in state and "best_loss" not in state:  # checkpoints before 2018 have best_loss
         return "optimizer_history"
     return None
 

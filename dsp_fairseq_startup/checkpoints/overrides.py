@@ -12,7 +12,7 @@ from . import safe_load
 
 @around(*main_of("generate", "interactive", "validate", "eval_lm"))
 def refuse_unknown_overrides(main, cfg, *args, **kwargs):
-    """`--model-overrides "{'head_to_keep': 4}"` changes nothing, without a word."""
+    """Without this mend, unknown names such as `--model-overrides "{'head_to_keep': 4}"` are silently ignored."""
     common = getattr(cfg, "common_eval", cfg)  # an older caller passes a namespace
     overrides = overrides_in(common.model_overrides)
     for path in (common.path or "").split(os.pathsep) if overrides else ():
@@ -61,9 +61,9 @@ def _names(options):
 
 @around("fairseq.checkpoint_utils:overwrite_args_by_name")
 def remember_trained_values(overwrite_args_by_name, cfg, overrides):
-    """Give the options of the model one more, `overridden`: the options that are changed, with their trained values.
+    """Add `overridden` to the options of the model: a dictionary of the changed options with their trained values.
 
-    Otherwise no model could say that it decodes otherwise than it was trained.
+    The model needs it to warn that it decodes with other options than it was trained with.
     """
     from omegaconf import open_dict
 
@@ -72,4 +72,4 @@ def remember_trained_values(overwrite_args_by_name, cfg, overrides):
     overwrite_args_by_name(cfg, overrides)
     if options is not None:
         with open_dict(cfg):
-            options.overridden = trained  # even if it is empty: a value in the file must not count
+            options.overridden = trained  # set it even if it is empty, to replace a value in the file

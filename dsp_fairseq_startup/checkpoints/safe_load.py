@@ -1,15 +1,15 @@
-"""`torch.load` for fairseq's checkpoints: tensors and plain data, and the few classes that fairseq writes.
+"""`torch.load` for fairseq's checkpoints, which accepts tensors, plain data and the few classes that fairseq writes.
 
-fairseq calls `torch.load(file)` and means any pickle. torch >= 2.6 refuses every class that is not on an allow-list;
-older versions ran whatever code the file contained. A checkpoint is untrusted input, so the protection stays on, and
-the allow-list has only what `fairseq-train` itself writes.
+fairseq calls `torch.load(file)` and expects that any pickle can be read. torch >= 2.6 refuses every class that is not
+on an allow-list; older versions ran whatever code the file contained. A checkpoint is untrusted input, so the
+protection stays on, and the allow-list has only the classes that `fairseq-train` itself writes.
 """
 
 from ..errors import CannotRead
 
 
 def load(file, also_allowed=(), **options):
-    """`torch.load(file, **options)` with the allow-list, which is in force during this call only."""
+    """The result of `torch.load(file, **options)` with the allow-list and the classes in `also_allowed`."""
     import torch
 
     with allow_list(also_allowed):
@@ -17,7 +17,7 @@ def load(file, also_allowed=(), **options):
 
 
 def allow_list(also_allowed=()):
-    """Context in which torch's own unpickler makes objects of the classes on the list, and of no others."""
+    """Context manager inside which torch unpickles objects of the classes on the allow-list only."""
     import torch
 
     if not hasattr(torch.serialization, "safe_globals"):

@@ -1,4 +1,4 @@
-"""Checkpoints are written whole or not at all, whether a training is killed or a disk is full."""
+"""Checkpoints are written whole or not at all, even when a training is killed or a disk is full."""
 
 import os
 
@@ -8,7 +8,10 @@ from ..mending import around
 
 @around("fairseq.checkpoint_utils:_torch_persistent_save")
 def write_once(_torch_persistent_save, obj, file):
-    """A traceback, three times. fairseq tries three times, each time behind the remains of the last try in the file."""
+    """Without this mend, a full disk gives three tracebacks.
+
+    fairseq tries three times to write, and each try appends to the part of the file that the last try has written.
+    """
     from fairseq import checkpoint_utils
 
     checkpoint_utils.torch.save(obj, file)
@@ -16,20 +19,20 @@ def write_once(_torch_persistent_save, obj, file):
 
 @around("fairseq.checkpoint_utils:torch_persistent_save")
 def leave_no_part(torch_persistent_save, obj, filename, *args, **kwargs):
-    """A `.tmp` beside the checkpoints when a disk is full."""
+    """Without this mend, an unfinished `.tmp` file stays beside the checkpoints when a disk is full."""
     return write(filename, lambda: torch_persistent_save(obj, filename, *args, **kwargs))
 
 
 @around("fairseq.file_io:PathManager.copy")
 def copy_whole(copy, src_path, dst_path, overwrite=False):
-    """A `checkpoint_last.pt` that is half a file, when training is killed while it saves.
+    """Without this mend, `checkpoint_last.pt` can be half a file when a training is killed while it saves.
 
-    fairseq writes the first checkpoint of a save beside its name and renames it, but copies it to the other names in
-    place.
+    fairseq writes the first of the checkpoints that it saves at one update to a temporary file and renames it, but it
+    copies that file directly to the other names.
     """
 
     def copy_and_rename():
-        if not os.path.isdir(os.path.dirname(dst_path) or "."):  # no local path, but one of iopath
+        if not os.path.isdir(os.path.dirname(dst_path) or "."):  # iopath has paths that are not local
             return copy(src_path, dst_path, overwrite=overwrite)
         beside = f"{dst_path}.tmp"
         copied = copy(src_path, beside, overwrite=True)
@@ -42,7 +45,11 @@ def copy_whole(copy, src_path, dst_path, overwrite=False):
 
 
 def write(target, action):
-    """Result of `action`; if it fails, remove `TARGET.tmp` and say in one line why the system did not write TARGET."""
+    """The result of `action`, which writes the file `target`.
+
+    If it fails, `TARGET.tmp` is removed, and an error of the operating system becomes `NotWritten`, which says in one
+    line why `target` could not be written.
+    """
     try:
         return action()
     except BaseException as error:

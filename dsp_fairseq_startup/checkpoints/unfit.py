@@ -10,7 +10,7 @@ from ..options.plain_values import NotAPlainValue
 
 @around("fairseq.checkpoint_utils:load_model_ensemble_and_task")
 def warn_of_other_languages(load, filenames, arg_overrides=None, task=None, *args, **kwargs):
-    """A checkpoint decodes data of other languages unnoticed when the dictionaries are of the same size."""
+    """Warn of data in other languages than the training's: fairseq accepts them if dictionary sizes are equal."""
     result = load(filenames, arg_overrides, task, *args, **kwargs)
     trained, given = _languages(result[1].task), _languages(getattr(task, "cfg", None))
     if trained and given and trained != given:
@@ -29,10 +29,10 @@ def _languages(options):
 
 @around("fairseq.checkpoint_utils:load_model_ensemble_and_task")
 def name_the_file(load_model_ensemble_and_task, *args, **kwargs):
-    """Options from which no model can be built, or not the one whose weights are in the file.
+    """Name the checkpoint when its options build no model, or a model that its weights do not fit.
 
-    This is where fairseq loads a model to decode, to validate or as a hub interface. The dictionary of other data than
-    the training's is left to `explanations.vocabulary`.
+    fairseq calls this function to load a model for decoding, for validation and for the hub interface. When the
+    dictionary of the data has another size than that of the training, `explanations.vocabulary` makes the message.
     """
     try:
         return load_model_ensemble_and_task(*args, **kwargs)
@@ -50,7 +50,7 @@ def name_the_file(load_model_ensemble_and_task, *args, **kwargs):
 
 @around("fairseq.trainer:Trainer.load_checkpoint")
 def name_the_training(load_checkpoint, self, filename, *args, **kwargs):
-    """A state that no training can go on from: fairseq takes optimiser, learning rate and meters as they are."""
+    """Name the checkpoint when a training cannot continue from its state, which fairseq uses without checks."""
     remedy = f"start another one from its weights, with --finetune-from-model {filename}"
     with unfit_is_bad(filename, "its training cannot be gone on with", remedy):
         return load_checkpoint(self, filename, *args, **kwargs)

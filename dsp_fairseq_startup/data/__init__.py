@@ -1,1 +1,1 @@
-"""Binarised data and dictionaries: nothing damaged, mixed or overwritten."""
+"""Mends for binarised data and dictionaries: damaged or mixed data are refused, and nothing is overwritten."""

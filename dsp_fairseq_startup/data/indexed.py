@@ -1,8 +1,8 @@
 """Binarised data: damaged `.bin` and `.idx` files are refused, and every `--dataset-impl` reads what was written.
 
-fairseq trusts the offsets of `PREFIX.idx` and never compares them with the size of `PREFIX.bin`: data that are
-truncated or mixed up are tracebacks, or sentences of garbage. Both files are laid out without gaps, so that their sizes
-tell.
+fairseq trusts the offsets in `PREFIX.idx` and never compares them with the size of `PREFIX.bin`, so truncated or mixed
+up data cause tracebacks, or give sentences of wrong words. The sentences in both files follow each other without gaps,
+so the size of `PREFIX.bin` can be computed from `PREFIX.idx` and compared.
 """
 
 import os
@@ -13,8 +13,8 @@ from ..mending import around
 
 AGAIN = "copy both again, or make them anew with fairseq-preprocess"
 VERSION = 1
-LAYOUTS = {b"MMIDIDX\0": "mmap", b"TNTIDX\0\0": "lazy"}  # what the index begins with -> kind of data
-FITTING = {"mmap": ("mmap",), "lazy": ("lazy", "cached")}  # kind -> values of --dataset-impl
+LAYOUTS = {b"MMIDIDX\0": "mmap", b"TNTIDX\0\0": "lazy"}  # first 8 bytes of an index -> its layout
+FITTING = {"mmap": ("mmap",), "lazy": ("lazy", "cached")}  # layout -> values of --dataset-impl that read it
 
 
 @around("fairseq.data.indexed_dataset:dataset_exists")
@@ -60,9 +60,10 @@ def check_sizes(path, impl):
 
 
 def _data_size_by_mmap(index):
-    """Bytes of the data file; LookupError if the index contradicts itself.
+    """The size in bytes that the data file of an mmap index must have; LookupError if the index contradicts itself.
 
-    The index has magic, version, type, number of sentences; lengths of the sentences; offsets of the sentences.
+    The index has magic bytes, version, code of the data type and number of sentences (26 bytes); the lengths of the
+    sentences (4 bytes each); the offsets of the sentences (8 bytes each).
     """
     import numpy
 
@@ -77,9 +78,10 @@ def _data_size_by_mmap(index):
 
 
 def _data_size_by_lazy(index):
-    """Bytes of the data file; LookupError if the index contradicts itself.
+    """The size in bytes that the data file of a lazy index must have; LookupError if the index contradicts itself.
 
-    The index has magic, version, type, width, numbers of sentences and of dimensions; offsets of both; the lengths.
+    The index has magic bytes, version, code and width of the data type, number of sentences and number of dimensions
+    (48 bytes); then the offsets of the dimensions, the offsets of the sentences and the lengths (8 bytes each).
     """
     import numpy
 
@@ -87,7 +89,7 @@ def _data_size_by_lazy(index):
     _require(version == VERSION and width == _width(code) and len(index) == 48 + 8 * (2 * (count + 1) + lengths))
     numbers = numpy.frombuffer(index, "<i8", offset=48)
     dimensions, starts, sizes = numpy.split(numbers, [count + 1, 2 * (count + 1)])
-    if lengths == count:  # sentences, no tensors of more dimensions
+    if lengths == count:  # every item has one dimension, so it is a sentence
         _require(numpy.array_equal(numpy.diff(starts), sizes) and numpy.array_equal(dimensions, range(count + 1)))
     _require(starts[0] == 0 and (numpy.diff(starts) >= 0).all())
     return int(starts[-1]) * width
@@ -107,7 +109,7 @@ def _require(condition):
 
 @around("fairseq.data.indexed_dataset:IndexedCachedDataset.__getitem__")
 def read_before_the_cache_is_filled(read_cache, self, i):
-    """`KeyError: 21` with `--dataset-impl cached`: the first batch is read before anything is in the cache."""
+    """`KeyError: 21` with `--dataset-impl cached`: fairseq reads the first batch before it has filled the cache."""
     from fairseq.data.indexed_dataset import IndexedDataset
 
     return read_cache(self, i) if i in self.cache_index else IndexedDataset.__getitem__(self, i)
@@ -115,9 +117,12 @@ def read_before_the_cache_is_filled(read_cache, self, i):
 
 @around("fairseq.data.indexed_dataset:IndexedDataset.__getitem__")
 def open_in_each_process(read, self, i):
-    """Other sentences with `--dataset-impl lazy` and `--num-workers` > 1: processes share a file and its position."""
+    """Without this mend, `--dataset-impl lazy` with `--num-workers` > 1 reads wrong sentences.
+
+    The worker processes share an open file, and so its position.
+    """
     if self.data_file and getattr(self, "_opened_by", None) != os.getpid():
-        self.data_file = None  # the parent's file, which stays open there
+        self.data_file = None  # forget the file of the parent process, where it stays open
     if not self.data_file:
         self.read_data(self.path)
         self._opened_by = os.getpid()

@@ -1,8 +1,9 @@
 """`fairseq-preprocess` overwrites nothing, and checks all its input before it writes anything.
 
-fairseq stops (with a traceback) at an existing dictionary only, and not with `--srcdict`: other data are overwritten,
-or the folder has data of two dictionaries. It writes half of the data before it notices that a file is missing or not
-UTF-8, and it writes source and target of different lengths, on which nothing can be trained.
+fairseq itself stops (with a traceback) only when a dictionary exists, and not with `--srcdict`. So existing data are
+overwritten, or one folder gets data of two dictionaries. fairseq also writes half of the data before it notices that a
+file is missing or not UTF-8, and it writes source and target with different numbers of sentences, which cannot be
+used for training.
 """
 
 import argparse
@@ -18,10 +19,10 @@ OTHER_FOLDER = "give another --destdir, or delete what is there first"
 
 @mend("fairseq.file_chunker_utils", "fairseq_cli.preprocess")
 def end_lines_at_line_feeds(module):
-    r"""Sentences doubled (`--workers` > 1) or cut in two, by carriage returns in a line.
+    r"""Without this mend, a carriage return in a line doubles sentences (`--workers` > 1) or splits them.
 
-    fairseq opens text so that a lone `\r` ends a line, unknown to the offsets of the workers and to the other side of
-    the corpus. Here it is white space between words, so that `\r\n` does no harm.
+    fairseq opens text files so that a lone `\r` ends a line. The offsets of the workers and the other side of the
+    corpus do not follow that rule. Here `\r` is white space between words, so that `\r\n` ends one line.
     """
     module.open = functools.partial(open, newline="\n")
 
@@ -34,7 +35,7 @@ def check_all_input(main, args):
 
 
 def with_a_dictionary_for_each_side(args):
-    """`--joined-dictionary --srcdict FILE` means the same file twice, which may then be in the folder already."""
+    """Replace `--joined-dictionary --srcdict FILE` by the same file for both sides, which may exist already."""
     given = args.srcdict or args.tgtdict
     if not args.joined_dictionary or not given or (args.srcdict and args.tgtdict):
         return args
@@ -46,7 +47,7 @@ def sides(args):
 
 
 def prefixes(args):
-    """Name of each data set -> prefix of the texts it is made from, without the language."""
+    """The prefix of the text files (without the language) for each data set, by the name of the data set."""
     found = {"train": args.trainpref} if args.trainpref else {}
     for name, given in (("valid", args.validpref), ("test", args.testpref)):
         for number, prefix in enumerate(given.split(",") if given else []):

@@ -1,4 +1,4 @@
-"""Dictionaries that are damaged, or that are not those of the data: the message names the file."""
+"""Refuses dictionaries that are damaged or do not belong to the data, with the name of the file in the message."""
 
 from ..errors import WrongUse
 from ..mending import around
@@ -6,7 +6,7 @@ from ..mending import around
 
 @around("fairseq.data.dictionary:Dictionary.add_from_file")
 def name_the_dictionary(add_from_file, self, f):
-    """A traceback without the file: `Incorrect dictionary format`, `Duplicate word found`."""
+    """Without this mend, `Incorrect dictionary format` and `Duplicate word found` do not name the file."""
     try:
         return add_from_file(self, f)
     except OSError:
@@ -14,7 +14,7 @@ def name_the_dictionary(add_from_file, self, f):
     except Exception as error:  # fairseq raises three kinds here
         if not isinstance(f, str):
             raise
-        what = " ".join(str(error).partition(". ")[0].split())  # it may quote a line, with its end
+        what = " ".join(str(error).partition(". ")[0].split())  # the message may quote a line with its line feed
         raise WrongUse(
             f"dictionary {f} is damaged ({what}); copy it again, or make it anew with fairseq-preprocess"
         ) from error
@@ -22,10 +22,10 @@ def name_the_dictionary(add_from_file, self, f):
 
 @around("fairseq.data.data_utils:load_indexed_dataset")
 def check_words(load_indexed_dataset, path, dictionary=None, *args, **kwargs):
-    """`IndexError: index out of range in self` amid a training (on a GPU: a failed assertion), or garbage.
+    """`IndexError: index out of range in self` during a training (on a GPU a failed assertion), or wrong words.
 
-    fairseq takes the numbers of words in the data as they come. The highest one is compared with the dictionary when
-    the data are opened, which reads them once in any case.
+    fairseq does not check the word indices in the data. Here the largest one is compared with the size of the
+    dictionary when the data are opened, which reads all data once.
     """
     dataset = load_indexed_dataset(path, dictionary, *args, **kwargs)
     if dictionary is not None and dataset is not None:
@@ -44,7 +44,7 @@ def refuse_unknown_words(dataset, types):
 
 
 def _words(dataset):
-    """Name of the data file, and the numbers of all words in it."""
+    """The name of the data file, and the indices of all words in it; (None, None) for other kinds of data."""
     import numpy
     from fairseq.data import indexed_dataset
 

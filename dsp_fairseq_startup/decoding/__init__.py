@@ -1,1 +1,1 @@
-"""`fairseq-generate`, `-interactive`, `-validate` and `-eval-lm`: every option does what it says, or is refused."""
+"""Mends for `fairseq-generate`, `-interactive`, `-validate` and `-eval-lm`: options take effect or are refused."""

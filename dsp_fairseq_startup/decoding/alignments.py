@@ -1,9 +1,9 @@
-"""Alignments: `--replace-unk` takes the right source word, and models that leave attention out compute it if asked.
+"""Alignments: `--replace-unk` takes the right source word, and faster models return attention weights when asked.
 
-With `--replace-unk` fairseq looks for a file named `@@ `, needs alignments that nobody asked for, and takes pairs of
-positions for positions. Here attention is computed as for `--print-alignment`; an unknown word becomes the source word
-with the most attention, or that word's entry in the dictionary. BPE is removed afterwards, as alignments count the
-pieces that the model reads and writes.
+With `--replace-unk` fairseq looks for a file named `@@ `, needs alignments without computing them, and uses pairs of
+positions as if they were positions. Here attention is computed as for `--print-alignment`; an unknown word becomes the
+source word with the most attention, or that word's entry in the dictionary. BPE is removed afterwards, because
+alignments count the pieces that the model reads and writes.
 """
 
 import copy
@@ -40,7 +40,10 @@ def replace_by_alignments(utils):
 
 
 def load_align_dict(path):
-    """Source words and their replacements: empty to copy the source word, None to replace nothing."""
+    """The replacement of each source word, from the file at `path`.
+
+    The result is empty when source words are to be copied, and None when nothing is to be replaced.
+    """
     if path is None:
         return None
     if path in NO_DICTIONARY or not isinstance(path, str):
@@ -67,12 +70,13 @@ def replace_unk(hypo_str, src_str, alignment, align_dict, unk):
 
 
 def source_of_target(alignment, length):
-    """Position of the source word for the position of each target word.
+    """The position of the source word for each position of a target word.
 
-    Hard alignments are pairs (source, target); soft ones have, for each target, a text for each source probability.
+    A hard alignment is a list of pairs (source, target). A soft alignment has, for each target word, a list with the
+    probability of each source word as text. `length` is the number of source words.
     """
     if len(alignment) and isinstance(alignment[0][0], str):
-        rows = [list(map(float, row[:length])) for row in alignment]  # without the end of the sentence
+        rows = [list(map(float, row[:length])) for row in alignment]  # [target][source], without the end of sentence
         return {target: row.index(max(row)) for target, row in enumerate(rows)}
     return {target: source for source, target in alignment}
 
@@ -99,7 +103,7 @@ def replace_before_bpe_is_removed(
 
 
 class Source(str):
-    """A source sentence as it is printed; `pieces` has the words that the model read, unknown ones spelled out."""
+    """A source sentence as it is printed; `pieces` is the text that the model read, with the unknown words in it."""
 
     def __new__(cls, text, pieces):
         source = super().__new__(cls, text)
@@ -111,8 +115,9 @@ class Source(str):
 def keep_attention(original_init, self, models):
     """`IndexError: Dimension out of range` when a model that decodes without attention weights is asked for alignments.
 
-    The hub interface (`hub.translate(sentence, print_alignment="hard")`) prepares its models before it asks. A model
-    with a method `show_attention` is told to keep its weights; those of fairseq itself always keep them.
+    The hub interface (`hub.translate(sentence, print_alignment="hard")`) prepares its models before it asks for
+    alignments. So the method `show_attention` is called on models that have it; models of fairseq itself always
+    return attention weights.
     """
     original_init(self, models)
     for model in models:

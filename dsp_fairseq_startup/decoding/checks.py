@@ -1,7 +1,7 @@
-"""Numbers and combinations of options that end decoding with a traceback, or that mean something else than they say.
+"""Refuses options of decoding that would end in a traceback or be ignored.
 
-They are refused before anything is loaded, all problems at once; `--required-batch-size-multiple 0` would even end
-Python itself. `--num-shards` and `--sacrebleu`, which `fairseq-generate` does not read, take effect here.
+All problems are reported at once, before anything is loaded; `--required-batch-size-multiple 0` would even crash
+Python. `--num-shards` and `--sacrebleu`, which `fairseq-generate` does not read, take effect here.
 """
 
 import math
@@ -120,7 +120,7 @@ def search_problems(cfg):
 
 
 def text_problems(cfg):
-    """Options that a tokenizer or BPE needs, and its files that are missing."""
+    """Missing options and missing files of the tokenizer and of BPE."""
     from omegaconf import OmegaConf
 
     for kind in ("bpe", "tokenizer"):

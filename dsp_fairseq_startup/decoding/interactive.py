@@ -1,9 +1,9 @@
-"""`fairseq-interactive` goes on after a line that is too long, and reads and aligns what `fairseq-generate` would.
+"""`fairseq-interactive` continues after a line that is too long, and reads and aligns text as `fairseq-generate` does.
 
 fairseq ends with a traceback at a line that is too long or not UTF-8 (it reads the standard input in the locale's
-encoding), and with `--print-alignment soft`; `--replace-unk` replaces one `<unk>` by another, as fairseq looks unknown
-words up in the encoded sentence. Here lines that are too long are reported and left out; the exit status is then 1,
-unless `--skip-invalid-size-inputs-valid-test` was given.
+encoding), and with `--print-alignment soft`. `--replace-unk` replaces `<unk>` by `<unk>`, because fairseq looks up
+the source word in the encoded sentence. Here lines that are too long are reported and left out; the exit status is
+then 1, unless `--skip-invalid-size-inputs-valid-test` was given.
 """
 
 import builtins
@@ -14,17 +14,17 @@ from ..errors import WrongUse
 from ..mending import View, around, mend
 from .alignments import Source
 
-UNPAIRED = "\0"  # where a pair has no second half
+UNPAIRED = "\0"  # stands for the missing second half of a pair
 
 
 class NotAllTranslated(RuntimeError):
-    """How many lines are missing."""
+    """Some lines were too long; the message says how many were not translated."""
 
     exit_code = 1
 
 
 class Session:
-    """Counts of the lines that one run of `main` has read and left out."""
+    """The numbers of lines that one run of `main` has read and has left out."""
 
     lines = left_out = 0
 
@@ -45,7 +45,10 @@ def end_with_a_status(main, cfg, *args, **kwargs):
 
 
 def about_something_else(record):
-    """fairseq counts long sentences from 0 in each buffer, whereas `report_too_long` names the line of the input."""
+    """Hide fairseq's message about long sentences, which it numbers from 0 in each buffer.
+
+    `report_too_long` reports the same sentences by their line in the input.
+    """
     return "have invalid sizes" not in record.msg
 
 
@@ -86,7 +89,7 @@ def warn_of_unknown_constraints(lines, dictionary, encode_fn):
 
 
 def remember_words(task, sentences):
-    """Let the source dictionary return these texts: `main` asks it for each sentence's, once and in order."""
+    """Make the source dictionary return these texts when `main` asks it for each sentence, once and in order."""
     from fairseq.data import data_utils
 
     texts = iter(sentences)
@@ -103,7 +106,7 @@ def read_utf8_and_print_soft_alignments(interactive):
     utils = interactive.utils
 
     def post_process_prediction(**options):
-        """Alignments are printed as pairs: make pairs of soft ones, which are lists of probabilities for each word."""
+        """Turn soft alignments, a list of probabilities for each word, into pairs, which fairseq can print."""
         tokens, text, alignment = utils.post_process_prediction(**options)
         if len(alignment) and isinstance(alignment[0][0], str):
             alignment = [(",".join(probabilities), UNPAIRED) for probabilities in alignment]
@@ -115,7 +118,7 @@ def read_utf8_and_print_soft_alignments(interactive):
 
 
 def buffered_read(path, buffer_size):
-    """Lists of `buffer_size` lines, the last may be shorter; only a line feed ends a line."""
+    """Yield lists of `buffer_size` lines; the last list may be shorter. Only a line feed ends a line."""
     file = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 (read to its end)
     buffer = []
     for number, line in enumerate(iter(file.readline, b""), 1):

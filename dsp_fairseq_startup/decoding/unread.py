@@ -1,6 +1,7 @@
-"""Options that `fairseq-generate`, `-interactive` and `-validate` take and never read: one line on stderr names them.
+"""Warns of options that `fairseq-generate`, `-interactive` and `-validate` accept but never read.
 
-The parsers of these commands have many options of training, and each has some options of the other commands.
+The parsers of these commands accept many options of training, and each accepts some options of the others. One line
+on stderr names the options that have no effect.
 """
 
 import sys
@@ -54,7 +55,7 @@ UNREAD = {
         "task": {"truncate_source", "left_pad_source", "left_pad_target", "load_alignments", "num_batch_buckets"},
     },
 }  # fmt: skip
-TASKS = ("translation", "translation_pruning")  # other tasks may well read what these do not
+TASKS = ("translation", "translation_pruning")  # other tasks may read more options
 
 
 @around(*main_of("generate", "interactive", "validate"))

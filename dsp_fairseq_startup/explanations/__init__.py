@@ -1,4 +1,4 @@
-"""Messages for errors of fairseq 0.12.2 that come from missing or unsuitable input: what was given, what to do."""
+"""Messages for errors of fairseq 0.12.2 that wrong input causes; a message says what was given and what to do."""
 
 from . import command_line, data, decoding, files, patterns, vocabulary
 
@@ -13,5 +13,5 @@ EXPLANATIONS = (
 
 
 def explain(error):
-    """The message for the user, or None if this is no known error of use."""
+    """The message for the user, or None if the error is not one of the known errors that wrong input causes."""
     return next(filter(None, (explanation(error) for explanation in EXPLANATIONS)), None)

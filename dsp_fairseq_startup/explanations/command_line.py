@@ -1,4 +1,4 @@
-"""Options that are missing, or whose value fairseq or a library refuses."""
+"""Messages for options that are missing, or whose value fairseq or a library refuses."""
 
 import re
 
@@ -14,7 +14,7 @@ def explain(error):
     if isinstance(error, ValueError) and str(error).startswith("Seed must be between"):  # numpy's
         return f"--seed {_seed(error)}: must be 0 to {2**32 - 1}"
     if raised_in(error, "literal_eval") and raised_in(error, "load_checkpoint"):
-        reason = str(error).partition("\n")[0][:100]  # it may quote a whole value
+        reason = str(error).partition("\n")[0][:100]  # the error may quote a long value
         return f"--optimizer-overrides: must be a dictionary as Python writes it, such as \"{{'lr': [0.1]}}\"; {reason}"
     if isinstance(error, AssertionError) and module_of(last_frame(error)).startswith("fairseq_cli."):
         return str(error).partition("\n")[0] or None  # the commands check options with `assert condition, message`

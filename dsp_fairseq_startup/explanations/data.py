@@ -1,4 +1,4 @@
-"""Data folders and dictionaries that are missing, or that lack what is asked for."""
+"""Messages for data folders and dictionaries that are missing or incomplete."""
 
 import os
 
@@ -45,7 +45,7 @@ def _missing_file(error):
 
 
 def _missing_side(error):
-    """Data of one language are enough to translate, but not to train, to validate or to score."""
+    """The message for data without target side, which can be translated, but not used for training or scoring."""
     for frame in frames(error):
         sample, task = frame.f_locals.get("sample"), frame.f_locals.get("task") or frame.f_locals.get("self")
         task = getattr(task, "task", task)

@@ -1,10 +1,10 @@
-"""Sentences and options of decoding, validation and scoring that do not fit the model or the data."""
+"""Messages for sentences and options of decoding, validation and scoring that do not fit the model or the data."""
 
 import re
 
 from ..tracebacks import frames, last_frame, module_of, raised_in
 
-# the variables in which commands have counted what they divide by in the end
+# command -> its local variable that holds the number by which it divides at the end
 COUNTED = {"fairseq_cli.generate": "num_sentences", "fairseq_cli.validate": "log_outputs"}
 ONLY_REFINED = {"steps": "--print-step", "history": "--retain-iter-history"}
 

@@ -1,4 +1,4 @@
-"""Checkpoints and other files that are missing or do not fit."""
+"""Messages for checkpoints and other files that are missing or do not fit."""
 
 from ..tracebacks import raised_in
 from .patterns import CHECKPOINT_PATH

@@ -1,11 +1,11 @@
-"""Errors of fairseq whose own message says everything: rules from a pattern of it to our message."""
+"""Messages for errors of fairseq that can be recognised by the text of the error alone."""
 
 import re
 
 CHECKPOINT_PATH = "--path takes a file that fairseq-train wrote, such as checkpoints/checkpoint_best.pt"
 NOT_MENDED = "{}: this does not work in fairseq 0.12.2 as it is installed, see docs/fairseq.md ({{}})"
 
-# pattern that is searched in the message of the error -> our message, with the groups of the pattern
+# pattern that is searched in fairseq's message -> our message, in which {} stand for the groups of the pattern
 RULES = {
     "^Model file not found: (.*)": f"checkpoint {{}} does not exist; {CHECKPOINT_PATH}",
     "^(--finetune-from-model.*)": "{}",
@@ -33,7 +33,7 @@ RULES = {
     ),
 }
 
-# how messages begin that are clear as they are
+# beginnings of fairseq's messages that are clear and are shown unchanged
 CLEAR = (
     "--encoder-layers must match",
     "--share-all-embeddings ",

@@ -1,7 +1,7 @@
-"""`size mismatch for encoder.embed_tokens.weight`: a checkpoint and a data folder with another dictionary.
+"""Messages for `size mismatch for encoder.embed_tokens.weight`: the data have another dictionary than the checkpoint.
 
-The message names the dictionary and both sizes, whether fairseq loads the checkpoint to decode, to validate, to go on
-training or to fine-tune. Dictionaries of the same size cannot be told apart (see checkpoints/languages.py).
+The message names the dictionary and both sizes. It is the same for decoding, validation, continued training and
+fine-tuning. Dictionaries of the same size cannot be told apart; checkpoints/unfit.py compares the languages.
 """
 
 import os
@@ -19,7 +19,7 @@ SIZED_BY_DICTIONARIES = {*SIDES, "decoder.output_projection.weight"}
 
 
 def explain(error):
-    """A line for each dictionary, or None if anything else differs too."""
+    """One line for each dictionary that differs, or None if other weights differ too."""
     for exception in chain(error):
         found = {name: sizes for name, *sizes in MISMATCH.findall(str(exception))}
         different = {name: sizes for name, sizes in found.items() if sizes[0] != sizes[1]}

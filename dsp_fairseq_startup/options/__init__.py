@@ -1,1 +1,1 @@
-"""Options of the command line, of YAML files and of checkpoints."""
+"""Mends for options on the command line, in YAML files and in checkpoints."""

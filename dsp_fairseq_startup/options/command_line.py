@@ -1,4 +1,4 @@
-"""Parsing of the command line: help, defaults and `--bf16`."""
+"""Mends for the parsing of the command line: help, defaults and `--bf16`."""
 
 import sys
 
@@ -12,7 +12,7 @@ ARCH_FLAGS = ("-a", "--arch")
 def give_validation_a_task(options):
     """`KeyError: None` from `fairseq-validate DATA --path CHECKPOINT`.
 
-    Its parser is the only one whose task has no default, although fairseq looks the task up; the model's own task comes
+    Only the parser of this command has no default task, and fairseq looks the task up. The task that is used comes
     from the checkpoint afterwards.
     """
     options.get_validation_parser.__defaults__ = ("translation",)
@@ -20,7 +20,7 @@ def give_validation_a_task(options):
 
 @around("fairseq.options:parse_args_and_arch")
 def use_bf16_without_a_tpu(parse_args_and_arch, parser, input_args=None, *args, **kwargs):
-    """`'NoneType' object has no attribute 'xla_device'`: fairseq takes `--bf16` for a TPU, as `--tpu` does."""
+    """`'NoneType' object has no attribute 'xla_device'`: with `--bf16` fairseq sets `--tpu`."""
     parsed = parse_args_and_arch(parser, input_args, *args, **kwargs)
     options = parsed[0] if isinstance(parsed, tuple) else parsed
     if getattr(options, "bf16", False):
@@ -30,10 +30,10 @@ def use_bf16_without_a_tpu(parse_args_and_arch, parser, input_args=None, *args, 
 
 @around("fairseq.options:parse_args_and_arch")
 def help_with_all_flags(parse_args_and_arch, parser, input_args=None, *args, modify_parser=None, **kwargs):
-    """`--arch NAME --help` shows no flag of NAME, nor of `--task`, `--criterion`, `--optimizer` and so on.
+    """Without this mend, `--arch NAME --help` shows no options of NAME, nor of `--task`, `--criterion` and so on.
 
-    fairseq parses twice: first to learn what was chosen, then with the flags of that choice added. `--help` ends the
-    first pass, so it is withheld until the second.
+    fairseq parses twice: first to find out what was chosen, then with the options of these choices added. `--help`
+    would end the first pass, so the parser gets it before the second.
     """
     known = parser._option_string_actions
     withheld = {}
@@ -42,7 +42,7 @@ def help_with_all_flags(parse_args_and_arch, parser, input_args=None, *args, mod
     def modify(parser):  # fairseq calls it before each pass
         if withheld:
             known.update(withheld)
-        elif "--arch" not in known or names & {*ARCH_FLAGS}:  # without one, fairseq raises between the passes
+        elif "--arch" not in known or names & {*ARCH_FLAGS}:  # if --arch is missing, fairseq ends between the passes
             withheld.update((flag, known.pop(flag)) for flag in HELP_FLAGS if flag in known)
         if modify_parser is not None:
             modify_parser(parser)

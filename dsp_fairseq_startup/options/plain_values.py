@@ -1,14 +1,14 @@
-"""Strings that fairseq evaluates as Python code, some of them from a checkpoint.
+"""Reads strings that fairseq would evaluate as Python code, some of them from a checkpoint.
 
-`eval(text)` is in many modules, such as `fairseq.utils.eval_str_dict`, `models/fconv.py` and `optim/adam.py`, for
-values like `[(512, 3)] * 20` and `(0.9, 0.98)`. In every module of fairseq the name `eval` means `plain_value`.
+Many modules of fairseq call `eval(text)`, such as `fairseq.utils.eval_str_dict`, `models/fconv.py` and
+`optim/adam.py`, for values like `[(512, 3)] * 20` and `(0.9, 0.98)`. `loading` makes `eval` mean `plain_value` there.
 """
 
 import ast
 
 from ..errors import WrongUse
 
-MOST_ELEMENTS = 10_000  # of a repeated list: the deepest published models have a few dozen layers
+MOST_ELEMENTS = 10_000  # largest length of a repeated list; published models have a few dozen layers
 
 
 class NotAPlainValue(WrongUse):
@@ -18,7 +18,7 @@ class NotAPlainValue(WrongUse):
 def plain_value(text):
     """The value of a Python literal in which lists may be added and repeated; nothing is executed.
 
-    Raises TypeError for anything but a string, as `eval` does, and NotAPlainValue.
+    Raises TypeError for anything but a string, as `eval` does, and NotAPlainValue for a text that is no such literal.
 
     >>> plain_value("[(512, 3)] * 2 + [(1024, 1)]")
     [(512, 3), (512, 3), (1024, 1)]

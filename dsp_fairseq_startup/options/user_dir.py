@@ -1,7 +1,7 @@
-"""`KeyError`, `IndexError`, `Could not infer task type from {...}` or pages of usage when `--user-dir` is forgotten.
+"""Says in one line that `--user-dir` is missing, when a name that dsp_fairseq registers is not registered.
 
-A command line, a YAML file or a checkpoint names something that dsp_fairseq registers, in a command of fairseq or
-through its hub interface.
+The name may be on a command line, in a YAML file or in a checkpoint. fairseq itself ends with `KeyError`, `IndexError`,
+`Could not infer task type from {...}` or pages of usage.
 """
 
 import re
@@ -12,13 +12,13 @@ from .command_line import arguments_given
 
 OURS = re.compile(r"gated_transformer(_\w+)?|translation_pruning|dsp_label_smoothed_cross_entropy")
 FLAGS = ("-a", "--arch", "--task", "--criterion")
-# function that takes a configuration first -> the option with the name in an older configuration
+# function whose first argument is a configuration -> the option that holds the name in an older configuration
 TAKES_A_CONFIGURATION = {"setup_task": "task", "build_model": "arch", "build_criterion": "criterion"}
 
 
 @around("fairseq.options:parse_args_and_arch")
 def check_the_arguments(parse_args_and_arch, parser, input_args=None, *args, modify_parser=None, **kwargs):
-    def modify(parser):  # fairseq calls it when it has imported --user-dir, and has parsed nothing yet
+    def modify(parser):  # fairseq calls this after it has imported --user-dir and before it parses
         for name in chosen(arguments_given(input_args)):
             refuse_unregistered(name)
         if modify_parser is not None:
@@ -35,7 +35,7 @@ def check_the_configuration(function, cfg, *args, **kwargs):
 
 
 def chosen(arguments):
-    """The values of FLAGS."""
+    """The values of the options in FLAGS on a command line."""
     words = list(map(str, arguments))
     for word, after in zip(words, [*words[1:], ""], strict=True):
         flag, equals, value = word.partition("=")

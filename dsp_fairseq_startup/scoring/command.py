@@ -1,7 +1,7 @@
 """`fairseq-score` works with `--sacrebleu` and `--sentence-bleu`, and refuses files of different lengths.
 
-fairseq's ends in a traceback (sacrebleu >= 2 takes lists and no open files), or scores as many lines as the shorter
-file has. Its `cli_main` is replaced as a whole; options and output are the same.
+fairseq's command ends in a traceback (sacrebleu >= 2 takes lists instead of open files), or scores only as many lines
+as the shorter file has. Its `cli_main` is replaced as a whole; options and output are the same.
 """
 
 import sys
@@ -9,7 +9,7 @@ import sys
 from ..errors import refuse
 from ..mending import around
 
-ORDERS = range(1, 5)  # what fairseq's own BLEU counts
+ORDERS = range(1, 5)  # lengths of n-grams that fairseq's own BLEU counts
 
 
 @around("fairseq_cli.score:cli_main")
@@ -38,7 +38,7 @@ def option_problems(args):
 
 
 def lines_of(path):
-    """Lines of UTF-8 text. Only a line feed ends a line: otherwise parallel files would not stay parallel."""
+    """The lines of a UTF-8 text. Only a line feed ends a line, so that parallel files stay parallel."""
     if path == "-":
         content = sys.stdin.buffer.read()
     else:

@@ -1,4 +1,4 @@
-"""Sentences without a word count as such: not as one word, not as nothing at all, and never as a perfect score."""
+"""Sentences without words count as sentences of length 0 in BLEU, and never give a perfect score."""
 
 import sys
 
@@ -10,7 +10,7 @@ SCORER = "fairseq.scoring.bleu:Scorer"
 
 @around(f"{SCORER}.add")
 def add_without_the_end_as_a_word(add, self, ref, pred):
-    """BLEU takes an empty sentence for one of one word: its C code does not cut a lone end-of-sentence symbol."""
+    """Without this mend, an empty sentence counts as one word: fairseq's C code counts its end-of-sentence symbol."""
     no_reference, no_prediction = (not has_words(self, tokens) for tokens in (ref, pred))
     add(self, ref, pred)
     self.stat.reflen -= no_reference
@@ -37,21 +37,21 @@ def result_without_words(result_string, self, *args, **kwargs):
 def count_empty_hypotheses(reduce_metrics, self, logging_outputs, criterion):
     """`KeyError: 'bleu'`, or a BLEU that is too high, when hypotheses of `--eval-bleu` are empty.
 
-    fairseq skips a batch without a hypothesis of one word, although its references make BLEU lower, and logs none for a
-    validation of such batches.
+    fairseq skips batches in which no hypothesis has a word, although their references lower BLEU. If all batches of a
+    validation are like that, it logs no BLEU.
     """
-    were_scored = any("_bleu_totals_0" in log for log in logging_outputs)  # not so in training
+    were_scored = any("_bleu_totals_0" in log for log in logging_outputs)  # False in training
     if were_scored and not sum(log.get("_bleu_totals_0", 0) for log in logging_outputs):
-        # above zero, yet too small to change a sum with 1
+        # a number above zero that is too small to change a sum of counts
         logging_outputs = [{**logging_outputs[0], "_bleu_totals_0": sys.float_info.min}, *logging_outputs[1:]]
     return reduce_metrics(self, logging_outputs, criterion)
 
 
 @around("fairseq_cli.eval_lm:eval_lm")
 def refuse_an_empty_score(eval_lm, *args, **kwargs):
-    """`Loss (base 2): 0.0000, Perplexity: 1.00` from `fairseq-eval-lm` that has scored nothing.
+    """Without this mend, `fairseq-eval-lm` prints `Perplexity: 1.00` when it has scored no word.
 
-    It cuts the text into pieces of `--tokens-per-sample` (1024) and skips those that are longer than the model reads.
+    It cuts the text into pieces of `--tokens-per-sample` (1024) and skips those that are too long for the model.
     """
     results = eval_lm(*args, **kwargs)
     if results["loss"] == 0:

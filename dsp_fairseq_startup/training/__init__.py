@@ -1,1 +1,1 @@
-"""`fairseq-train`: what cannot work is refused before the first update, what fails is one line."""
+"""Mends for `fairseq-train`: wrong options are refused before the first update, and failures are told in one line."""

@@ -1,4 +1,4 @@
-"""`checkpoint_best.pt` is the best of this training, by a metric that its validation logs."""
+"""Makes `checkpoint_best.pt` the best checkpoint of this training, by a metric that its validation logs."""
 
 import collections
 import logging
@@ -14,11 +14,12 @@ logger = logging.getLogger(__name__)
 
 @around("fairseq_cli.train:checkpoint_utils.load_checkpoint")
 def check_before_training(load_checkpoint, cfg, trainer, **options):
-    """`KeyError: 'bleu'` after the first epoch and nothing saved: no validation logs the `--best-checkpoint-metric`.
+    """`KeyError: 'bleu'` after the first epoch, with nothing saved, if validation does not log the metric.
 
-    fairseq-train loads once, when everything is built and nothing is written. Criterion and task decide what is logged,
-    so the first batch of the validation is evaluated here; it is not decoded, as `--eval-bleu` is known to log `bleu`.
-    For a task that adds values of its own in `post_validate`, the first validation decides.
+    fairseq-train calls this function once, when everything is built and nothing is written. Criterion and task decide
+    what is logged as `--best-checkpoint-metric`, so the first batch of the validation is evaluated here. It is not
+    decoded, because `--eval-bleu` is known to log `bleu`. For a task that adds values in `post_validate`, the check
+    is left to the first validation.
     """
     metric = cfg.best_checkpoint_metric
     if not (metric == LOGGED_BY_EVERY_TASK or trainer.cfg.dataset.disable_validation):
@@ -50,7 +51,7 @@ def logged_names(trainer):
 
 
 def would_decode(task):
-    """Whether validation decodes for BLEU; None if this task has no such option."""
+    """Whether validation decodes to compute BLEU; None if the task has no option `--eval-bleu`."""
     return getattr(getattr(task, "cfg", None), "eval_bleu", None)
 
 
@@ -69,7 +70,7 @@ def name_what_is_logged(get_valid_stats, cfg, trainer, stats, tracking_best):
 
 
 class Stats(collections.OrderedDict):
-    """Values of a validation; a missing one is a WrongUse."""
+    """The values that a validation has logged; reading a value that is missing raises WrongUse."""
 
     def __missing__(self, metric):
         refuse_unless_logged(metric, set(self))
@@ -77,9 +78,9 @@ class Stats(collections.OrderedDict):
 
 @around("fairseq.checkpoint_utils:save_checkpoint")
 def nan_is_not_the_best(save_checkpoint, cfg, trainer, epoch_itr, val_loss):
-    """A validation loss of NaN makes a checkpoint the best, as fairseq compares with it.
+    """Without this mend, a validation loss of NaN makes a checkpoint the best one.
 
-    It comes above all from half precision, where a training goes on for a while after it has diverged.
+    This happens mostly in half precision, where a training continues for a while after it has diverged.
     """
     if val_loss is not None and val_loss != val_loss:
         logger.warning(
@@ -92,7 +93,10 @@ def nan_is_not_the_best(save_checkpoint, cfg, trainer, epoch_itr, val_loss):
 
 @around("fairseq_cli.train:main")
 def forget_the_last_training(main, *args, **kwargs):
-    """An earlier training in this process, as in a hydra multirun, decides what is the best (also for `--patience`)."""
+    """Without this mend, the best value of an earlier training in this process counts, as in a hydra multirun.
+
+    It decides which checkpoint is the best, and when `--patience` ends the training.
+    """
     from fairseq import checkpoint_utils
     from fairseq_cli import train
 

@@ -1,4 +1,4 @@
-"""Options of `fairseq-train` with which it does not train at all, or fails at the first validation.
+"""Refuses options with which `fairseq-train` does not train at all, or fails at the first validation.
 
 fairseq ends with exit status 0 and without an update for `--write-checkpoints-asynchronously` without iopath, for a
 `--max-epoch` below 0, and for a learning rate that starts at or below `--stop-min-lr`, as a warm-up from 0 does.

@@ -1,4 +1,4 @@
-"""A training that diverges ends in one line, not as `StopIteration` or `Torch not compiled with CUDA enabled`.
+"""Ends a training that diverges with one line, not `StopIteration` or `Torch not compiled with CUDA enabled`.
 
 fairseq raises a `FloatingPointError` in `Trainer.train_step`, then searches for the module in which NaN began.
 """
@@ -8,7 +8,7 @@ from ..tracebacks import chain
 
 
 class Diverged(RuntimeError):
-    """When it diverged, what fairseq saw, what to change, where the state is."""
+    """A training diverged; the message says when, what fairseq saw, what to change and where the state is saved."""
 
     exit_code = 1
 
@@ -26,7 +26,7 @@ def say_what_diverged(train_step, self, *args, **kwargs):
 
 def message(error, trainer):
     what, *more = str(error).strip().partition("\n")[0].split(". ")
-    # a difference between processes has nothing to do with the learning rate
+    # "inconsistent" gradients differ between processes, which does not depend on the learning rate
     by_rate = "lower --lr, warm up longer or clip with --clip-norm"
     remedy = ". ".join(more) if "inconsistent" in what else by_rate
     state = f"{trainer.cfg.checkpoint.save_dir}/crash.pt"
@@ -35,13 +35,16 @@ def message(error, trainer):
 
 @mend("fairseq.nan_detector")
 def search_forward_only(nan_detector):
-    """torch >= 1.8 refuses backward hooks of modules that return a dictionary, as the encoder does."""
+    """Without this mend, the search ends in an error, because the encoder returns a dictionary.
+
+    torch >= 1.8 refuses backward hooks of such modules.
+    """
     nan_detector.NanDetector.__init__.__defaults__ = (True, False)  # forward: yes, backward: no
 
 
 @mend("fairseq.trainer")
 def skip_updates_without_a_gpu(trainer):
-    """A skipped update of half precision moves one number to a GPU, even where there is none."""
+    """Without this mend, a skipped update in half precision fails without a GPU, to which fairseq moves one number."""
     torch = trainer.torch
 
     def tensor(*args, **kwargs):
@@ -55,7 +58,7 @@ def skip_updates_without_a_gpu(trainer):
 
 @mend("fairseq.optim.amp_optimizer")
 def scale_without_a_gpu(amp_optimizer):
-    """The scaler of `--amp` has no scale without a GPU."""
+    """Without this mend, `--amp` fails without a GPU, because its scaler is disabled and has no scale."""
     optimizer = amp_optimizer.AMPOptimizer
     scale = optimizer.next_loss_scale.fget
     optimizer.next_loss_scale = property(lambda self: scale(self) if self.scaler.is_enabled() else 0.0)

@@ -1,7 +1,8 @@
-"""Two trainings that save into one folder, and mix their checkpoints there: the second one is refused.
+"""Refuses a training that would save into the folder of a running training, where their checkpoints would be mixed.
 
-The process that saves (rank 0) holds a lock. It is a POSIX lock: the workers of its data loader, which may outlive by
-seconds a training that was killed, do not inherit it, and the system frees it however the process ends.
+The process that saves (rank 0) holds a lock on the folder. It is a POSIX lock, because the system frees it however the
+process ends, and the workers of the data loader, which can live seconds longer than a killed training, do not inherit
+it.
 """
 
 import errno
@@ -16,21 +17,24 @@ from ..mending import around
 LOCK = ".training-lock"
 HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
 
-# folder -> its open lock file; one process may train into it again, as a hydra multirun does
+# folder -> its open lock file; the same process may train into a folder again, as a hydra multirun does
 _held: dict[str, IO[str]] = {}
 
 
 @around("fairseq.checkpoint_utils:load_checkpoint")
 def lock_the_folder(load_checkpoint, cfg, trainer, **kwargs):
-    """Every training calls it once, before its first update."""
+    """Lock the folder of the checkpoints. Every training calls this once, before its first update."""
     saves = not cfg.no_save and trainer.cfg.distributed_training.distributed_rank == 0
-    if saves and os.path.isdir(cfg.save_dir):  # otherwise it is no local path, but one of iopath
+    if saves and os.path.isdir(cfg.save_dir):  # iopath has paths that are not local and cannot be locked
         lock(os.path.realpath(cfg.save_dir), cfg.save_dir)
     return load_checkpoint(cfg, trainer, **kwargs)
 
 
 def lock(folder, name):
-    """Lock the folder until this process ends, and remove what a killed training has left; without locks: nothing."""
+    """Lock the folder until this process ends, and remove the unfinished files of a killed training.
+
+    Does nothing if the file system has no locks. Raises WrongUse if another process has locked the folder.
+    """
     if folder in _held:
         return
     file = open(os.path.join(folder, LOCK), "a")  # noqa: SIM115 (the lock lasts as long as the process)

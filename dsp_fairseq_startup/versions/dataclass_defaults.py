@@ -1,19 +1,19 @@
 """`mutable default <class ...CommonConfig> for field common is not allowed: use default_factory`
 
-Where: every dataclass of fairseq and of hydra 1.0.7 that has another dataclass as a field's default.
-When: Python >= 3.11, which refuses defaults without a `__hash__`; a dataclass that compares by value has none.
+Python >= 3.11 raises this error for every dataclass of fairseq and hydra 1.0.7 in which an object of another dataclass
+is the default of a field. It refuses defaults without `__hash__`, and dataclasses that compare by value have none.
 """
 
 import contextlib
 import dataclasses
 
-_depth = 0  # imports nest: fairseq.tasks imports fairseq.data imports ...
+_depth = 0  # number of open contexts, because imports are nested: fairseq.tasks imports fairseq.data and so on
 _original_get_field = dataclasses._get_field  # type: ignore[attr-defined]  # private, and there in 3.11 to 3.13
 
 
 @contextlib.contextmanager
 def hashable_defaults():
-    """While this is open, dataclasses of fairseq and hydra (nobody else's) may serve as defaults."""
+    """Context manager inside which objects of dataclasses of fairseq and hydra (no others) may be defaults."""
     global _depth
     _depth += 1
     dataclasses._get_field = _get_field

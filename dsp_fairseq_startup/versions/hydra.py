@@ -1,4 +1,4 @@
-"""hydra 1.0.7 on Python 3.10 and later, and omegaconf 2.0.6 below it."""
+"""Mends for hydra 1.0.7, and omegaconf 2.0.6 that it uses, with Python 3.10 and later."""
 
 import copy
 import importlib.machinery
@@ -12,7 +12,7 @@ from ..mending import View, mend
 
 
 def restore_typing_io():
-    """`No module named 'typing.io'`, a pseudo-module until Python 3.12 that the grammar of hydra's options imports."""
+    """`No module named 'typing.io'` with Python >= 3.13, where hydra imports a pseudo-module that is gone."""
     if sys.version_info < (3, 13) or "typing.io" in sys.modules:
         return
     module = types.ModuleType("typing.io", "The pseudo-module that Python had until 3.12")
@@ -44,15 +44,16 @@ class FinderWithFindModule:
 
 @mend("hydra._internal.utils")
 def print_the_real_error(hydra_utils):
-    """`print_exception() got an unexpected keyword argument 'etype'` instead of it, with Python >= 3.10."""
+    """`print_exception() got an unexpected keyword argument 'etype'` hides the real error, with Python >= 3.10."""
     hydra_utils.print_exception = lambda etype, value, tb: traceback.print_exception(type(value), value, tb)
 
 
 @mend("omegaconf.basecontainer")
 def copy_values_without_their_parents(basecontainer):
-    """Half a second at the start of every command: assigning a value copies the whole configuration around it.
+    """Without this mend, every command starts half a second later.
 
-    The container it is assigned to becomes the parent of the copy (omegaconf >= 2.1 copies in this way too).
+    When a value is assigned, omegaconf 2.0.6 copies the value together with its parent, the whole configuration. Here
+    the copy keeps the original parent, as in omegaconf >= 2.1.
     """
 
     def deepcopy(node):

@@ -1,4 +1,4 @@
-"""fairseq on today's numpy and torch, and hydra beside pytest."""
+"""Mends for fairseq with today's numpy and torch, and for hydra together with pytest."""
 
 import types
 
@@ -13,9 +13,9 @@ from ..mending import View, around, mend
     "fairseq.modules.dynamic_crf_layer",
 )
 def give_numpy_its_old_names(module):
-    """`numpy` has no attribute `int` or `float` (numpy >= 1.24) or `compat.long` (>= 2), no `interpolation` (2.4).
+    """`numpy` has no `int` and `float` (since 1.24), no `compat.long` (2.0), no argument `interpolation` (2.4).
 
-    Used by `--num-batch-buckets`, language models, the masks of speech models, and the CRF of NAT models.
+    `--num-batch-buckets`, language models, the masks of speech models and the CRF of NAT models use these names.
     """
     numpy = module.np
 
@@ -29,7 +29,7 @@ def give_numpy_its_old_names(module):
 def leave_out_the_fast_path(original_init, self, *args, **kwargs):
     """`RuntimeError: Mask Type should be defined` when a stock `transformer` decodes, with torch >= 1.13.
 
-    The "BetterTransformer" fast path does not name the type of the mask to `_transformer_encoder_layer_fwd`.
+    On its "BetterTransformer" fast path, fairseq does not give `_transformer_encoder_layer_fwd` the type of the mask.
     """
     original_init(self, *args, **kwargs)
     self.can_use_fastpath = False
@@ -37,9 +37,9 @@ def leave_out_the_fast_path(original_init, self, *args, **kwargs):
 
 @around("_pytest.assertion.rewrite:AssertionRewritingHook.find_spec")
 def leave_our_modules_to_our_finder(find_spec, self, name, path=None, target=None):
-    """`mutable default ... use default_factory`, in hydra, and pytest does not start, with Python >= 3.11.
+    """`mutable default ... use default_factory` when pytest starts, with Python >= 3.11.
 
-    pytest finds the plug-in of hydra 1.0.7, and with it all of hydra, by a finder that comes before ours.
+    pytest loads the plug-in of hydra 1.0.7, and with it hydra, through a finder that comes before ours.
     """
     if name.partition(".")[0] in MENDED_PACKAGES:
         return None

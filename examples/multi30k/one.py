@@ -14,7 +14,7 @@ import summary
 
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.sweep import check, job, plan, records
-from dsp_fairseq.sweep.config import METHODS, RANGE, UNPRUNED, Config, read_config
+from dsp_fairseq.sweep.config import RANGE, UNPRUNED, Config, read_config, trained_methods
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 HERE = Path(__file__).resolve().parent
@@ -33,8 +33,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def parsed(script: str, words: "list[str]", config: Config) -> argparse.Namespace:
-    methods = METHODS if script == "train.sh" else tuple(config.after)
-    epilog = EPILOG.format(trained=", ".join(METHODS), chosen=", ".join(name for name in config.after if name != ANY_K))
+    methods = trained_methods() if script == "train.sh" else list(config.after)
+    epilog = EPILOG.format(
+        trained=", ".join(trained_methods()), chosen=", ".join(name for name in config.after if name != ANY_K)
+    )
     parser = Parser(script, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
     numbers = ", a range LO:HI, or all for the unpruned model" if script == "train.sh" else ""
     pattern = r"\d+|\d+:\d+|all" if numbers else r"\d+"

@@ -4,7 +4,7 @@ import fcntl
 import subprocess
 
 import pytest
-from conftest import COMMANDS, PROJECT
+from console import COMMANDS, PROJECT
 from trainings import TRAIN
 
 
@@ -125,7 +125,7 @@ def test_report_of_something_else(run, tmp_path):
 
 def test_the_user_dir_is_forgotten(run, corpus, checkpoint):
     for command in ("fairseq-generate", "fairseq-validate"):
-        [line] = refused(run(command, corpus.data_bin, "--path", checkpoint, "--max-tokens", 800))
+        [line] = refused(run(command, corpus.data_bin, "--path", checkpoint, "--max-tokens", 800, fresh=True))
         assert line.startswith(f"{command}: error: ") and '--user-dir "$(dsp-fairseq user-dir)"' in line
 
 
@@ -146,6 +146,6 @@ def test_a_second_training_into_one_folder(run, corpus, tmp_path):
     with open(tmp_path / ".training-lock", "a") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)
         options = ["--save-dir", tmp_path, "--max-update", 1, "--heads-to-keep", 7]
-        [line] = refused(run("fairseq-train", corpus.data_bin, *TRAIN, *options))
+        [line] = refused(run("fairseq-train", corpus.data_bin, *TRAIN, *options, fresh=True))
     assert line.startswith(f"fairseq-train: error: --save-dir {tmp_path}: another training saves there;")
     assert list(tmp_path.glob("*.pt")) == []

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import COMMANDS, PROJECT
+from console import COMMANDS, PROJECT
 
 BENCHMARKS = PROJECT / "benchmarks"
 # one training of two epochs; the grid's other keys as in gpu_multi30k.yaml

@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from conftest import PROJECT
+from console import PROJECT
 from trainings import assert_same_state, heads_of_generate
 
 from dsp_fairseq.checkpoints.reading import load

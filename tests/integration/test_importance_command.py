@@ -51,7 +51,7 @@ def importance(capsys):
 def hypotheses(run, corpus, checkpoint, user_dir=True):
     """Every hypothesis of the validation set, and the heads that they were decoded with."""
     options = ["--user-dir", "dsp_fairseq"] if user_dir else []
-    done = run("fairseq-generate", corpus.data_bin, "--path", checkpoint, *DECODE, *options)
+    done = run("fairseq-generate", corpus.data_bin, "--path", checkpoint, *DECODE, *options, fresh=not user_dir)
     assert done.returncode == 0, done.stderr
     found = re.findall(r"^H-(\d+)\t\S+\t(.*)$", done.stdout, re.MULTILINE)
     assert len(found) > 20

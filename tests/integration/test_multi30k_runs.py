@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from conftest import COMMANDS, PROJECT
+from console import COMMANDS, PROJECT
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load
 

@@ -4,9 +4,11 @@ import re
 import resource
 
 import pytest
+import torch
 from trainings import STOCK, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
+from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 DECODE = ["--beam", 3, "--max-len-b", 12, "--gen-subset", "valid", "--batch-size", 20]
 
@@ -31,7 +33,7 @@ def prune(run, *arguments):
 def hypotheses(run, corpus, checkpoint, *options, user_dir=True):
     """Text and score of every hypothesis of the validation set."""
     options = [*(["--user-dir", "dsp_fairseq"] if user_dir else []), *options]
-    done = run("fairseq-generate", corpus.data_bin, "--path", checkpoint, *DECODE, *options)
+    done = run("fairseq-generate", corpus.data_bin, "--path", checkpoint, *DECODE, *options, fresh=not user_dir)
     assert done.returncode == 0, done.stderr
     lines = re.findall(r"^(H-\d+)\t(\S+)\t(.*)$", done.stdout, re.MULTILINE)
     assert lines
@@ -41,6 +43,11 @@ def hypotheses(run, corpus, checkpoint, *options, user_dir=True):
 def same(first, second, tolerance=1e-4):
     assert first[0] == second[0]
     assert first[1] == pytest.approx(second[1], abs=tolerance)
+
+
+@pytest.fixture(scope="module")
+def masked(run, corpus, folder):
+    return hypotheses(run, corpus, folder / "masked.pt")
 
 
 def test_it_tells_what_it_took_out(run, folder, tmp_path):
@@ -70,8 +77,7 @@ def test_only_what_is_left_is_in_the_file(folder):
         assert state["model"][f"{block.module}.out_proj.weight"].shape == (64, 16 * len(original))
 
 
-def test_generate_gives_the_same_hypotheses(run, corpus, folder, tmp_path):
-    masked = hypotheses(run, corpus, folder / "masked.pt")
+def test_generate_gives_the_same_hypotheses(run, corpus, folder, tmp_path, masked):
     small = hypotheses(run, corpus, folder / "small.pt")
     same(masked, small)
     assert "decoding with 10 of 36 heads" in small[2].stdout + small[2].stderr
@@ -82,11 +88,13 @@ def test_generate_gives_the_same_hypotheses(run, corpus, folder, tmp_path):
     assert hypotheses(run, corpus, tmp_path / "half.pt", "--fp16")[1] == pytest.approx(masked[1], abs=0.1)
 
 
-def test_dense_is_for_plain_fairseq(run, corpus, folder, tmp_path):
-    masked = hypotheses(run, corpus, folder / "masked.pt")
+def test_dense_is_for_plain_fairseq(run, corpus, folder, tmp_path, masked):
     for source in ("masked.pt", "small.pt"):
         prune(run, folder / source, tmp_path / source, "--dense")
-        same(masked, hypotheses(run, corpus, tmp_path / source, user_dir=False))
+    same(masked, hypotheses(run, corpus, tmp_path / "small.pt", user_dir=False))
+    one, other = (load(str(tmp_path / source)) for source in ("masked.pt", "small.pt"))
+    assert one["model"].keys() == other["model"].keys() and model_options(one) == model_options(other)
+    assert all(torch.equal(tensor, other["model"][name]) for name, tensor in one["model"].items())
 
 
 def test_another_k_and_pruning_again(run, corpus, folder, tmp_path):
@@ -120,19 +128,13 @@ def test_interactive_and_validate(run, corpus, folder):
     assert losses[0] == losses[1] and texts[0] == texts[1] and len(texts[0]) == 2
 
 
-def test_the_hub_interface(run, corpus, folder):
-    code = (
-        "import sys; from dsp_fairseq.models.gated_transformer import GatedTransformerModel as M;"
-        "hub = M.from_pretrained(sys.argv[1], sys.argv[2], sys.argv[3]);"
-        "print([a.num_heads for a in hub.models[0].gated_blocks]); print(hub.translate('ein zug', beam=2))"
-    )
-    printed = []
+def test_the_hub_interface(corpus, folder):
+    found = []
     for name in ("masked.pt", "small.pt"):
-        done = run("python", "-c", code, folder, name, corpus.data_bin)
-        assert done.returncode == 0, done.stderr
-        printed.append(done.stdout.splitlines()[-2:])
-    assert printed[0] == printed[1]
-    assert sum(eval(printed[0][0])) == 10
+        hub = GatedTransformerModel.from_pretrained(str(folder), name, str(corpus.data_bin))
+        found.append(([block.num_heads for block in hub.models[0].gated_blocks], hub.translate("ein zug", beam=2)))
+    assert found[0] == found[1]
+    assert sum(found[0][0]) == 10
 
 
 def test_training_goes_on_from_a_small_checkpoint(run, corpus, folder, tmp_path):

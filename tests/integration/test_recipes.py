@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import PROJECT
+from console import PROJECT
 from corpus_archives import environment, lines, make_archive
 from corpus_archives import prepare as prepare_script
 

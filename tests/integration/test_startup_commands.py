@@ -50,7 +50,7 @@ def run(command, *arguments, folder, stdin="", **environment):
 def fork(command, *arguments, folder, **environment):
     """The same of a console command, without its imports, which other tests here watch."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return console.run(command, *arguments, timeout=300, env=env, cwd=folder)
+    return console.run(command, *arguments, timeout=300, env=env, cwd=folder, fresh=True)
 
 
 def succeed(*arguments, **keywords):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import yaml
-from conftest import COMMANDS, PROJECT
+from console import COMMANDS, PROJECT
 
 from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.cli import main

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import PROJECT
+from console import PROJECT
+from fairseq.checkpoint_utils import save_ema_as_checkpoint
 from trainings import TRAIN, assert_same_state, flat, heads_of_generate, logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load
@@ -98,9 +99,7 @@ def test_clipping_sees_the_gradient_of_the_weights_alone(run, corpus, tmp_path):
 
 def test_means_of_weights_and_logits_decode_exactly_k(run, corpus, tmp_path):
     train(run, corpus, tmp_path, *SEARCH, "--store-ema", "--ema-decay", 0.5, "--save-interval-updates", 6)
-    program = "from fairseq.checkpoint_utils import save_ema_as_checkpoint as s; import sys; s(*sys.argv[1:])"
-    done = run("python", "-c", program, tmp_path / "checkpoint_last.pt", tmp_path / "ema.pt")
-    assert done.returncode == 0, done.stderr
+    save_ema_as_checkpoint(str(tmp_path / "checkpoint_last.pt"), str(tmp_path / "ema.pt"))
     last, mean = (load(str(tmp_path / name))["model"] for name in ("checkpoint_last.pt", "ema.pt"))
     assert not torch.equal(last["encoder.layers.0.fc1.weight"], mean["encoder.layers.0.fc1.weight"])
     assert heads_of_generate(run, corpus, tmp_path / "ema.pt") == 10

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import sacrebleu
-from conftest import build_corpus
+from generated_corpus import build_corpus, shared
 
 from dsp_fairseq.checkpoints.reading import kept_heads
 
@@ -18,7 +18,7 @@ TRAIN = """--user-dir dsp_fairseq --arch gated_transformer_tiny --task translati
 
 @pytest.fixture(scope="module")
 def larger_corpus(tmp_path_factory):
-    return build_corpus(tmp_path_factory.mktemp("larger"), PAIRS, MERGES)
+    return build_corpus(shared(tmp_path_factory), PAIRS, MERGES)
 
 
 def test_a_pruned_model_learns_and_keeps_exactly_k_heads(run, larger_corpus, tmp_path):

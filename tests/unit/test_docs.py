@@ -109,6 +109,18 @@ def test_no_room_imports_one_to_its_right():
     assert [(room, file, other) for room, file, other in found if place.get(other, -1) > place[room]] == []
 
 
+def test_only_families_and_models_know_the_stacks_of_a_transformer():
+    package = PROJECT / "dsp_fairseq"
+    said = [
+        f"{path.relative_to(package)}:{number}"
+        for path in package.rglob("*.py")
+        if path.relative_to(package).parts[0] not in ("families", "modules", "models")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search("encoder|decoder", line, re.I)
+    ]
+    assert said == []
+
+
 EXAMPLES = sorted(
     ".".join(path.relative_to(PROJECT).with_suffix("").parts)
     for path in (PROJECT / "dsp_fairseq").rglob("*.py")

@@ -8,7 +8,7 @@ import json
 
 import pytest
 from behaviour import behaviour_of, differences
-from conftest import PROJECT
+from console import PROJECT
 
 FROZEN = PROJECT / "tests" / "frozen"
 CHECKPOINTS = [path.relative_to(FROZEN) for path in sorted(FROZEN.glob("*/*.pt.gz"))]

@@ -1,4 +1,4 @@
-"""A family is one file: this one has a model with two attention blocks, and carries gates, prunes and reports.
+"""A family is one file: this one has a model with two attention blocks; it carries gates, prunes, ranks and reports.
 
 The model, its family, its task and its criterion are made here, of parts that every plug-in can use.
 """
@@ -7,9 +7,12 @@ import json
 from argparse import Namespace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from fairseq.criterions import FairseqCriterion
+from fairseq.data import FairseqDataset
+from fairseq.data.data_utils import collate_tokens
 from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
 from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
@@ -18,9 +21,12 @@ from tiny_models import near
 
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import load
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.families import Family, family_named, family_of, register_family
+from dsp_fairseq.families.data import PAD
+from dsp_fairseq.importance.run import rank
+from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_model import GatedModel
 from dsp_fairseq.modules import GatedMultiheadAttention
 from dsp_fairseq.options.problems import model_problems
@@ -50,7 +56,33 @@ class ToyFamily(Family):
         return []
 
     def probe(self, model):
-        return model(torch.arange(12).reshape(2, 6) % TYPES).flatten(0, 1)
+        return model(torch.arange(12).reshape(2, 6) % TYPES)[0].flatten(0, 1)
+
+    def dataset(self, data, subset):
+        return Numbers(subset)
+
+
+class Numbers(FairseqDataset):
+    """Sentences of the numbers that the name of a subset gives their length, such as 3-5-3."""
+
+    def __init__(self, subset):
+        self.sizes = np.array([int(length) for length in subset.split("-")])
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def __getitem__(self, index):
+        return torch.arange(4, 4 + self.sizes[index])
+
+    def num_tokens(self, index):
+        return self.sizes[index]
+
+    def num_tokens_vec(self, indices):
+        return self.sizes[indices]
+
+    def collater(self, samples):
+        tokens = collate_tokens(samples, PAD)
+        return {"net_input": {"tokens": tokens}, "target": tokens}
 
 
 # the model
@@ -73,7 +105,7 @@ class Toy(BaseFairseqModel):
         x = self.words(tokens).transpose(0, 1)  # [batch, length, D] -> [length, batch, D]
         for block in (self.low, self.high):
             x = x + block(x, x, x)[0]
-        return self.out(x.transpose(0, 1))
+        return self.out(x.transpose(0, 1)), None
 
 
 register_model("toy")(Toy)
@@ -106,7 +138,7 @@ class CountTypes(FairseqCriterion):
     def forward(self, model, sample, reduce=True):
         tokens = sample["tokens"]
         loss = torch.nn.functional.cross_entropy(
-            model(tokens).flatten(0, 1), tokens.roll(1, dims=1).flatten(), reduction="sum"
+            model(tokens)[0].flatten(0, 1), tokens.roll(1, dims=1).flatten(), reduction="sum"
         )
         return loss, tokens.numel(), {"loss": loss.detach(), "sample_size": tokens.numel(), "ntokens": tokens.numel()}
 
@@ -199,7 +231,7 @@ def test_prune_leaves_the_kept_heads_and_the_same_function(checkpoint, tmp_path)
     small = build_model(load(str(tmp_path / "small.pt")))
     assert [small.low.num_heads, small.high.num_heads] == [block.units for block in done.after.blocks]
     tokens = torch.arange(10).reshape(2, 5)
-    assert near(small(tokens).detach(), build_model(load(str(checkpoint)))(tokens).detach())
+    assert near(small(tokens)[0].detach(), build_model(load(str(checkpoint)))(tokens)[0].detach())
     assert done.parameters[0] - done.parameters[1] == (2 * UNITS - K) * (4 * WIDTH * 4 + 3 * 4)
 
 
@@ -216,8 +248,30 @@ def test_report_speaks_of_the_kinds_of_the_family(checkpoint, capsys):
     assert "low" in said(capsys, checkpoint) and "encoder" not in said(capsys, checkpoint)
 
 
+@pytest.mark.parametrize("score, read", [("magnitude", {}), ("gradient", {"data": ".", "subset": "3-5-4-5"})])
+def test_importance_leaves_the_best_heads(checkpoint, tmp_path, score, read):
+    done = rank(str(checkpoint), str(tmp_path / "ranked.pt"), Settings("2", score, step=1, **read))
+    assert (int(done.before.mask.sum()), done.after.units) == (K, 2)
+    assert set(done.after.indices()) == {"low.0", "high.0"} and bool(
+        (done.ranking.importance[done.ranking.mask] > 0).all()
+    )
+    assert int(kept_heads(str(tmp_path / "ranked.pt")).mask.sum()) == 2
+
+
+def test_what_a_family_does_not_say_is_refused_in_one_line(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(ToyFamily, "dataset", Family.dataset)
+    with pytest.raises(BadInput, match="^--score gradient: nothing is known of the data of a gated_toy; choose .*$"):
+        rank(str(checkpoint), str(tmp_path / "ranked.pt"), Settings("2", data="."))
+    pytest.importorskip("ctranslate2")
+    from dsp_fairseq.export.convert import export
+
+    with pytest.raises(BadInput, match="^checkpoint .*: a gated_toy cannot be exported to CTranslate2$"):
+        export(str(checkpoint), str(tmp_path / "exported"))
+
+
 def test_bad_options_are_refused_as_for_any_other_model():
     [problem] = model_problems(options(prunable="encoder.self"))
     assert problem.startswith("--prunable encoder.self: must be one or more of low, high")
     assert model_problems(options(heads_to_keep="9")) == ["--heads-to-keep 9: must be 0 to 8, the heads of this model"]
+    assert model_problems(options(frozen="encoder")) == ["--frozen encoder: must be words or low or high or out"]
     assert family_of(options()).model == "gated_toy"
