@@ -1,5 +1,5 @@
 """How fast a checkpoint decodes: stock fairseq, masked heads, removed heads and an export, in one run.
 
-``run.py`` is the order of things; ``variants.py`` and ``exported.py`` are what is measured, ``timing.py`` and
-``memory.py`` how, ``agreement.py`` whether all of them translate alike.
+``run.py`` has the steps; ``variants.py`` and ``exported.py`` have the models that are measured, ``timing.py`` and
+``memory.py`` measure them, ``agreement.py`` compares their translations.
 """

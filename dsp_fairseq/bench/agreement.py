@@ -1,4 +1,4 @@
-"""Do all variants of a checkpoint translate alike?"""
+"""Compares the translations of the variants of a checkpoint."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -6,11 +6,11 @@ from typing import NamedTuple
 from ..errors import Failed
 from .variants import Hypothesis
 
-TIE = 1e-4  # of two scores: closer translations are equally good, and rounding decides between them
+TIE = 1e-4  # difference of two scores below which rounding decides between the translations
 
 
 class Agreement(NamedTuple):
-    """How many sentences a variant translates as the first one does."""
+    """How many sentences a variant translates in the same way as the first variant."""
 
     sentences: int
     same: int
@@ -33,7 +33,10 @@ def compare(expected: list[Hypothesis], actual: list[Hypothesis]) -> Agreement:
 
 
 def compare_all(found: dict[str, list[Hypothesis]], may_differ: Collection[str] = ()) -> dict[str, Agreement]:
-    """Every variant against the first, by name; raises Failed when one is not alike that is none of ``may_differ``."""
+    """Agreement of every other variant with the first, by name.
+
+    Raises Failed when the translations of a variant that is not in ``may_differ`` differ by more than ties.
+    """
     first, *others = found
     agreements = {name: compare(found[first], found[name]) for name in others}
     wrong = [

@@ -1,4 +1,4 @@
-"""The model as CTranslate2 runs it."""
+"""The exported model, run by CTranslate2."""
 
 import torch
 
@@ -28,15 +28,15 @@ class ExportedVariant:
         )
 
     def halve(self) -> None:
-        """Go on in float16."""
+        """Compute in float16 from now on."""
         self._load({"float32": "float16"}.get(self._type, f"{self._type}_float16"))
 
     def prepare(self, batch: list[Sentence]) -> list[list[str]]:
-        """A batch as words; CTranslate2 adds the end of sentence and pads by itself."""
+        """A batch as words; CTranslate2 itself adds the end of sentence and pads."""
         return [[self._words.source[number] for number in sentence[:-1]] for sentence in batch]
 
     def translate(self, batch: list[list[str]]) -> list:
-        """What is timed."""
+        """Translate a prepared batch; this call is timed."""
         return self._translator.translate_batch(
             batch,
             beam_size=self._decoding.beam,

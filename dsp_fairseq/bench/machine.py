@@ -1,4 +1,4 @@
-"""What a benchmark ran on."""
+"""The machine and the versions of a benchmark."""
 
 import platform
 import re
@@ -8,7 +8,7 @@ import torch
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Names of the device and versions, threads of torch."""
+    """Name of the device, number of torch's threads, versions of torch and Python."""
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else _cpu(),
         "threads": torch.get_num_threads(),

@@ -1,8 +1,9 @@
-"""Peak memory of one variant, in a process of its own that does nothing else.
+"""Peak memory of one variant, measured in a process of its own that does nothing else.
 
-CPU: growth of resident memory up to its peak while the largest batch is decoded, the model included. Before, the
-variant was made, has translated one sentence and was forgotten, so that what libraries need once is not counted.
-CUDA: the most that torch had allocated.
+CPU: growth of resident memory up to its peak while the largest batch is decoded, the model included. Before
+that, the variant is made, translates one sentence and is deleted, so that memory which libraries allocate once is not
+counted.
+CUDA: the most memory that torch had allocated.
 """
 
 import ctypes
@@ -25,7 +26,7 @@ HOW = {
 
 
 def peak_bytes(make: Callable, arguments: tuple, decoding: Decoding, batch: list[Sentence]) -> int | None:
-    """Measure ``make(*arguments)``, a variant; both are sent to a new process. None: cannot be told."""
+    """Peak memory of the variant ``make(*arguments)``, measured in a new process; None when it cannot be measured."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(_peak_bytes, make, arguments, decoding, batch).result()
@@ -37,7 +38,7 @@ def _peak_bytes(make, arguments, decoding, batch) -> int | None:
     _give_back()
     before = _resident("VmRSS")
     variant = _made(make, arguments, decoding)
-    _give_back()  # what building the model has left behind
+    _give_back()  # memory that building the model has left behind
     _forget_peak(decoding.device)
     _translate(variant, batch)
     if decoding.device == "cuda":
@@ -57,7 +58,7 @@ def _translate(variant, batch: list[Sentence]) -> None:
 
 
 def _give_back() -> None:
-    """To the system, what nobody uses any more."""
+    """Return unused memory to the system."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
 

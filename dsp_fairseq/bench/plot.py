@@ -81,7 +81,7 @@ def _draw_spread(panel, row: int, spread: Spread, variant: str, hollow: bool = F
 
 
 def _times(result: Result, base: Result, measure: str) -> str:
-    """How many times as fast, with the spread over rounds; nothing for the base itself."""
+    """How many times as fast as the base, with the spread over rounds; empty for the base itself."""
     if result is base:
         return ""
     ratio = result.ratio(base, measure)
@@ -89,12 +89,12 @@ def _times(result: Result, base: Result, measure: str) -> str:
 
 
 def _write(panel, row: int, x: float, text: str) -> None:
-    """Beside what reaches up to x."""
+    """Write to the right of ``x``."""
     panel.annotate(text, (x, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize="small")
 
 
 def _clean(panel, results: list[Result]) -> None:
-    """From 0, room for what is written at the right, the first row on top."""
+    """Let the axis start at 0, leave room for the text at the right, and put the first row on top."""
     several = len({result.checkpoint for result in results}) > 1
     names = [f"{_short(result)}\n{result.label}" if several else result.label for result in results]
     panel.set_yticks(range(len(results)), names)
@@ -104,13 +104,13 @@ def _clean(panel, results: list[Result]) -> None:
 
 
 def _short(result: Result) -> str:
-    """Folder and name of its checkpoint, and its heads."""
+    """Folder and name of the checkpoint, and its heads."""
     name = os.sep.join(result.checkpoint.split(os.sep)[-2:])
     return f"{name}, {result.heads} of {result.original_heads} heads"
 
 
 def _explain(figure, latency, benchmark: Benchmark) -> None:
-    """Title, conditions, and what filled and hollow mean."""
+    """Title, conditions of the measurement, and a legend of filled and hollow dots."""
     settings, first = benchmark.settings, benchmark.results[0]
     heads = {f"{result.heads} of {result.original_heads}" for result in benchmark.results}
     told = f"{heads.pop()} heads" if len(heads) == 1 else "some heads"

@@ -1,4 +1,4 @@
-"""Which variants are measured, and how each is made: here, and again in a process of its own."""
+"""The variants to measure, and how each is made in this process and again in the process that measures its memory."""
 
 import os
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from .variants import FairseqVariant, Subject, parameters_of
 
 
 class Recipe(NamedTuple):
-    """``make(*arguments)`` is the variant; both can be sent to another process."""
+    """How to make one variant: ``make(*arguments)``, which can be sent to another process."""
 
     checkpoint: str
     variant: str
     heads: int  # kept
     original_heads: int
-    parameters: int | None  # None: the export's are not counted, it pads blocks to the same number of heads
+    parameters: int | None  # None for an export, which pads blocks to the same number of heads
     make: Callable
     arguments: tuple
 
@@ -29,9 +29,11 @@ class Recipe(NamedTuple):
 def recipes_of(
     checkpoints: list[str], states: list[dict[str, Any]], settings: Settings, folder: str
 ) -> tuple[list[Recipe], list[str]]:
-    """Variants of all checkpoints, and a note for each that is left out; exports are written into ``folder``.
+    """Recipes for the variants of all checkpoints, and a note for each that is left out.
 
-    Raises BadInput when K is out of range, or an export was asked for and cannot be made.
+    Exports are written into ``folder``.
+
+    Raises BadInput when K is out of range, or an export is asked for and cannot be made.
     """
     recipes, notes = [], _notes_on_choice(checkpoints, states, settings.heads_to_keep)
     wanted = settings.variants or WITHOUT_BEING_ASKED
@@ -56,7 +58,7 @@ def recipes_of(
 
 
 def _notes_on_choice(checkpoints: list[str], states: list[dict[str, Any]], heads_to_keep: str | None) -> list[str]:
-    """Where K is given, and the numbers in a checkpoint do not say which heads are important."""
+    """A note for each checkpoint whose logits do not rank its heads, when K is given."""
     origins = (
         {}
         if heads_to_keep is None
@@ -85,7 +87,7 @@ def _fairseq_variant(name: str, checkpoint: str, heads_to_keep: str | None, deco
 
 
 def _exported(name: str, checkpoint: str, state: dict[str, Any], settings: Settings, out: str) -> tuple:
-    """Write the export into ``out``; what :class:`ExportedVariant` needs to load it."""
+    """Write the export into ``out``; the arguments of :class:`ExportedVariant` for it."""
     from ..export.requirement import require_ctranslate2
 
     require_ctranslate2()

@@ -1,4 +1,4 @@
-"""What a benchmark found: as a table and as JSON."""
+"""The results of a benchmark, as a table and as JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ class Result:
 
     @property
     def label(self) -> str:
-        """Its variant, for people: of a model that keeps all heads nothing is masked or removed."""
+        """Name of the variant in tables; it says so when a model keeps all heads, so that none is masked or removed."""
         nothing = self.heads == self.original_heads and self.variant in (MASKED, REMOVED)
         return f"{self.variant} (none)" if nothing else self.variant
 
@@ -32,7 +32,7 @@ class Result:
         return Spread.of([getattr(done, measure) for done in self.rounds])
 
     def ratio(self, base: "Result", measure: str) -> Spread:
-        """How many times as fast as ``base``, round by round: above 1 is faster, of a latency too."""
+        """How many times as fast as ``base``, round by round; above 1 means faster, for a latency too."""
         pairs = [
             (getattr(ours, measure), getattr(theirs, measure))
             for ours, theirs in zip(self.rounds, base.rounds, strict=True)
@@ -43,23 +43,23 @@ class Result:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All results of a run, and what is to be known about them."""
+    """All results of a run and its conditions."""
 
     settings: Settings
     machine: dict[str, Any]
     sentences: int
-    origin: str  # of the sentences
-    agreement: dict[str, dict[str, Any]]  # by checkpoint: of each variant with the first one, in float32
+    origin: str  # where the sentences are from
+    agreement: dict[str, dict[str, Any]]  # by checkpoint and variant: agreement with the first variant, in float32
     results: list[Result]
     notes: list[str]
 
     def base_of(self, result: Result) -> Result:
-        """The variant that others of its checkpoint are compared with: the first, stock if it is there."""
+        """The result to compare others of its checkpoint with: the first variant, which is stock if measured."""
         return next(other for other in self.results if other.checkpoint == result.checkpoint)
 
 
 def as_table(benchmark: Benchmark) -> str:
-    """Conditions, a row per variant, and the notes."""
+    """The conditions, a table with a row for each variant, and the notes."""
     settings, machine = benchmark.settings, benchmark.machine
     decoding = settings.decoding
     lines = [
@@ -76,7 +76,7 @@ def as_table(benchmark: Benchmark) -> str:
 
 
 def as_json(benchmark: Benchmark) -> str:
-    """One JSON object, every round included."""
+    """One JSON object with every round."""
     results = []
     for result in benchmark.results:
         told = {key: value for key, value in vars(result).items() if key != "rounds"}
@@ -105,13 +105,13 @@ def as_json(benchmark: Benchmark) -> str:
 
 
 def _meanings(benchmark: Benchmark) -> list[str]:
-    """What each row is, in the order of the rows."""
+    """A line for each variant that says what it is, in the order of the rows."""
     names = dict.fromkeys(result.variant for result in benchmark.results)
     return [f"{name}: {MEANING[name]}" for name in names]
 
 
 def _tables(benchmark: Benchmark) -> list[str]:
-    """A table per checkpoint, under its name where there are several."""
+    """A table for each checkpoint; with several checkpoints, each under its name."""
     names = list(dict.fromkeys(result.checkpoint for result in benchmark.results))
     tables = [_table([result for result in benchmark.results if result.checkpoint == name]) for name in names]
     return (

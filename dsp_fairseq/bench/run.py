@@ -1,4 +1,4 @@
-"""The order of a benchmark: load, measure memory, compare translations, take the time."""
+"""The steps of a benchmark: load, measure memory, compare translations, measure time."""
 
 import logging
 import tempfile
@@ -22,12 +22,12 @@ from .sentences import Sentence, batches_of, largest, load_sentences, spread
 from .settings import EXPORTS, Settings
 from .timing import Round, Turns, measured_round
 
-SINGLES = 50  # sentences of a round that are translated one by one
-WARM_UP = 3  # of them, before the first round
+SINGLES = 50  # sentences that are translated one by one in each round
+WARM_UP = 3  # how many of these are translated before the first round
 
 
 class Work(NamedTuple):
-    """What every variant translates in a round."""
+    """The sentences that every variant translates in a round."""
 
     batches: list[list[Sentence]]
     singles: list[list[Sentence]]  # batches of one
@@ -36,7 +36,7 @@ class Work(NamedTuple):
 def bench(checkpoints: list[str], settings: Settings, problems: list[str]) -> Benchmark:
     """Measure all variants of the checkpoints in turns.
 
-    Raises BadInput with ``problems``, the settings' and the checkpoints', Failed when the variants of a
+    Raises BadInput with ``problems`` and those of the settings and checkpoints, Failed when the variants of a
     checkpoint do not translate alike.
     """
     states = _loaded(checkpoints, settings, problems)
@@ -71,7 +71,7 @@ def _bench(checkpoints: list[str], states: list[dict[str, Any]], settings: Setti
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what every loaded model and data set says of itself."""
+    """Suppress the log lines of loaded models and data sets."""
     logging.disable(logging.INFO)
     try:
         yield
@@ -97,7 +97,7 @@ def _loaded(checkpoints: list[str], settings: Settings, problems: list[str]) -> 
 
 
 def _peaks(recipes: list[Recipe], settings: Settings, batch: list[Sentence]) -> list:
-    """Peak memory of every variant, bytes; None where it is not measured."""
+    """Peak memory of every variant in bytes; None where it is not measured."""
     if not settings.memory:
         return [None] * len(recipes)
     progress = tqdm(recipes, desc="memory", mininterval=1, leave=False, disable=None)

@@ -1,4 +1,4 @@
-"""Sentences to translate: those of a test set, of a text file, or random words."""
+"""The sentences that a benchmark translates: a test set, a text file, or random words."""
 
 import os
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from ..families import known_family
 from ..families.data import END, FIRST_WORD, UNKNOWN, task_options
 from .settings import Settings
 
-Sentence = list[int]  # words as numbers of the source dictionary, the end of sentence included
+Sentence = list[int]  # numbers of words in the source dictionary, with the end of sentence
 
-RANDOM_LENGTHS = (5, 25)  # words, from and to
+RANDOM_LENGTHS = (5, 25)  # least and most words of a sentence
 
 
 class Sentences(NamedTuple):
-    """Sentences, and in words where they are from."""
+    """Sentences, and a text that says where they are from."""
 
     sentences: list[Sentence]
     origin: str
 
 
 def load_sentences(state: dict[str, Any], settings: Settings) -> Sentences:
-    """At most ``settings.sentences``, spread evenly over the source; none longer than the model reads.
+    """At most ``settings.sentences`` sentences, spread evenly over their source, none longer than the model reads.
 
-    Raises BadInput when ``--data`` or ``--text`` cannot be used. Without them: the test set of the
-    checkpoint's training, or random words where that is gone.
+    Raises BadInput when ``--data`` or ``--text`` cannot be used. Without them, the sentences
+    are the test set of the checkpoint's training, or random words when its folder is gone.
     """
     if settings.text:
         found = _of_text(state, settings.text, settings.data)
@@ -48,24 +48,24 @@ def load_sentences(state: dict[str, Any], settings: Settings) -> Sentences:
 
 
 def spread(items: Sequence, count: int) -> list:
-    """``count`` of the items, evenly spread and in order; all when there are no more."""
+    """``count`` of the items, evenly spread and in order; all items when there are not more."""
     count = min(count, len(items))
     return [items[place * len(items) // count] for place in range(count)]
 
 
 def batches_of(sentences: list[Sentence], size: int) -> list[list[Sentence]]:
-    """Batches of at most ``size`` sentences of like length, the longest last."""
+    """Batches of at most ``size`` sentences of similar length, the longest last."""
     ordered = sorted(sentences, key=len)
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def largest(batches: list[list[Sentence]]) -> list[Sentence]:
-    """The batch with the most words, padding included."""
+    """The batch with the most words, counting padding."""
     return max(batches, key=lambda batch: len(batch) * max(map(len, batch)))
 
 
 def random_sentences(words: int, count: int) -> list[Sentence]:
-    """Sentences of a dictionary with this many words, the same ones at every call."""
+    """Random sentences over a dictionary of ``words`` words, the same at every call."""
     generator = torch.Generator().manual_seed(1)
     shortest, longest = RANDOM_LENGTHS
     lengths = torch.randint(shortest, longest + 1, (count,), generator=generator).tolist()
@@ -84,7 +84,7 @@ def _of_training(state: dict[str, Any], count: int) -> Sentences:
 def _of_data(state: dict[str, Any], folder: str) -> Sentences:
     if not os.path.isdir(folder):
         raise BadInput(f"data folder {folder}: does not exist")
-    load_dictionaries(state, folder)  # refuses those of another model
+    load_dictionaries(state, folder)  # refuses the dictionaries of another model
     source, target = _languages(state, folder)
     prefix = os.path.join(folder, f"test.{source}-{target}.{source}")
     dataset = load_indexed_dataset(prefix)
@@ -95,8 +95,8 @@ def _of_data(state: dict[str, Any], folder: str) -> Sentences:
 
 def _languages(state: dict[str, Any], folder: str) -> "tuple[str | None, str | None]":
     options = model_options(state)
-    told = getattr(options, "source_lang", None), getattr(options, "target_lang", None)
-    return infer_language_pair(folder) if None in told else told
+    given = getattr(options, "source_lang", None), getattr(options, "target_lang", None)
+    return infer_language_pair(folder) if None in given else given
 
 
 def _of_text(state: dict[str, Any], text: str, data: str | None) -> Sentences:

@@ -1,11 +1,11 @@
-"""What a benchmark is asked to do, and what is wrong with that."""
+"""The options of ``dsp-fairseq bench`` and the checks that need no checkpoint."""
 
 from dataclasses import dataclass
 
 from ..errors import MOST
 
 STOCK, MASKED, REMOVED, EXPORTED, INT8 = VARIANTS = ("stock", "masked", "removed", "exported", "int8")
-EXPORTS = {EXPORTED: "none", INT8: "int8"}  # and their quantisation
+EXPORTS = {EXPORTED: "none", INT8: "int8"}  # quantisation of each exported variant
 WITHOUT_BEING_ASKED = VARIANTS[:-1]
 MEANING = {
     STOCK: "fairseq's transformer, zeros for the pruned heads",
@@ -28,25 +28,25 @@ class Decoding:
     half: bool = False  # float16, after the comparison of translations, which is in float32
 
     def longest(self, source: int) -> int:
-        """Words of a translation at most, for sources padded to this many."""
+        """Most words of a translation when the sources are padded to ``source`` words."""
         return int(self.max_len_a * source + self.max_len_b)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything but the checkpoints."""
+    """All options except the checkpoints."""
 
     decoding: Decoding
     rounds: int = 5
     sentences: int = 200
-    data: str | None = None  # folder of fairseq-preprocess; None: that of the first checkpoint's training
+    data: str | None = None  # folder of fairseq-preprocess; None: the data folder of the first checkpoint's training
     text: str | None = None  # file with a sentence per line, in BPE
-    variants: tuple[str, ...] | None = None  # None: all that are possible
-    heads_to_keep: str | None = None  # as the option of training; None: those that decode now
-    memory: bool = True  # measure it, in a process for each variant
+    variants: tuple[str, ...] | None = None  # None: all possible ones but int8
+    heads_to_keep: str | None = None  # as --heads-to-keep of a training; None: the heads that decode now
+    memory: bool = True  # whether to measure peak memory, in a process for each variant
 
     def problems(self) -> list[str]:
-        """Everything that is wrong whatever the checkpoints are, one line each."""
+        """One line for each problem that does not depend on the checkpoints."""
         decoding = self.decoding
         least = {
             "--batch-size": (decoding.batch_size, 1),

@@ -1,4 +1,4 @@
-"""Variants take turns, batch by batch and sentence by sentence: a machine that slows down slows all of them."""
+"""Times the variants in turns, batch by batch, so that a machine that slows down slows all of them alike."""
 
 import gc
 import time
@@ -11,16 +11,16 @@ from .sentences import Sentence
 
 
 class Round(NamedTuple):
-    """One round of one variant, wall time."""
+    """Speed and latency of one variant in one round, from wall time."""
 
     sentences_per_second: float
-    tokens_per_second: float  # words of the best translations, the end of sentence included
-    latency_p50_ms: float  # of one sentence by itself
+    tokens_per_second: float  # words of the best translations, with the end of sentence
+    latency_p50_ms: float  # latency of a batch of one sentence
     latency_p95_ms: float
 
 
 class Spread(NamedTuple):
-    """Of the rounds."""
+    """Median, lowest and highest value over the rounds."""
 
     median: float
     lowest: float
@@ -32,7 +32,7 @@ class Spread(NamedTuple):
 
 
 class Turns:
-    """Batches prepared for every variant, and the clock."""
+    """Times all variants on the same batches, in turns."""
 
     def __init__(self, variants: list, batches: list[list[Sentence]], clock: Callable[[], float] = time.perf_counter):
         self._variants, self._clock = variants, clock
@@ -42,7 +42,7 @@ class Turns:
         self.batches = len(batches)
 
     def take(self, turn: int, tick: Callable[[], object]) -> "tuple[numpy.ndarray, numpy.ndarray]":
-        """Translate everything once; ``turn`` says who begins, ``tick`` is called after every batch.
+        """Translate all batches once with every variant; variant ``turn`` begins, ``tick`` is called after every batch.
 
         Returns seconds and words of the translations, both [variants, batches].
         """
@@ -61,7 +61,7 @@ class Turns:
 
 
 def measured_round(batches: Turns, singles: Turns, turn: int, tick: Callable[[], object]) -> list[Round]:
-    """One round of every variant: all batches, then single sentences."""
+    """One round of every variant: first all batches, then single sentences."""
     gc.collect()
     seconds, tokens = batches.take(turn, tick)
     latencies, _ = singles.take(turn, tick)

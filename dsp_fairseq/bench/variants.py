@@ -1,4 +1,4 @@
-"""The same model in the forms that are compared, each with fairseq's own beam search."""
+"""The fairseq variants of a model that a benchmark compares, each decoded by fairseq's own beam search."""
 
 from argparse import Namespace
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from .settings import MASKED, REMOVED, STOCK, Decoding
 class Hypothesis(NamedTuple):
     """The best translation of a sentence."""
 
-    tokens: tuple[int, ...]  # numbers of the target dictionary, the end of sentence included
+    tokens: tuple[int, ...]  # numbers of words in the target dictionary, with the end of sentence
     score: float  # mean log-probability of a word
 
 
@@ -35,7 +35,7 @@ class Subject(NamedTuple):
 
     @classmethod
     def of(cls, state: dict[str, Any], heads_to_keep: str | None = None) -> "Subject":
-        """The heads are the best K by their logits; None: those that the checkpoint decodes with."""
+        """The checkpoint with its K most important heads; None: with the heads that it decodes with."""
         kept = kept_heads_of(state)
         mask = kept.mask if heads_to_keep is None else kept.best(heads_to_keep)
         return cls(state, kept.inventory, kept.inventory.keeping(mask.tolist()))
@@ -49,24 +49,24 @@ class Subject(NamedTuple):
         return {**self.state, "cfg": {**(self.state.get("cfg") or {}), "model": model}, "model": weights}
 
     def gated(self, weights: dict[str, Tensor], present: Inventory) -> dict[str, Any]:
-        """A checkpoint of ``gated_transformer`` with the heads ``present``, decoding with those of this subject."""
+        """A checkpoint of the gated model that has the heads ``present`` and decodes with the heads ``after``."""
         pairs = zip(present.blocks, self.after.blocks, strict=True)
         mask = torch.tensor([head in kept.indices for block, kept in pairs for head in block.indices])
         return with_mask(self.changed(weights, kept_heads=present.indices()), mask)
 
 
 def stock_state(subject: Subject) -> dict[str, Any]:
-    """Of the stock ``transformer`` of the original size, with zeros in place of the heads that are not kept."""
+    """A checkpoint of the stock model in its original size, with zeros for the heads that are not kept."""
     return subject.changed(fill_with_zeros(subject.without_removed_heads(), subject.after))
 
 
 def masked_state(subject: Subject) -> dict[str, Any]:
-    """Of a gated model of the original size: heads that the file lacks are there, as zeros, and not kept."""
+    """A checkpoint of the gated model in its original size; heads that are not in the file are zeros and not kept."""
     return subject.gated(fill_with_zeros(subject.state["model"], subject.before), subject.before.original())
 
 
 def removed_state(subject: Subject) -> dict[str, Any]:
-    """Of a gated model as the file has it; it takes out the heads that are not kept when it is prepared."""
+    """A checkpoint of the gated model as it is in the file; the prepared model removes the heads that are not kept."""
     return subject.gated(subject.state["model"], subject.before)
 
 
@@ -85,18 +85,18 @@ class FairseqVariant:
         )
 
     def halve(self) -> None:
-        """Go on in float16."""
+        """Compute in float16 from now on."""
         self._model.half()
 
     def prepare(self, batch: list[Sentence]) -> dict[str, dict[str, Tensor]]:
-        """A batch as fairseq reads it, on the device: words [sentences, longest], padded on the left."""
+        """A batch for fairseq on the device: ``src_tokens`` [sentences, longest], padded on the left."""
         lengths = torch.tensor([len(sentence) for sentence in batch])
         tokens = collate_tokens([torch.tensor(sentence) for sentence in batch], PAD, left_pad=True)
         device = self._decoding.device
         return {"net_input": {"src_tokens": tokens.to(device), "src_lengths": lengths.to(device)}}
 
     def translate(self, sample: dict[str, dict[str, Tensor]]) -> list[list[dict[str, Tensor]]]:
-        """What is timed."""
+        """Translate a prepared batch; this call is timed."""
         found = self._generator.generate([self._model], sample)
         if self._decoding.device == "cuda":
             torch.cuda.synchronize()
@@ -107,21 +107,21 @@ class FairseqVariant:
 
 
 def parameters_of(name: str, subject: Subject) -> int:
-    """Parameters that a variant computes with; what fairseq holds twice counts once."""
+    """Number of parameters that a variant computes with; shared parameters count once."""
     if name == REMOVED:
         return total(subject.without_removed_heads())
     return total(fill_with_zeros(subject.state["model"], subject.before))
 
 
 def _prepared(name: str, subject: Subject, decoding: Decoding):
-    """The model as ``fairseq-generate`` prepares it."""
+    """The model of a variant, prepared for decoding as ``fairseq-generate`` prepares it."""
     inference = Namespace(generation=Namespace(beam=decoding.beam))
     if name == STOCK:
         model = build_stock_model(stock_state(subject)).to(decoding.device)
         model.prepare_for_inference_(inference)
     elif name == MASKED:
         model = build_model(masked_state(subject)).to(decoding.device)
-        # what the stock model gets; the gated model's own preparation would remove the heads
+        # as for the stock model; the gated model's own preparation would remove the heads
         BaseFairseqModel.make_generation_fast_(model, need_attn=False)
         model.mask_only()
     else:

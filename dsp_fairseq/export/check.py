@@ -1,4 +1,4 @@
-"""Does the exported model score sentences as fairseq does?"""
+"""Compares the scores of an exported model with those of fairseq."""
 
 from typing import NamedTuple
 
@@ -15,14 +15,14 @@ LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34)  # words of a sentence
 
 
 class Pair(NamedTuple):
-    """Numbers of the words of a sentence and its translation, without the end."""
+    """A sentence and its translation as numbers of words, without the end of sentence."""
 
     source: list[int]
     target: list[int]
 
 
 def random_pairs(model, words: Dictionaries) -> list[Pair]:
-    """Made-up sentences of several lengths, as long as the model can read them."""
+    """Random sentences of several lengths, none longer than the model reads."""
     generator = torch.Generator().manual_seed(1)
     pairs = []
     for lengths in zip(LENGTHS, reversed(LENGTHS), strict=True):
@@ -42,14 +42,14 @@ def fairseq_scores(model, pairs: list[Pair]) -> list[Tensor]:
     for source, target in pairs:
         read = torch.tensor([[*source, END]])
         logits, _ = model(read, torch.tensor([read.size(1)]), torch.tensor([[END, *target]]))
-        told = torch.tensor([*target, END])
+        expected = torch.tensor([*target, END])
         # [1, words + 1, types] -> [words + 1]
-        scores.append(logits[0].float().log_softmax(-1).gather(1, told.unsqueeze(1)).squeeze(1))
+        scores.append(logits[0].float().log_softmax(-1).gather(1, expected.unsqueeze(1)).squeeze(1))
     return scores
 
 
 class Exported:
-    """A model in a folder, on the CPU."""
+    """An exported model, loaded from its folder, on the CPU."""
 
     def __init__(self, folder: str, words: Dictionaries, compute_type: str):
         self._words = words
@@ -59,7 +59,7 @@ class Exported:
             raise Failed(f"CTranslate2 cannot load what was exported: {_first_line(error)}") from error
 
     def scores(self, pairs: list[Pair]) -> list[Tensor]:
-        """As :func:`fairseq_scores`."""
+        """The scores that :func:`fairseq_scores` gives, from the exported model."""
         results = self._translator.score_batch(*self._tokens(pairs))
         return [torch.tensor(result.log_probs) for result in results]
 
@@ -77,7 +77,7 @@ class Exported:
 
 
 def difference(expected: list[Tensor], actual: list[Tensor]) -> float:
-    """The largest of a word's score; infinite when they are not comparable."""
+    """Largest difference between two scores of one word; infinite when the numbers of words differ."""
     if [len(scores) for scores in expected] != [len(scores) for scores in actual]:
         return float("inf")
     largest = (torch.cat(expected) - torch.cat(actual)).abs().max()
@@ -85,9 +85,9 @@ def difference(expected: list[Tensor], actual: list[Tensor]) -> float:
 
 
 def check_scores(folder: str, words: Dictionaries, pairs: list[Pair], expected: list[Tensor]) -> float:
-    """The largest difference between fairseq and the float32 model in a folder.
+    """Largest difference of a word's score between fairseq and the float32 model in a folder.
 
-    Raises Failed when it is above ``TOLERANCE``.
+    Raises Failed when the difference is above ``TOLERANCE``.
     """
     found = difference(expected, Exported(folder, words, "float32").scores(pairs))
     if found > TOLERANCE:
@@ -101,8 +101,8 @@ def check_scores(folder: str, words: Dictionaries, pairs: list[Pair], expected: 
 def check_quantised(
     folder: str, words: Dictionaries, pairs: list[Pair], expected: list[Tensor], quantization: str
 ) -> float:
-    """As :func:`check_scores` for a quantised model, which has to work and may differ."""
-    # CPUs do not compute in float16: float32 instead, with a warning unless it is asked for
+    """As :func:`check_scores` for a quantised model: any finite difference is allowed, but the model must translate."""
+    # CPUs do not compute in float16; asking for float32 avoids a warning of CTranslate2
     exported = Exported(folder, words, "float32" if quantization == "float16" else "default")
     found = difference(expected, exported.scores(pairs))
     if not found < float("inf") or not exported.translates(pairs):

@@ -1,4 +1,4 @@
-"""From a checkpoint to a folder that CTranslate2 translates with."""
+"""Writes the model of a checkpoint as a folder that CTranslate2 translates with."""
 
 import os
 from collections.abc import Callable
@@ -25,16 +25,16 @@ FILES = ("config.json", "model.bin", *(f"{name}_vocabulary.json" for name in ("s
 
 
 class Export(NamedTuple):
-    """What :func:`export` did; printed, a table."""
+    """Result of :func:`export`; its text is a table of the blocks, the sizes and the check."""
 
     out: str
     before: Inventory
     after: Inventory
     quantization: str
-    bytes: "tuple[int, int]"  # of the checkpoint and of the folder
-    difference: float  # largest of a word's score, float32 against fairseq
+    bytes: "tuple[int, int]"  # sizes of the checkpoint file and of the folder
+    difference: float  # largest difference of a word's score between the float32 model and fairseq
     quantised_difference: float | None
-    sentence: list[str]  # to show how to translate
+    sentence: list[str]  # words of an example, for the lines that show how to translate
     warnings: list[str]
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Export(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A checkpoint, decoding with the heads that are exported: the others are masked, not removed."""
+    """A checkpoint that decodes with the exported heads; the other heads are masked, not removed."""
 
     state: dict[str, Any]
     gated: bool
@@ -93,19 +93,19 @@ def export(
     heads_to_keep: str | None = None,
     force: bool = False,
 ) -> Export:
-    """Write the folder ``out``: the model of ``checkpoint`` for CTranslate2, vocabularies included.
+    """Write the model of ``checkpoint`` and its vocabularies for CTranslate2 into the folder ``out``.
 
     Args:
         checkpoint: of ``gated_transformer``, masked or pruned, or of the stock ``transformer``.
         quantization: one of ``dsp_fairseq.export.QUANTIZATIONS``.
-        data: the folder with the dictionaries; None: that of the training.
-        heads_to_keep: K, the most important heads by their logits (or K of each kind); None: those that
-            decode now.
+        data: the folder with the dictionaries; None: the data folder of the training.
+        heads_to_keep: K, the most important heads by their logits (or K of each kind); None: the heads
+            that decode now.
         force: replace ``out``, if it is an export.
 
     Raises:
-        BadInput: anything that the user can mend, all at once.
-        Failed: the written model does not score as fairseq's.
+        BadInput: everything that the user can correct, one line each.
+        Failed: the scores of the written model differ from fairseq's.
     """
     state = load(checkpoint)
     converter = _converter_of(checkpoint, state)
@@ -156,7 +156,7 @@ def _is_gated(state: dict[str, Any]) -> bool:
 
 
 def _all_of(*steps: Callable[[], Any]) -> list[Any]:
-    """What the steps return; raises BadInput with the problems of all of them."""
+    """Results of all steps; raises BadInput with the problems of all steps."""
     results, problems = [], []
     for step in steps:
         try:

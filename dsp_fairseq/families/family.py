@@ -1,4 +1,4 @@
-"""What the rest of the package asks about a model class, and the registry of the families that answer."""
+"""The base class of families, which answers what other rooms ask about a model class, and the registry of families."""
 
 import math
 from abc import ABC, abstractmethod
@@ -36,15 +36,15 @@ class Converter(Protocol):
 class Size(NamedTuple):
     """What the time of a training depends on."""
 
-    weights: int  # that each word is multiplied by
-    width: int  # of the model; this and the next are the shape of its largest usual product of matrices
-    inner: int  # of a feed-forward layer
+    weights: int  # number of weights that each word is multiplied by
+    width: int  # D of the model; width x inner is the shape of a typical matrix, for measuring speed
+    inner: int  # hidden units of a feed-forward layer
 
 
 class Family(ABC):
-    """One model class of fairseq: where its prunable units are, how it is built and tried out.
+    """One model class of fairseq: where its prunable units are, how it is built and tested.
 
-    A family needs only the abstract methods. Those that raise BadInput or LookupError are for one command each.
+    A family must define the abstract methods. Each method that raises BadInput or LookupError here serves one command.
 
     Options are a Namespace as fairseq's command line or a checkpoint gives them, weights a state dict.
     """
@@ -53,13 +53,15 @@ class Family(ABC):
     stock: ClassVar[str]  # name of the stock model with the same weights
     stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
     stock_criterion: ClassVar[str]
-    kinds: ClassVar[tuple[str, ...]]  # of block, in flat order
+    kinds: ClassVar[tuple[str, ...]]  # kinds of block in flat order
     parts: ClassVar[tuple[str, ...]]  # attributes of the model that together hold all weights; --frozen names one
     structure: ClassVar[tuple[str, ...]] = ()  # options that are the same in all checkpoints of one training
-    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # what fairseq takes where an option is stored as None
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # value that fairseq uses for an option stored as None
     group: ClassVar[int | None] = None  # hidden units that are removed together; None: feed-forward blocks stay whole
-    submodules: ClassVar[Mapping[str, str]] = MappingProxyType({})  # of no block -> its part in tables of parameters
-    help: ClassVar[Mapping[str, str]] = MappingProxyType({})  # for the gaps in the help of the options (see config.py)
+    # module outside of blocks -> its row in tables of parameters
+    submodules: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    # texts for the placeholders in the help of options (see config.py)
+    help: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @abstractmethod
     def original_inventory(self, options: Namespace) -> Inventory:
@@ -76,7 +78,7 @@ class Family(ABC):
         return original if kept is None else original.only({**original.indices(), **kept})
 
     def type_problems(self, options: Any) -> list[str]:
-        """One line per option that is missing or no possible value; later checks read options without fear."""
+        """One line per option that is missing or has an impossible value; the later checks rely on this one."""
         return []
 
     def unsupported(self, options: Namespace) -> list[str]:
@@ -93,7 +95,7 @@ class Family(ABC):
 
     @abstractmethod
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
-        """All that a model asks of its task; ``dictionary(n)`` has n words."""
+        """What a model reads from its task, such as its dictionaries; ``dictionary(n)`` makes one of n words."""
 
     def without_files(self, options: Namespace) -> Namespace:
         """The options without files that training read and a checkpoint replaces, such as pretrained embeddings."""
@@ -101,41 +103,44 @@ class Family(ABC):
 
     @abstractmethod
     def weight_problems(self, options: Namespace, weights: Mapping[str, Tensor]) -> list[str]:
-        """What is plainly wrong with the weights of a checkpoint, one line each, before a model is planned."""
+        """One line for each weight of a checkpoint that does not fit its options; called before a model is built."""
 
     @abstractmethod
     def probe(self, model: Any) -> Tensor:
-        """Logits [tokens, types] for made-up inputs of several lengths that the model can read."""
+        """Logits [tokens, types] of the model for fixed random inputs of several lengths."""
 
     def max_positions(self, options: Namespace) -> Any:
-        """Most words that a model reads, for ``FairseqDataset.filter_indices_by_size``."""
+        """Most words of an input of the model, as ``FairseqDataset.filter_indices_by_size`` takes them."""
         return math.inf
 
     def dictionaries(self, data: DataFolder) -> list[WordsOf]:
-        """The dictionaries of a data folder, source first; raises BadInput when they are not those of the weights."""
+        """The dictionaries of a data folder, source first; raises BadInput when they do not fit the weights."""
         raise BadInput(f"data folder {data.path}: nothing is known of the dictionaries of a {self.model}")
 
     def dataset(self, data: DataFolder, subset: str) -> FairseqDataset:
-        """The samples of a data folder that the loss is computed on; raises BadInput."""
+        """A subset of a data folder, whose batches have ``net_input`` and ``target``.
+
+        Raises BadInput when it is missing or does not fit the weights.
+        """
         raise BadInput(
             f"--score gradient: nothing is known of the data of a {self.model}; choose --score magnitude or random"
         )
 
     def ctranslate2(self) -> Converter | None:
-        """What exports a model to CTranslate2; None when nothing can. Called when CTranslate2 is there."""
+        """The converter to CTranslate2, or None; called only when CTranslate2 is installed."""
         return None
 
     def size(self, options: Namespace, words: int) -> Size:
-        """The size of the model that options describe; ``words`` are those of its largest dictionary."""
+        """The size of the model that options describe; ``words`` is the size of its largest dictionary."""
         raise LookupError(f"nothing is known of the size of a {self.model}")
 
     def gated_architecture(self, name: str) -> str:
-        """The gated architecture with the options of a stock one."""
+        """The gated architecture that has the same options as the stock architecture ``name``."""
         gated = f"gated_{name}"
         return gated if gated in ARCH_MODEL_NAME_REGISTRY else self.model
 
     def model_class(self, gated: bool) -> Any:
-        """fairseq's class."""
+        """The model class that is registered in fairseq."""
         return MODEL_REGISTRY[self.model if gated else self.stock]
 
 
@@ -146,12 +151,12 @@ def register_family(cls: type[Family]) -> type[Family]:
 
 
 def families() -> list[Family]:
-    """All of them, each once."""
+    """All registered families."""
     return list(dict.fromkeys(_FAMILIES.values()))
 
 
 def known_models() -> str:
-    """The models of all families, in words."""
+    """The models of all families, for messages."""
     return " or ".join(f"a {family.model} or of the stock {family.stock}" for family in families())
 
 
@@ -172,7 +177,7 @@ def family_of(options: Any) -> Family | None:
 
 
 def architecture_of(options: Any) -> str:
-    """The name of the architecture that options are of; empty when they have none."""
+    """The name of the architecture in options; empty when there is none."""
     names = (getattr(options, attribute, None) for attribute in ("_name", "arch"))
     return next((name for name in names if isinstance(name, str)), "")
 
@@ -194,7 +199,7 @@ def original_inventory(options: Namespace) -> Inventory:
 
 
 def known_family(options: Namespace) -> Family:
-    """As :func:`family_of`, for options whose architecture must be of a known family."""
+    """As :func:`family_of`; raises ValueError when no family knows the architecture."""
     family = family_of(options)
     if family is None:
         raise ValueError(f"{architecture_of(options)!r} is the architecture of no family")

@@ -1,4 +1,4 @@
-"""Values of options against the types that dataclasses declare for them."""
+"""Checks the values of options against the types that dataclasses declare for them."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +15,7 @@ _LARGEST = 2**63 - 1
 
 
 class _Kind(NamedTuple):
-    """A type of option, in words and as a test."""
+    """The values that one type of option accepts, in words and as a predicate."""
 
     words: str
     accepts: Callable[[Any], bool]
@@ -27,7 +27,7 @@ def is_whole(value: Any) -> bool:
 
 
 def number(value: Any) -> Any:
-    """A text of a few digits as a number; anything else stays as it is."""
+    """The number that a text of at most 9 digits means; other values are returned unchanged."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value, re.ASCII) else value
 
 
@@ -54,7 +54,7 @@ def value_problems(
     ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     numbers_as_text: Collection[str] = (),
 ) -> list[str]:
-    """One line for each of the options in ``types`` whose value is none of its type.
+    """One line for each option in ``types`` whose value is not of its type or out of its range.
 
     Args:
         ranges: least and largest value, where they are limited.

@@ -16,7 +16,7 @@ from ..structures.inventory import Inventory
 
 
 class Ranking(NamedTuple):
-    """What a removal came to."""
+    """Result of a removal of heads."""
 
     mask: Tensor  # bool [H], True: kept
     order: Tensor  # int64 [heads open at the start], flat indices: the first to go first, the most important last

@@ -1,4 +1,4 @@
-"""What a removal came to, as text and as JSON."""
+"""The result of ``dsp-fairseq importance``, as text and as JSON."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from .settings import Settings
 
 
 class Result(NamedTuple):
-    """Printed, a table."""
+    """A finished ranking; its text is a table of the blocks."""
 
     checkpoint: str
     settings: Settings
@@ -50,7 +50,7 @@ class Result(NamedTuple):
         return f"{read} of {self.settings.read['subset']}{left_out}"
 
     def as_json(self) -> str:
-        """One object; lists by the name of a block run over its original heads.
+        """One JSON object; each list has an entry for every original head of a block.
 
         ``importance`` is null for a head that was not open at the start; after several steps it is that of the
         step in which the head went, or of the last, so it compares heads of one step. ``removed_in_step`` is
@@ -72,7 +72,7 @@ class Result(NamedTuple):
         )
 
     def _by_block(self, flat: list[Any]) -> dict[str, list[Any]]:
-        """A list [H] as lists over the original heads of every block, null for those that the file lacks."""
+        """A list [H] as lists over the original heads of every block, null for heads that are not in the file."""
         inventory = self.before.inventory
         lists = {}
         for block, piece in zip(inventory.blocks, inventory.split(flat), strict=True):

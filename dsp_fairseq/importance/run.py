@@ -1,4 +1,4 @@
-"""The whole job: importances, removal, and a checkpoint that decodes with exactly the heads that are left."""
+"""``dsp-fairseq importance`` from start to end: importances, removal of heads, and the checkpoint that it writes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,28 +30,28 @@ from .weights import magnitude_importance, random_importance
 
 
 class Job(NamedTuple):
-    """What was found to be in order."""
+    """Checked inputs of a ranking."""
 
-    state: dict[str, Any]  # of the checkpoint, with gates
+    state: dict[str, Any]  # the checkpoint; one of a stock model has got gates
     model: Any
-    kept: KeptHeads  # before anything is removed
+    kept: KeptHeads  # the heads before the removal
     choose: Callable[[Inventory], Choice]
-    sentences: Sentences | None  # of the gradient only
+    sentences: Sentences | None  # None unless the score is the gradient
 
 
 def rank(checkpoint: str, out: str, settings: Settings, json_file: str | None = None, force: bool = False) -> Result:
-    """Write ``out``: ``checkpoint`` with its least important heads masked, weights as they are.
+    """Write ``out``: ``checkpoint`` with its least important heads masked and its weights unchanged.
 
     Its importance logits are ranks (see :func:`ranks`): ``prune`` of it with a smaller K takes the heads that
     were the most important when K was reached, with a larger one those that went last besides, within the
     limits per block. Budgets per kind were kept to for K itself.
 
     Args:
-        json_file: where the importances go.
+        json_file: file for the importances; None: not written.
         force: overwrite both files.
 
     Raises:
-        BadInput: all that is wrong with the settings, the checkpoint and the data, a line each.
+        BadInput: everything that is wrong with the settings, the checkpoint and the data, one line each.
         Failed: an importance is not finite, or ``out`` could not be written.
     """
     job = _prepare(checkpoint, settings, [out, json_file] if json_file else [out], force)
@@ -86,7 +86,7 @@ def _prepare(checkpoint: str, settings: Settings, files: list[str], force: bool)
         with _noting(problems):
             sentences = _sentences(state, settings.data, settings)
     refuse(problems)
-    assert choose is not None  # or there was a problem
+    assert choose is not None  # otherwise a problem was found
     return Job(state, model, kept, choose, sentences)
 
 
@@ -97,7 +97,7 @@ def _sentences(state: dict[str, Any], data: str, settings: Settings) -> Sentence
 
 @contextmanager
 def _noting(problems: list[str], prefix: str = "") -> Iterator[None]:
-    """Add wrong use to the problems instead of raising it."""
+    """Append the lines of BadInput and BadCheckpoint to ``problems`` instead of raising them."""
     try:
         yield
     except (BadInput, BadCheckpoint) as problem:
@@ -105,9 +105,11 @@ def _noting(problems: list[str], prefix: str = "") -> Iterator[None]:
 
 
 def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice]:
-    """Budgets and limits for a model with some of the heads; limits that are not given are those of the training.
+    """A function from the inventory of some of the heads to the choice among them.
 
-    Raises BadInput when the heads that are open now do not allow them.
+    Limits that are not given are those of the training.
+
+    Raises BadInput when the heads that are open now do not allow the budget and the limits.
     """
     choose = Budget.of({**_limits(kept, settings), **settings.budgets}).choice
     open_now = kept.inventory.keeping(kept.mask.tolist())
@@ -122,16 +124,16 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
 
 
 def _limits(kept: KeptHeads, settings: Settings) -> dict[str, Any]:
-    """Those that are given, else those of the training."""
-    # settings refuse what is below 0
+    """Limits that are given; for the others the limits of the training."""
+    # negative values are refused by Settings.problems
     said = {name: value for name, value in settings.given.items() if name in LIMITS and value >= 0}
     return {**{name: getattr(kept.options, name, None) for name in LIMITS}, **said}
 
 
 def _limits_of(kept: KeptHeads, settings: Settings, mask: Tensor, logits: Tensor) -> dict[str, Any]:
-    """The limits that say of the whole file what they said of its open heads: all, or all but the floor.
+    """The limits that the written checkpoint stores: all, or all but the floor where it would open closed heads.
 
-    A block with fewer open heads than the floor keeps those; its closed ones must not be opened again.
+    A block can have fewer open heads than the floor; a later prune must not open its closed heads.
     """
     limits = _limits(kept, settings)
     try:
@@ -155,7 +157,7 @@ def _remove(job: Job, settings: Settings) -> Ranking:
 
 
 def _importance(job: Job, settings: Settings, tell: Callable[[int], Any]) -> Callable[[Tensor], Tensor]:
-    """From the open heads, bool [H], to importances [H], 0 for the others."""
+    """A function from the open heads, bool [H], to importances [H]; closed heads have importance 0."""
     if settings.score == RANDOM:
         numbers = random_importance(job.kept.inventory.units, settings.read["seed"])
         return lambda mask: numbers * mask

@@ -1,4 +1,4 @@
-"""What a ranking of heads is asked for, and what is wrong with it."""
+"""The options of ``dsp-fairseq importance`` and the checks that need no checkpoint."""
 
 import os
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from . import BLOCK, GRADIENT, MAGNITUDE, RANDOM
 REMEDY = "give the folder that fairseq-preprocess wrote for the training of this checkpoint"
 
 DEFAULTS = {"normalise": BLOCK, "max_tokens": 4096, "subset": "valid", "seed": 1}
-# the options that a score reads; the others would change nothing
+# the options that each score reads; any other option would have no effect and is refused
 _READS = {
     GRADIENT: {"step", "normalise", "sentences", "max_tokens", "subset", "seed"},
     MAGNITUDE: {"step", "normalise"},
@@ -25,12 +25,12 @@ _BOUNDS = {
 
 
 def folder_problems(folder: str | None) -> list[str]:
-    """At most one line: the folder that was named is not there."""
+    """One line when a data folder is given and does not exist."""
     return [] if folder is None or os.path.isdir(folder) else [f"data folder {folder}: does not exist; {REMEDY}"]
 
 
 class Settings(NamedTuple):
-    """The options of ``dsp-fairseq importance``; None: not given."""
+    """The options of ``dsp-fairseq importance``; None where an option is not given."""
 
     heads_to_keep: str | None = None
     score: str = GRADIENT
@@ -65,11 +65,11 @@ class Settings(NamedTuple):
 
     @property
     def read(self) -> dict[str, Any]:
-        """What the score reads, defaults filled in; None where there is none."""
+        """Values of the options that the score reads; options without a default are None."""
         return {name: {**DEFAULTS, **self.given}.get(name) for name in sorted(_READS[self.score])}
 
     def problems(self) -> list[str]:
-        """One line each; what depends on the checkpoint is not among them."""
+        """One line for each problem that does not depend on the checkpoint."""
         found = [
             f"{flag(name)} {value}: must be {low} to {high}"
             for name, value in self.given.items()

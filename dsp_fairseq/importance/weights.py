@@ -1,4 +1,4 @@
-"""Importance without data: from the weights alone, and by chance, to compare with."""
+"""Importance without data: the norm of the weights, and random numbers as a baseline."""
 
 import torch
 from torch import Tensor

@@ -33,6 +33,7 @@ class GatedModel:
 
     family: Family
     gates: HeadGates  # None until carry_gates
+    search_share: float  # of the planned updates of a training (see Plan)
     training: bool  # the fairseq model has this attribute and the next two
     parameters: Callable[[], Iterator[nn.Parameter]]
     get_submodule: Callable[[str], Any]
@@ -51,7 +52,7 @@ class GatedModel:
         Call this at the end of ``build_model``. Raises BadInput when the options of pruning do not fit the model.
         """
         self.family, plan = family, Plan.of(args, family.inventory(args))
-        self.gates = plan.gates()
+        self.gates, self.search_share = plan.gates(), plan.search_share
         for block, module in zip(plan.inventory.blocks, self.gated_blocks, strict=True):
             module.width = block.width
             if block.units < block.original_units:

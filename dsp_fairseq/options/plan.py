@@ -9,7 +9,7 @@ from ..config import with_defaults
 from ..families import inventory_of
 from ..gates.choice import Choice
 from ..gates.head_gates import HeadGates
-from ..gates.methods import METHODS, Method
+from ..gates.methods import METHODS, SEARCH_SHARE, Method
 from ..structures.inventory import Inventory
 from .budget import Budget
 
@@ -66,6 +66,11 @@ class Plan:
     def rate(self) -> float:
         """Learning rate of the logits."""
         return self.options["pruning_lr"] or 0.0
+
+    @property
+    def search_share(self) -> float:
+        """Share of the planned updates that a search takes when --search-updates is not given."""
+        return SEARCH_SHARE[self.mode]
 
     def methods(self) -> list[Method]:
         """The method of each share of the choice."""

@@ -24,11 +24,11 @@ class PaddedBlock(NamedTuple):
     key: dict[str, Tensor]  # weight [heads*width, D of the keys], bias [heads*width]
     value: dict[str, Tensor]
     output: dict[str, Tensor]  # weight [D, heads*width], bias [D]
-    scale: float  # of the queries: that of the original heads
+    scale: float  # factor of the queries: width ** -0.5 of the original heads
 
 
 def padded_heads(inventory: Inventory) -> dict[str, int]:
-    """Heads that every block of a part of the model is padded to: those of its largest block, at least 1."""
+    """Heads that the blocks of each part of the model are padded to: those of its largest block, at least 1."""
     heads: dict[str, int] = {}
     for block in inventory.blocks:
         heads[block.part] = max(heads.get(block.part, 1), block.units)
@@ -36,7 +36,7 @@ def padded_heads(inventory: Inventory) -> dict[str, int]:
 
 
 def padded_block(weights: Mapping[str, Tensor], block: Block, heads: int) -> PaddedBlock:
-    """The block's weights in a state dict, padded with zeros to ``heads`` heads."""
+    """The weights of a block, padded with zeros to ``heads`` heads; ``weights`` is the state dict of the model."""
     width = block.width if block.units else 1
     missing = heads * width - block.units * block.width
 

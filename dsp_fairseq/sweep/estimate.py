@@ -1,4 +1,4 @@
-"""How long a sweep takes: from its finished cells, and before there are any from the size of the trainings."""
+"""Estimates the time of a sweep from its finished cells, or, before there are any, from the size of the trainings."""
 
 import glob
 import math
@@ -14,16 +14,16 @@ from ..families import known_family
 from . import executors, logs, records
 from .plan import Cell
 
-# times the time of the products of matrices alone, and seconds on top for each update: what the quick start's model
-# took on one busy core; of larger models the first counts, of small ones the second
+# an update takes _OVERHEAD times the time of its products of matrices, and _PER_UPDATE seconds more; both are measured
+# with the quick start's model on one busy core. The first matters for large models, the second for small ones
 _OVERHEAD, _PER_UPDATE = 1.2, 0.08
 _START = 8.0  # seconds until the two commands of a cell have loaded everything
-_FILLED = 0.8  # of --max-tokens, on both sides of a batch
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8}  # of fairseq's codes for types of whole numbers
+_FILLED = 0.8  # share of --max-tokens that a batch has, on either side
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8}  # size of a number for each of fairseq's codes of types
 
 
 class Estimate(NamedTuple):
-    """Seconds of the whole sweep, None when nothing tells; and what they are told from."""
+    """Seconds until the end of the sweep, or None when they are unknown, and what the estimate is based on."""
 
     seconds: float | None
     basis: str
@@ -67,7 +67,7 @@ def _left(cell: Cell, record: records.Record, seconds: float) -> float:
 
 
 def _side_by_side(times: list[float], jobs: int) -> float:
-    """Each job takes the next cell as soon as it is free."""
+    """Seconds when each of the jobs takes the next cell as soon as it is free."""
     ends = [0.0] * max(1, min(jobs, len(times)))
     for seconds in times:
         ends[ends.index(min(ends))] += seconds
@@ -75,7 +75,7 @@ def _side_by_side(times: list[float], jobs: int) -> float:
 
 
 def training_seconds(arguments: Namespace) -> float:
-    """Of one training on one core, or on the GPU; raises LookupError when its length cannot be known."""
+    """Seconds of one training on one core or on the GPU; raises LookupError when its length is unknown."""
     batch = _batch_tokens(arguments) * arguments.update_freq[0]
     updates = [arguments.max_update] if arguments.max_update else []
     if arguments.max_epoch:
@@ -96,7 +96,7 @@ def _batch_tokens(arguments: Namespace) -> float:
 
 
 def _vocabulary(arguments: Namespace) -> int:
-    """Lines of the largest dictionary."""
+    """Number of lines of the largest dictionary."""
     paths = glob.glob(os.path.join(glob.escape(_data(arguments)), "dict.*.txt"))
     counts = []
     for path in paths:
@@ -106,7 +106,7 @@ def _vocabulary(arguments: Namespace) -> int:
 
 
 def _corpus(arguments: Namespace) -> tuple[int, float]:
-    """Sentences of the training set, and words of its longer side."""
+    """Number of sentences of the training set, and of words of its longer side."""
     pattern = os.path.join(glob.escape(_data(arguments)), f"{arguments.train_subset}.*.idx")
     sentences, words = 0, []
     for path in glob.glob(pattern):
@@ -125,7 +125,7 @@ def _data(arguments: Namespace) -> str:
 
 @cache
 def _operations_per_second(width: int, inner: int, cpu: bool, seconds: float = 0.2) -> float:
-    """Of products of matrices of the size of a feed-forward layer."""
+    """Speed of products of matrices that have the size of a feed-forward layer."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() and not cpu else "cpu"

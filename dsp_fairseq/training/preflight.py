@@ -1,4 +1,8 @@
-"""The checks of a training that run before it writes anything."""
+"""The checks of a training that run before it writes anything.
+
+All problems are reported at once, also those of options that no Plan can be made of. So these functions read the
+options; only the checks that come after all others read the Plan.
+"""
 
 import glob
 import logging
@@ -15,6 +19,7 @@ from ..errors import BadInput, flag, refuse
 from ..families import inventory_of, known_family
 from ..gates.methods import METHODS
 from ..option_names import LIMITS
+from ..options.plan import Plan
 from ..options.problems import model_problems
 from .starting_point import heads_not_taken_over, unable_to_go_on
 
@@ -139,15 +144,15 @@ def _checkpoint_problems(args: Namespace) -> list[str]:
     path = _restored(args)
     if path is None:
         if args.finetune_from_model:
-            _warn(heads_not_taken_over(args.finetune_from_model, load(args.finetune_from_model), args))
+            _warn(heads_not_taken_over(args.finetune_from_model, load(args.finetune_from_model), Plan.of(args)))
         return []
     state = load(path)
     stored = model_options(state)
     problems = _another_pruning(args, path, stored)
     if not problems and getattr(args, "reset_optimizer", False):
-        _warn(heads_not_taken_over(path, state, args))
+        _warn(heads_not_taken_over(path, state, Plan.of(args)))
     elif not problems:
-        problems = unable_to_go_on(path, state, args)
+        problems = unable_to_go_on(path, state, Plan.of(args))
     return problems
 
 

@@ -1,34 +1,33 @@
 """Whether a training that starts from a checkpoint takes over the checkpoint's choice of heads."""
 
-from argparse import Namespace
 from typing import Any
 
 from ..checkpoints.reading import kept_heads_of
-from ..gates.methods import METHODS, uniform_logits
+from ..gates.methods import Uniform, Unpruned, uniform_logits
 from ..options.plan import Plan
 
 
-def heads_not_taken_over(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
-    """One line when a training with these options gives up the choice of heads in its checkpoint."""
-    method = args.pruning_method
-    if "gates.logits" not in state["model"]:  # the checkpoint of a stock transformer
+def heads_not_taken_over(path: str, state: dict[str, Any], plan: Plan) -> list[str]:
+    """One line when a training of this plan gives up the choice of heads in its checkpoint ``path``."""
+    if "gates.logits" not in state["model"]:  # the checkpoint of a stock model
         return []
     kept = kept_heads_of(state)
     heads, masked = kept.inventory.units, kept.inventory.units - int(kept.mask.sum())
-    if not masked or (method == "uniform" and _spread_evenly(args) == kept.mask.tolist()):
+    if not masked or (plan.method is Uniform and _spread_evenly(plan) == kept.mask.tolist()):
         return []
-    does = "trains all of them again" if method == "none" else "chooses anew"
+    name = plan.options["pruning_method"]
+    does = "trains all of them again" if plan.method is Unpruned else "chooses anew"
     return [
-        f"{path}: {masked} of its {heads} heads are masked, but --pruning-method {method} {does}; to train on under "
+        f"{path}: {masked} of its {heads} heads are masked, but --pruning-method {name} {does}; to train on under "
         f"its choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
     ]
 
 
-def unable_to_go_on(path: str, state: dict[str, Any], args: Namespace) -> list[str]:
+def unable_to_go_on(path: str, state: dict[str, Any], plan: Plan) -> list[str]:
     """One line when the training would start again at update 0, and its choice of heads would start again too."""
     if "last_optimizer_state" in state or "gates.logits" not in state["model"]:
         return []
-    if METHODS[args.pruning_method].learns or heads_not_taken_over(path, state, args):
+    if plan.method.learns or heads_not_taken_over(path, state, plan):
         return [
             f"{path}: has no state of the optimiser (as of --no-save-optimizer-state, average, importance), so the "
             "choice of heads cannot go on where it was; choose anew with --finetune-from-model, or train on under "
@@ -38,6 +37,5 @@ def unable_to_go_on(path: str, state: dict[str, Any], args: Namespace) -> list[s
     return []
 
 
-def _spread_evenly(args: Namespace) -> list[bool]:
-    plan = Plan.of(args)
+def _spread_evenly(plan: Plan) -> list[bool]:
     return plan.choice.mask(uniform_logits(plan.inventory, 1.0)).tolist()

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..gates.head_gates import HeadGates
-from ..gates.methods import SEARCH_SHARE
 from .length import Length
 
 logger = logging.getLogger(__name__)
@@ -39,8 +38,7 @@ class PruningTask:
 
     def build_model(self, cfg, from_checkpoint=False):
         model = super().build_model(cfg, from_checkpoint)
-        self._gates = getattr(model, "gates", None)
-        self._share = SEARCH_SHARE[getattr(cfg, "pruning_mode", None) or "joint"]
+        self._gates, self._share = getattr(model, "gates", None), getattr(model, "search_share", 1.0)
         return model
 
     @property

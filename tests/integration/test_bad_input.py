@@ -149,3 +149,10 @@ def test_a_second_training_into_one_folder(run, corpus, tmp_path):
         [line] = refused(run("fairseq-train", corpus.data_bin, *TRAIN, *options, fresh=True))
     assert line.startswith(f"fairseq-train: error: --save-dir {tmp_path}: another training saves there;")
     assert list(tmp_path.glob("*.pt")) == []
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(checkpoint):
+    command = [COMMANDS / "dsp-fairseq", "report", checkpoint]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 0

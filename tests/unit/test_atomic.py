@@ -86,7 +86,7 @@ class TestWhatAKilledCommandLeaves:
     @KINDS
     def test_is_removed_by_the_next(self, kind, tmp_path):
         path = str(tmp_path / "out.pt")
-        left = killed_while_writing(kind, path)
+        left = left_by_a_killed_command(kind, path)
         assert os.listdir(tmp_path) == [os.path.basename(left)]
         with kind(path):
             pass
@@ -113,24 +113,20 @@ class TestWhatAKilledCommandLeaves:
 
         monkeypatch.setattr(atomic.fcntl, "flock", no_locks)
         path = str(tmp_path / "out.pt")
-        killed_while_writing(kind, path)
+        left_by_a_killed_command(kind, path)
         with kind(path):
             pass
         assert len(os.listdir(tmp_path)) == 2
 
 
-def killed_while_writing(kind, path):
-    """The temporary name."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        unfinished = kind(path)
-        os.write(writer, os.fsencode(unfinished.__enter__()))
-        os._exit(9)
-    os.waitpid(child, 0)
-    os.close(writer)
-    with open(reader, "rb") as told:
-        return os.fsdecode(told.read())
+def left_by_a_killed_command(kind, path):
+    """What it was writing, under its temporary name: unlike what is still written, nobody holds its lock."""
+    kept = f"{path}.kept"
+    with kind(path) as unfinished:
+        (shutil.copytree if os.path.isdir(unfinished) else shutil.copyfile)(unfinished, kept)
+    shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+    os.rename(kept, unfinished)
+    return unfinished
 
 
 class TestFullDisk:

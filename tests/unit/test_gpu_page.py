@@ -1,7 +1,6 @@
 """The page of the GPU benchmarks says what their JSON files say; a sweep stops in time; no GPU is told in one line."""
 
 import json
-import subprocess
 import sys
 import tarfile
 from argparse import Namespace
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from fairseq import options
+from scripts_in_process import run_script
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -116,8 +116,7 @@ def test_what_is_missing_is_said_not_to_be_measured(tmp_path):
 
 
 def page(*arguments):
-    command = [sys.executable, str(BENCHMARKS / "gpu_page.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return run_script(BENCHMARKS / "gpu_page.py", *arguments)
 
 
 def test_only_the_results_are_replaced(tmp_path):

@@ -84,14 +84,14 @@ def test_options_of_other_methods_are_refused():
 
 def test_sweeps_train_with_it_in_a_look_of_its_own():
     from dsp_fairseq.sweep.config import Grid
-    from dsp_fairseq.sweep.curves import look_of
+    from dsp_fairseq.sweep.curves import looks
 
     assert Grid(method=["soft", "dsp"], heads_to_keep=3, seed=1).method == ("soft", "dsp")
     with pytest.raises(ValueError) as refusal:
         Grid(method="magic", heads_to_keep=3, seed=1)
     assert "soft" in str(refusal.value.errors()[0]["ctx"]["error"].problems)
     names = [*(name for name in METHODS if name != "none"), "gradient"]
-    assert len({look_of(name, names) for name in names}) == len(names)
+    assert len(set(looks(names).values())) == len(names)
 
 
 def test_a_name_is_taken_once(soft):

@@ -2,12 +2,12 @@
 
 import importlib
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pandas
 import pytest
+from scripts_in_process import run_script
 from tiny_checkpoints import masked_checkpoint
 
 from dsp_fairseq.checkpoints import reading as checkpoint
@@ -45,12 +45,8 @@ summary = module("summary")
 
 
 def results(out, folder):
-    """Runs results.py in this process."""
-    before, sys.argv = sys.argv, ["results.py", "--out", str(out), "--results", str(folder)]
-    try:
-        script.main()
-    finally:
-        sys.argv = before
+    done = run_script(SCRIPT, "--out", out, "--results", folder)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +124,7 @@ def test_the_published_table_is_made_from_the_published_scores(tmp_path):
 
 
 def test_nothing_to_show_is_one_line(tmp_path):
-    command = [sys.executable, str(SCRIPT), "--out", str(tmp_path), "--results", str(tmp_path / "results")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_script(SCRIPT, "--out", tmp_path, "--results", tmp_path / "results")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "no finished run" in done.stderr
 
 

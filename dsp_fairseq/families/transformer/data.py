@@ -1,4 +1,4 @@
-"""Dictionaries and sentence pairs of a translation, as the two stacks of a Transformer read them."""
+"""Dictionaries and sentence pairs of the data folder of a translation."""
 
 import os
 from glob import escape, glob
@@ -13,7 +13,7 @@ from .words import STACKS
 
 
 def dictionaries(data: DataFolder) -> list[WordsOf]:
-    """Those of the source and of the target; raises BadInput with a line for each that does not fit the checkpoint."""
+    """The dictionaries of source and target; raises BadInput with a line for each that does not fit the weights."""
     problems, found = [], []
     for stack, path in zip(STACKS, _paths(data), strict=True):
         try:
@@ -40,7 +40,7 @@ def _paths(data: DataFolder) -> list[str]:
 
 
 def _languages(data: DataFolder) -> tuple[str, str] | None:
-    """Source and target: those of the training, else those in the names of the files, where fairseq looks too."""
+    """Source and target language of the training; if it was not told them, those in the names of the files; or None."""
     source, target = (getattr(data.task, f"{side}_lang", None) for side in ("source", "target"))
     if source is None or target is None:
         source, target = infer_language_pair(data.path)
@@ -53,7 +53,7 @@ def _content(path: str) -> bytes:
 
 
 def dataset(data: DataFolder, subset: str) -> LanguagePairDataset:
-    """The sentence pairs of a subset; raises BadInput when they are not there or in other words."""
+    """The sentence pairs of a subset; raises BadInput when they are missing or their dictionaries do not fit."""
     languages = _languages(data)
     if languages is None:
         raise BadInput(f"data folder {data.path}: has no file like valid.SRC-TGT.SRC.idx; {data.remedy}")
@@ -72,7 +72,7 @@ def dataset(data: DataFolder, subset: str) -> LanguagePairDataset:
             upsample_primary=1,
             left_pad_source=True,
             left_pad_target=False,
-            max_source_positions=None,  # only to cut sentences, which is not asked for here
+            max_source_positions=None,  # fairseq reads these two only to truncate sentences
             max_target_positions=None,
             shuffle=False,
         )
@@ -85,7 +85,7 @@ def dataset(data: DataFolder, subset: str) -> LanguagePairDataset:
 
 
 def _subsets(data: DataFolder, source: str, target: str) -> str:
-    """What could be given as ``--subset``."""
+    """The subsets that the folder has, as a remedy."""
     found: set[str] = set()
     for pair in (f"{source}-{target}", f"{target}-{source}"):
         names = glob(os.path.join(escape(data.path), f"*.{pair}.{source}.idx"))

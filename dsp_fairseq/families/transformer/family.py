@@ -1,4 +1,4 @@
-"""What the rest of the package asks about an encoder-decoder Transformer."""
+"""The family of fairseq's encoder-decoder Transformer."""
 
 import re
 from argparse import Namespace
@@ -108,7 +108,7 @@ class TransformerFamily(Family):
         return logits[is_word]  # [tokens, types]
 
     def max_positions(self, options: Namespace) -> tuple[int, int]:
-        """Of a source and of a target."""
+        """Most words of a source and of a target."""
         return (
             getattr(options, "max_source_positions", None) or DEFAULT_MAX_SOURCE_POSITIONS,
             getattr(options, "max_target_positions", None) or DEFAULT_MAX_TARGET_POSITIONS,

@@ -14,7 +14,7 @@ from ..family import original_inventory
 from ..values import by_name, is_whole, value_problems
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
-# options without which nothing is known of a model
+# options that every checkpoint must have
 SHAPE = tuple(
     f"{side}_{part}" for side in ("encoder", "decoder") for part in ("layers", "attention_heads", "embed_dim")
 )
@@ -30,11 +30,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     **{f"{side}_embed_dim": (4, 65536) for side in ("encoder", "decoder")},
     **{f"{side}_ffn_embed_dim": (1, 2**20) for side in ("encoder", "decoder")},
     **dict.fromkeys(("decoder_input_dim", "decoder_output_dim"), (1, 65536)),
-    # a table of that many sines and cosines is computed, whatever the weights are
+    # fairseq computes a table of so many sines and cosines, whatever the weights are
     **dict.fromkeys(("max_source_positions", "max_target_positions"), (1, 100000)),
 }
-_MAY_BE_TEXT = ("decoder_output_dim",)  # fairseq's parser leaves it so, its models turn it into a number
-# read beside those of the dataclasses, or with another type
+_MAY_BE_TEXT = ("decoder_output_dim",)  # fairseq's parser stores text, and its models turn it into a number
+# options that are not in the dataclasses, or have another type there
 _FURTHER = {
     "arch": str,
     "_name": str,
@@ -42,7 +42,7 @@ _FURTHER = {
     "max_update": Optional[int],
     "source_lang": Optional[str],
     "target_lang": Optional[str],
-    "max_source_positions": Optional[int],  # None: fairseq's own numbers
+    "max_source_positions": Optional[int],  # None: fairseq's own defaults
     "max_target_positions": Optional[int],
 }
 
@@ -66,14 +66,14 @@ def _defaults() -> Iterator[tuple[str, Any]]:
         yield from ((f"{group}_{name}", value) for name, value in vars(getattr(config, group)).items())
 
 
-# what fairseq builds a Transformer with where its options are None, as those of a YAML file's training are
+# values that fairseq uses for options stored as None, as a training from a YAML file stores them
 DEFAULTS = {name: value for name, value in _defaults() if name in _TYPES and value is not None and name != "tpu"}
-# names by which fairseq would take a value instead of the one with the prefix
+# names without prefix, which fairseq would read instead of the names with a prefix
 _STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fields(config))} - {"_name"}
 
 
 def type_problems(options: Any) -> list[str]:
-    """One line per option, of a Namespace or a DictConfig, that is missing or no possible value."""
+    """One line per option of a Namespace or DictConfig that is missing or has an impossible value."""
     found = by_name(options)
     problems = [f"{flag(name)} is missing" for name in SHAPE if name not in found]
     problems += [f"{shown(name)}: no option of a Transformer" for name in sorted(_STRAY & set(found))]
@@ -82,7 +82,7 @@ def type_problems(options: Any) -> list[str]:
 
 
 def _heads_problems(options: Any) -> list[str]:
-    """One line per width that its heads cannot share evenly, and per kept head that the model never had."""
+    """One line per width that the number of heads does not divide, and per block with wrong ``kept_heads``."""
     problems = []
     for side in ("encoder", "decoder"):
         width, heads = (getattr(options, f"{side}_{part}") for part in ("embed_dim", "attention_heads"))

@@ -31,7 +31,7 @@ def unsupported(args: Namespace) -> list[str]:
 
 
 def shape_problems(args: Namespace) -> list[str]:
-    """One line for every option that no model can be computed with."""
+    """One line per option with which no model can be computed."""
     source, target = (getattr(args, f"{side}_embed_dim", None) for side in _SIDES)
     problems = []
     if getattr(args, "share_all_embeddings", False) and source != target:

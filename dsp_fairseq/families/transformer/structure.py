@@ -1,4 +1,4 @@
-"""Options that must be those of the checkpoint whose weights a training starts from."""
+"""Options that a training must have in common with the checkpoint whose weights it starts from."""
 
 from argparse import Namespace
 
@@ -6,7 +6,7 @@ from ...errors import flag
 from ..values import number
 
 _OF_A_STACK = ("layers", "attention_heads", "embed_dim", "ffn_embed_dim", "normalize_before", "learned_pos")
-# Weights of the same shapes compute something else under other numbers of heads, activations or scales.
+# with another number of heads, activation or scale, weights of the same shape compute another function
 STRUCTURE = (
     *(f"{stack}_{part}" for stack in ("encoder", "decoder") for part in _OF_A_STACK),
     *("decoder_input_dim", "decoder_output_dim", "share_all_embeddings", "share_decoder_input_output_embed"),
@@ -23,7 +23,7 @@ def structure_problems(args: Namespace, path: str, stored: Namespace) -> list[st
         name = getattr(stored, "arch", "another model")
         return [f"checkpoint {path}: is of {name}, whose weights do not fit {args.arch}; give one of a transformer"]
     names = [name for name in STRUCTURE if _value(args, name) != _value(stored, name) and hasattr(stored, name)]
-    # a learned table of positions has a row for each; computed ones can be as many as you like
+    # a learned table has a row for each position; sinusoidal positions can be extended
     names += [
         f"max_{side}_positions"
         for stack, side in (("encoder", "source"), ("decoder", "target"))
@@ -37,7 +37,7 @@ def structure_problems(args: Namespace, path: str, stored: Namespace) -> list[st
 
 
 def _value(options: Namespace, name: str):
-    """What is off is stored as False or as None, a number perhaps as text; one kind of sharing implies another."""
+    """An option in comparable form: None for off, a number for text; sharing all embeddings implies sharing two."""
     if name == "share_decoder_input_output_embed" and getattr(options, "share_all_embeddings", None):
         return True
     return number(getattr(options, name, None)) or None

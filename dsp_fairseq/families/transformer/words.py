@@ -1,8 +1,8 @@
-"""The names of the parts of a Transformer, and what ``--help`` says of them; without torch, which takes seconds."""
+"""Names of the parts of a Transformer and their texts in ``--help``; importing this does not import torch."""
 
 STACKS = ("encoder", "decoder")
-KINDS = ("encoder.self", "decoder.self", "decoder.cross")  # of attention block, in flat order
-FFN_KINDS = ("encoder.ffn", "decoder.ffn")  # of feed-forward block, in flat order
+KINDS = ("encoder.self", "decoder.self", "decoder.cross")  # kinds of attention block, in flat order
+FFN_KINDS = ("encoder.ffn", "decoder.ffn")  # kinds of feed-forward block, in flat order
 HELP = {
     "some kinds": f"{KINDS[0]},{KINDS[2]}",
     "all kinds": "all three kinds",

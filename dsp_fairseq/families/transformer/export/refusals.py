@@ -1,4 +1,4 @@
-"""Options of a Transformer that CTranslate2 has no counterpart of."""
+"""Options of a Transformer that CTranslate2 does not support."""
 
 from argparse import Namespace
 

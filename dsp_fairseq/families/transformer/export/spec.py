@@ -1,4 +1,4 @@
-"""A fairseq Transformer as a CTranslate2 specification (seen to be exact with CTranslate2 4.4.0 and 4.8.5)."""
+"""A fairseq Transformer as a CTranslate2 specification (exact with CTranslate2 4.4.0 and 4.8.5)."""
 
 from collections.abc import Mapping
 
@@ -103,7 +103,7 @@ def _stack(spec, embeddings, module, weights: Weights, name: str) -> None:
 
 
 def _positions(module, width: int) -> np.ndarray:
-    """Vectors of the positions from the first on, [positions, D]; zeros where the model has none."""
+    """Vectors of the positions from the first on, [positions, D]; zeros when the model has no positions."""
     table = module.embed_positions
     if table is None:
         return np.zeros((module.max_positions(), width), dtype=np.float32)
