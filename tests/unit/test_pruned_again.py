@@ -100,7 +100,7 @@ def test_training_with_all_heads_hands_the_limits_on(tmp_path, monkeypatch):
         arch="gated_transformer",
     )
     monkeypatch.setattr(preflight, "load", lambda path: {"args": stored})
-    for method, expected in (("none", ["encoder.self", None, 3]), ("dsp", [None, None, None])):
+    for method, expected in (("none", {"prunable": "encoder.self", "max_heads_per_block": 3}), ("dsp", {})):
         args = Namespace(
             arch="gated_transformer",
             restore_file="small.pt",
@@ -109,6 +109,6 @@ def test_training_with_all_heads_hands_the_limits_on(tmp_path, monkeypatch):
             **dict.fromkeys(LIMITS),
         )
         assert preflight._adopt_structure(args) == []
-        assert [getattr(args, name) for name in LIMITS] == expected
+        assert {name: getattr(args, name) for name in LIMITS} == {**dict.fromkeys(LIMITS), **expected}
     told = list(preflight._limits_of_nothing(Namespace(pruning_method="none", min_heads_per_block=2)))
     assert told == ["--min-heads-per-block 2: --pruning-method none keeps all heads; leave it out"]
