@@ -25,7 +25,8 @@ class Share:
 
     def fixed(self) -> "Share":
         """A share of the same units that keeps all of them."""
-        return Share(self.units, Limits(self.limits.sizes, fixed=(True,) * len(self.limits.sizes)))
+        assert isinstance(self.limits, Limits)  # units of equal cost
+        return Share(self.units, replace(self.limits, fixed=(True,) * len(self.limits.sizes)))
 
 
 @dataclass(frozen=True)

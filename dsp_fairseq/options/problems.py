@@ -93,7 +93,10 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
     negative = [option for option in given if " -" in option]
     if negative:
         return [f"{option}: must be 0 or more" for option in negative]
-    others = [f"{flag(name)} {getattr(args, name)}" for name in BUDGETS[1:] if getattr(args, name, None) is not None]
+    beyond_heads = (*BUDGETS[1:], *(name for name in LIMITS if "ffn" in name))
+    others = [f"{flag(name)} {getattr(args, name)}" for name in beyond_heads if getattr(args, name, None) is not None]
+    if len(inventory.structures) > 1 and not others:
+        others = [f"--prunable {getattr(args, 'prunable', None)}"]
     if getattr(args, "heads_to_keep_range", None) is not None and others:
         return [
             f"{option}: --heads-to-keep-range draws numbers of heads only; leave one of the two out"

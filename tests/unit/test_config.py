@@ -16,6 +16,7 @@ SHAPE = {
     "arch": "gated_transformer", "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_embed_dim": 16,
     "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_embed_dim": 16,
 }  # fmt: skip
+FFN_SHAPE = {"encoder_ffn_embed_dim": 16, "decoder_ffn_embed_dim": 16}
 
 
 def problems(**options):
@@ -100,6 +101,7 @@ def test_a_number_that_python_does_not_read(text):
         ({"heads_to_keep": 1, "frozen": "encoder", "pruning_mode": "pipelined"}, ["--frozen encoder", "leave it out"]),
         ({"heads_to_keep": 9, "prunable": "encoder"}, ["--prunable encoder", "decoder.cross"]),
         ({"heads_to_keep": 3, "prunable": "encoder.self"}, ["--heads-to-keep 3", "--prunable", "keep at least 4"]),
+        ({"heads_to_keep_range": "1:3", "ffn_group": 8, **FFN_SHAPE}, ["--ffn-group 8", "heads only", "leave one"]),
         ({"heads_to_keep_range": "3"}, ["--heads-to-keep-range 3", "LO:HI"]),
         ({"heads_to_keep_range": "3:13"}, ["--heads-to-keep-range 3:13", "12"]),
         ({"heads_to_keep_range": "1:9", "min_heads_per_block": 1}, ["--heads-to-keep 1", "ask for 4"]),

@@ -126,3 +126,9 @@ def test_gates_of_sentences_act_on_their_own_sentence():
             feed_forward.gate(gates[sentence])
             alone = layer.fc2(layer.fc1(x[:, sentence]).relu())
         assert near(together[:, sentence], alone)
+
+
+def test_hidden_units_that_all_stay_are_counted_as_hidden_units():
+    gated = build(GatedTransformerModel, "post-norm", pruning_method="ste", heads_to_keep=5, ffn_group=GROUP).train()
+    gated.gates.set_num_updates(1)
+    assert gated.gates.open_counts == {"heads": 5, "ffn": GROUP * GROUPS}
