@@ -11,7 +11,7 @@ from ..checkpoints.building import build_model, build_stock_model
 from ..checkpoints.multilingual import multilingual_problems
 from ..checkpoints.reading import kept_heads_of, load, model_options, with_mask
 from ..collisions import collisions
-from ..errors import BadInput, refuse
+from ..errors import BadInput, flag, refuse
 from ..families import family_of, inventory_of, known_models
 from ..families.family import Converter
 from ..structures.inventory import Inventory
@@ -92,6 +92,7 @@ def export(
     data: str | None = None,
     heads_to_keep: str | None = None,
     force: bool = False,
+    **others: Any,
 ) -> Export:
     """Write the model of ``checkpoint`` and its vocabularies for CTranslate2 into the folder ``out``.
 
@@ -99,19 +100,21 @@ def export(
         checkpoint: of ``gated_transformer``, masked or pruned, or of the stock ``transformer``.
         quantization: one of ``dsp_fairseq.export.QUANTIZATIONS``.
         data: the folder with the dictionaries; None: the data folder of the training.
-        heads_to_keep: K, the most important heads by their logits (or K of each kind); None: the heads
-            that decode now.
+        heads_to_keep, others: how many of the most important units are kept, by the names of the budgets (see
+            ``option_names.BUDGETS``); without any, the units that decode now.
         force: replace ``out``, if it is an export.
 
     Raises:
         BadInput: everything that the user can correct, one line each.
         Failed: the scores of the written model differ from fairseq's.
     """
+    budgets = {"heads_to_keep": heads_to_keep, **others}
+    budgets = {name: value for name, value in budgets.items() if value is not None}
     state = load(checkpoint)
     converter = _converter_of(checkpoint, state)
     refuse(multilingual_problems(state, "a multilingual model cannot be exported to CTranslate2"))
     source, words, *_ = _all_of(
-        lambda: _source_of(state, heads_to_keep),
+        lambda: _source_of(state, budgets),
         lambda: load_dictionaries(state, data),
         lambda: refuse(converter.option_problems(model_options(state))),
         lambda: refuse(folder_problems(out, force, FILES) or collisions({"OUT": out}, [checkpoint, data])),
@@ -167,18 +170,18 @@ def _all_of(*steps: Callable[[], Any]) -> list[Any]:
     return results
 
 
-def _source_of(state: dict[str, Any], heads_to_keep: str | None) -> Source:
+def _source_of(state: dict[str, Any], budgets: dict[str, Any]) -> Source:
     if _is_gated(state):
         kept = kept_heads_of(state)
-        mask = kept.mask if heads_to_keep is None else kept.best(heads_to_keep)
+        mask = kept.best(**budgets) if budgets else kept.mask
         told = warnings_of(kept, mask, is_of_a_training(state["model"]))
-        shown = state if heads_to_keep is None else with_mask(state, mask)
+        shown = with_mask(state, mask) if budgets else state
         return Source(shown, True, kept.inventory, kept.inventory.keeping(mask.tolist()), told)
-    if heads_to_keep is not None:
-        raise BadInput(
-            f"--heads-to-keep {heads_to_keep}: a checkpoint of the stock transformer does not say which heads "
-            "are important; leave it out"
-        )
+    refuse(
+        f"{flag(name)} {value}: a checkpoint of the stock transformer does not say which heads are important; leave it "
+        "out"
+        for name, value in budgets.items()
+    )
     inventory = inventory_of(model_options(state))
     return Source(state, False, inventory, inventory, [])
 

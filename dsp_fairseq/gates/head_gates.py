@@ -210,21 +210,24 @@ class HeadGates(nn.Module):
         a budget counts parameters, they are the numbers in the sample of this update. Independent gates are open by
         chance: for them they are the numbers that would decode, in training too.
         """
-        mask = self.mask()
-        counts = self._counts_of(mask)
         amounts = [method.open_amount(self.update) for method in self._methods_of_update]
         if not self.training or None in amounts:
-            return counts
-        if self._drawn is not None and not self.settled:
-            counts = self._counts_of(self._drawn[0].detach() > 0.5)
-        elif not self.settled:
-            counts = self._counts_of(torch.ones_like(mask))
-        in_units: dict[str, int] = {}
+            return self._counts_of(self.mask())
+        counts: dict[str, int] = {}
         for share, amount in zip(self.choice.shares, amounts, strict=True):
-            if isinstance(share.limits, Limits) and amount is not None:
-                structure = share.limits.structure
-                in_units[structure] = in_units.get(structure, 0) + amount * share.limits.count
-        return {**counts, **in_units}
+            if not isinstance(share.limits, Limits) or amount is None:
+                return self._counts_of(self._mask_of_sample())
+            structure = share.limits.structure
+            counts[structure] = counts.get(structure, 0) + amount * share.limits.count
+        return counts
+
+    def _mask_of_sample(self) -> Tensor:
+        """The units that are open in the sample of this update, bool [H]."""
+        if self.settled:
+            return self.mask()
+        if self._drawn is None:
+            return torch.ones(self.inventory.units, dtype=torch.bool)
+        return self._drawn[0].detach() > 0.5
 
     def _counts_of(self, mask: Tensor) -> dict[str, int]:
         """Numbers of heads and hidden units, by structure, that are True in a mask, bool [H]."""

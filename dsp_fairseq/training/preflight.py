@@ -18,9 +18,10 @@ from ..config import SAME_PRUNING
 from ..errors import BadInput, flag, refuse
 from ..families import inventory_of, known_family
 from ..gates.methods import METHODS
-from ..option_names import LIMITS
+from ..option_names import BUDGETS, LIMITS
 from ..options.plan import Plan
 from ..options.problems import model_problems
+from ..structures.heads import HEADS
 from .starting_point import heads_not_taken_over, unable_to_go_on
 
 logger = logging.getLogger(__name__)
@@ -83,11 +84,8 @@ def _driver_problems(args: Namespace) -> list[str]:
     Without a learned choice the only problem is a K below H with the method ``none``.
     """
     method = args.pruning_method
-    if method == "none" and str(args.heads_to_keep) not in ("None", str(inventory_of(args).units)):
-        return [
-            f"--heads-to-keep {args.heads_to_keep}: --pruning-method none trains with all heads; "
-            "leave it out, or choose another method"
-        ]
+    if method == "none":
+        return _budgets_of_nothing(args)
     if method not in METHODS or not METHODS[method].learns:
         return []
     problems = []
@@ -105,6 +103,18 @@ def _driver_problems(args: Namespace) -> list[str]:
         f"--{option} {getattr(args, option)}: --pruning-method {method} learns its choice, say --{option} {needed}"
         for option, needed in (("task", TASK), ("criterion", CRITERION))
         if getattr(args, option) != needed
+    ]
+
+
+def _budgets_of_nothing(args: Namespace) -> list[str]:
+    """Budgets that --pruning-method none does not keep to; all heads may be asked for."""
+    heads = inventory_of(args).of_structure(HEADS.name).units
+    given = {name: getattr(args, name, None) for name in BUDGETS}
+    return [
+        f"{flag(name)} {value}: --pruning-method none trains with all {'heads' if name == BUDGETS[0] else 'units'}; leave "
+        "it out, or choose another method"
+        for name, value in given.items()
+        if value is not None and not (name == BUDGETS[0] and str(value) == str(heads))
     ]
 
 

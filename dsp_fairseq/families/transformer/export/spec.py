@@ -9,6 +9,7 @@ from ctranslate2.specs.common_spec import Activation
 from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
 from torch import Tensor
 
+from ....structures.heads import HEADS
 from ....structures.inventory import Block, Inventory
 from ....structures.padding import PaddedBlock, padded_block, padded_heads
 from .refusals import ACTIVATIONS
@@ -26,6 +27,7 @@ def specification(
         weights: its state dict with only the heads of ``inventory`` left.
         source, target: words in the order of the rows of the embeddings.
     """
+    inventory = inventory.of_structure(HEADS.name)  # feed-forward blocks may be of any width, each of its own
     heads = padded_heads(inventory)
     spec = TransformerSpec(
         _encoder(model, weights, inventory, heads["encoder"]),
@@ -97,9 +99,19 @@ def _stack(spec, embeddings, module, weights: Weights, name: str) -> None:
             _norm(getattr(spec, norm), weights, f"{name}.{norm}")
     for number, layer in enumerate(spec.layer):
         prefix = f"{name}.layers.{number}"
-        _linear(layer.ffn.linear_0, weights, f"{prefix}.fc1")
-        _linear(layer.ffn.linear_1, weights, f"{prefix}.fc2")
+        _feed_forward(layer.ffn, weights, prefix)
         _norm(layer.ffn.layer_norm, weights, f"{prefix}.final_layer_norm")
+
+
+def _feed_forward(spec, weights: Weights, layer: str) -> None:
+    """A feed-forward block; one without hidden units gets a unit of zeros: the runtime takes no empty matrix."""
+    _linear(spec.linear_0, weights, f"{layer}.fc1")
+    _linear(spec.linear_1, weights, f"{layer}.fc2")
+    if not len(spec.linear_0.weight):
+        width = spec.linear_0.weight.shape[1]
+        spec.linear_0.weight = np.zeros((1, width), dtype=np.float32)
+        spec.linear_0.bias = np.zeros(1, dtype=np.float32)
+        spec.linear_1.weight = np.zeros((width, 1), dtype=np.float32)
 
 
 def _positions(module, width: int) -> np.ndarray:
