@@ -111,8 +111,8 @@ def _budgets_of_nothing(args: Namespace) -> list[str]:
     heads = inventory_of(args).of_structure(HEADS.name).units
     given = {name: getattr(args, name, None) for name in BUDGETS}
     return [
-        f"{flag(name)} {value}: --pruning-method none trains with all {'heads' if name == BUDGETS[0] else 'units'}; leave "
-        "it out, or choose another method"
+        f"{flag(name)} {value}: --pruning-method none trains with all "
+        f"{'heads' if name == BUDGETS[0] else 'units'}; leave it out, or choose another method"
         for name, value in given.items()
         if value is not None and not (name == BUDGETS[0] and str(value) == str(heads))
     ]
