@@ -9,7 +9,8 @@ from torch import Tensor
 
 from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 
-from ..atomic import telling_of
+from ..atomic import errors_naming
+from ..config import unpruned_options
 from ..errors import BadInput
 from ..families import inventory_of
 from ..gates.head_gates import mask_that_decodes
@@ -41,7 +42,8 @@ def save(state: dict[str, Any], beside: str, out: str) -> None:
 
     Raises Failed, with ``out`` in its message, when the file cannot be written.
     """
-    with telling_of(out), open(beside, "wb") as file:  # with an open file, torch reports the reason of a failed write
+    # torch reports the reason of a failed write only for an open file
+    with errors_naming(out), open(beside, "wb") as file:
         torch.save(state, file)
 
 
@@ -109,13 +111,11 @@ def gates_of(state: dict[str, Any]) -> dict[str, Tensor]:
 
 def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """A copy of a loaded checkpoint that decodes with the heads of ``mask``, bool [H], without any limits."""
-    from ..config import unpruned_options
-
     options = Namespace(**{**vars(model_options(state)), **unpruned_options(), "heads_to_keep": int(mask.sum())})
-    weights = {**state["model"], **stored(mask, inventory_of(options))}
+    weights = {**state["model"], **state_of_mask(mask, inventory_of(options))}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 
-def stored(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
+def state_of_mask(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
     """The entries of a checkpoint's state dict that store ``mask``, bool [H], as the mask that decodes."""
     return {GATES + name: tensor for name, tensor in mask_entries(mask, inventory).items()}

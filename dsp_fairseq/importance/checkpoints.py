@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..atomic import writing
 from ..checkpoints.building import build_model
-from ..checkpoints.reading import load, model_options, save, stored, with_mask
+from ..checkpoints.reading import load, model_options, save, state_of_mask, with_mask
 from ..config import unpruned_options
 from ..errors import BadInput, Failed
 from ..families import family_of, inventory_of, known_family, known_models
@@ -64,7 +64,7 @@ def decoding(
     return {
         "args": None,
         "cfg": {**cfg, "model": Namespace(**{**vars(cfg["model"]), **(limits or {})})},
-        "model": {**weights, "gates.logits": logits, **stored(mask, model.gates.inventory)},
+        "model": {**weights, "gates.logits": logits, **state_of_mask(mask, model.gates.inventory)},
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),

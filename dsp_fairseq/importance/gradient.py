@@ -44,7 +44,7 @@ class GradientImportance:
 def keep_heads(model, mask: Tensor) -> None:
     """Let the model compute the heads of ``mask`` (bool [H]) and no others."""
     for attention, piece in zip(model.gated_blocks, mask.split(model.gates.inventory.sizes), strict=True):
-        attention.keep(torch.nonzero(piece).flatten())
+        attention.open_only(torch.nonzero(piece).flatten())
 
 
 def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
