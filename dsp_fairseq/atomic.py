@@ -30,7 +30,7 @@ def writing(path: str, force: bool = False) -> Iterator[str]:
     check_target(path, force)
     folder, name = os.path.split(os.path.abspath(path))
     suffix = os.path.splitext(name)[1]
-    with telling_of(path):
+    with errors_naming(path):
         remove_abandoned(os.path.abspath(path), suffix)
         handle, beside = _new_file(folder, f".{name}.", suffix)
         try:
@@ -83,7 +83,7 @@ def _take_place(beside: str, path: str, force: bool) -> None:
 
 
 @contextmanager
-def telling_of(path: str) -> Iterator[None]:
+def errors_naming(path: str) -> Iterator[None]:
     """Context manager whose errors name ``path``, which the user knows, instead of the temporary file beside it."""
     folder, name = os.path.split(os.path.abspath(path))
     beside = re.compile(
@@ -97,10 +97,10 @@ def telling_of(path: str) -> Iterator[None]:
         raise type(error)(beside.sub(lambda _: path, str(error))) from error
     except (OSError, RuntimeError) as error:  # torch raises RuntimeError for errors of the operating system
         named = getattr(error, "filename", None)
-        told = not_written(path, error) if named is None or beside.match(str(named)) else None
-        if told is None:
+        failure = not_written(path, error) if named is None or beside.match(str(named)) else None
+        if failure is None:
             raise
-        raise Failed(str(told)) from error
+        raise Failed(str(failure)) from error
 
 
 def _new_file(folder: str, prefix: str, suffix: str) -> "tuple[int, str]":

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     except (BadInput, BadCheckpoint, Failed, OSError) as error:
         if debug:
             raise
-        for line in _told(error).splitlines():
+        for line in _message_of(error).splitlines():
             print(f"{name}: error: {line}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
     except KeyboardInterrupt:
@@ -63,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return command.run(arguments) or 0
 
 
-def _told(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """The message of an error; for an error of the operating system, the name of the file and the reason."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'writing'}: {error.strerror.lower()}"

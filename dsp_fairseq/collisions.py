@@ -17,13 +17,13 @@ def collisions(outputs: dict[str, str | None], inputs: Iterable[str | None]) -> 
     for name, out in outputs.items():
         if out is None:
             continue
-        told = f"{name} {out}" if name.startswith("--") else out
+        subject = f"{name} {out}" if name.startswith("--") else out
         for path in read:
             if _would_replace(out, path):
-                yield f"{told}: {_as(out, path)}is read as well; choose another name"
+                yield f"{subject}: {_as(out, path)}is read as well; choose another name"
         for other, path in written.items():
             if _would_replace(out, path) or _would_replace(path, out):
-                yield f"{told}: {_as(out, path)}is {other} as well; choose another name"
+                yield f"{subject}: {_as(out, path)}is {other} as well; choose another name"
         written[name] = out
 
 

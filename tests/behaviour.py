@@ -37,7 +37,7 @@ STRUCTURE = (
 
 
 def behaviour_of(checkpoint: Path, data: Path, work: Path, *names: str) -> dict[str, Any]:
-    """What the JSON of a checkpoint holds by these names (see ``USES``); None: refused, as it should be.
+    """The results of the uses with these names (see ``USES``) for a checkpoint; None where a command refuses it.
 
     ``work`` is a folder for what is written on the way.
     """
@@ -54,19 +54,19 @@ class Use(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Those of the model."""
+        """The options of the model."""
         options = self.state["cfg"]["model"]
         return vars(options) if isinstance(options, Namespace) else dict(options)
 
     @property
     def few(self) -> str:
-        """Another K than that of the checkpoint, within its limits."""
+        """A K other than that of the checkpoint, within the checkpoint's limits."""
         limited = self.options.get("min_heads_per_block") or self.options.get("prunable")
         return "10" if limited else "4"
 
 
 def dsp_fairseq_run(*words) -> str | None:
-    """Standard output of a command of dsp-fairseq; None when it was refused."""
+    """Standard output of a command of dsp-fairseq; None when the command refuses its input."""
     printed, logger = io.StringIO(), logging.getLogger("fairseq")
     level = logger.level
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
@@ -81,7 +81,7 @@ def pruned(use: Use) -> dict[str, list[int]] | None:
 
 
 def pruned_to_limits(use: Use) -> dict[str, dict[str, list[int]] | None]:
-    """Heads at the numbers where a floor or a cap decides, by number; None: refused, as it should be."""
+    """Kept heads for every K at which a floor or a cap decides, by K; None where prune refuses that K."""
     numbers = ("7", "12", "13", "14")
     return {
         number: written(use, "prune", use.checkpoint, use.work / number / "small.pt", "--heads-to-keep", number)
@@ -94,20 +94,20 @@ def ranked(use: Use) -> dict[str, list[int]] | None:
 
 
 def averaged(use: Use) -> dict[str, list[int]] | None:
-    """The mean of the checkpoint and a copy of it."""
+    """The kept heads of the mean of the checkpoint and its copy."""
     copied = shutil.copy(use.checkpoint, use.work / "copy.pt")
     return written(use, "average", use.checkpoint, copied, "--out", use.work / "mean.pt")
 
 
 def written(use: Use, *words) -> dict[str, list[int]] | None:
-    """The heads of what a command writes."""
+    """The kept heads of the checkpoint that a command writes."""
     [out] = [word for word in words if isinstance(word, Path) and word.name in ("small.pt", "ranked.pt", "mean.pt")]
     out.parent.mkdir(exist_ok=True)
     return None if dsp_fairseq_run(*words) is None else heads(out)
 
 
 def decoded(use: Use, **overrides) -> dict[str, Any] | None:
-    """The best translations of the test set with their scores, and the scores of its references, per word."""
+    """The best translations of the test set with their scores, and the score of every word of the references."""
     options = {"data": str(use.data), **overrides}
     try:
         [model], cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(use.checkpoint)], arg_overrides=options)
@@ -137,7 +137,7 @@ def decoded_otherwise(use: Use) -> dict[str, Any] | None:
 
 
 def heads(checkpoint: Path) -> dict[str, list[int]]:
-    """Original indices of the heads that are kept, by block."""
+    """Original indices of the kept heads, by block."""
     blocks = json.loads(dsp_fairseq_run("report", checkpoint, "--json"))["blocks"]
     return {block["block"]: block["kept"] for block in blocks}
 
@@ -156,7 +156,7 @@ def reported(use: Use) -> dict[str, Any] | None:
 
 
 def exported(use: Use) -> list[list[str]] | None:
-    """Translations of a few sentences by CTranslate2; the command itself compares with fairseq."""
+    """Translations of a few sentences by CTranslate2, whose scores the export command compares with fairseq's."""
     import ctranslate2
 
     folder = use.work / "exported"
@@ -168,7 +168,7 @@ def exported(use: Use) -> list[list[str]] | None:
 
 
 def trained(use: Use, folder: str, *options) -> dict[str, Any] | None:
-    """The loss of the validation set after a training, and its heads."""
+    """The validation loss after a training with these flags, and the kept heads of its checkpoint."""
     words = (*TRAINING, *structure(use), "--save-dir", use.work / folder, *options)
     done = fairseq_train(use.data, *words)
     assert done.status in (0, 2), done.errors
@@ -179,27 +179,27 @@ def trained(use: Use, folder: str, *options) -> dict[str, Any] | None:
 
 
 def trained_on(use: Use) -> dict[str, Any] | None:
-    """Two updates with all heads that are there."""
+    """The result of two updates that train all heads in the checkpoint."""
     start = ("--finetune-from-model", use.checkpoint)
     return trained(use, "on", *start, "--pruning-method", "none", "--max-update", 2)
 
 
 def chosen_anew(use: Use) -> dict[str, Any] | None:
-    """Eight updates, six of which are a search."""
+    """The result of a training of eight updates with a search of six."""
     search = ("--max-update", 8, "--search-updates", 6, "--uniform-prior", 0)
     choice = ("--pruning-method", "dsp", "--heads-to-keep", use.few)
     return trained(use, "anew", *choice, *search, "--finetune-from-model", use.checkpoint)
 
 
 def restored(use: Use) -> dict[str, Any] | None:
-    """The end of a training that goes on where the checkpoint was."""
+    """The result of a training that is restarted from the checkpoint and ends as planned."""
     choice = ("--pruning-method", use.options["pruning_method"], "--heads-to-keep", use.options["heads_to_keep"])
     updates = use.state["cfg"]["optimization"]["max_update"]
     return trained(use, "restored", *choice, "--max-update", updates, "--restore-file", use.checkpoint)
 
 
 def structure(use: Use) -> list[str]:
-    """The options of a command line that build a model of the same structure."""
+    """Flags that build a model with the structure of the checkpoint."""
     words = []
     for name, value in use.options.items():
         if name in STRUCTURE and value is not False:
@@ -223,7 +223,7 @@ USES = {
 
 
 def differences(expected: Any, seen: Any, where: str = "") -> list[str]:
-    """A line for each place where two behaviours differ by more than the rounding of another processor."""
+    """One line for each difference between two results that rounding on another processor does not explain."""
     if isinstance(expected, dict) and isinstance(seen, dict) and expected.keys() == seen.keys():
         return [line for name in expected for line in differences(expected[name], seen[name], f"{where}/{name}")]
     if isinstance(expected, list) and isinstance(seen, list) and len(expected) == len(seen):

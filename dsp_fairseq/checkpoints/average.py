@@ -14,7 +14,7 @@ from ..errors import BadInput, Failed, flag, refuse
 from ..families import known_family
 from ..structures.parameters import once_per_tensor
 from .logit_origin import RANKS, origin_of
-from .reading import kept_heads_of, load, load_gated, model_options, save, stored
+from .reading import kept_heads_of, load, load_gated, model_options, save, state_of_mask
 
 
 class Averaged(NamedTuple):
@@ -66,7 +66,7 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
     state = {name: value for name, value in first.items() if name not in ("last_optimizer_state", "model")}
     state["model"] = mean
     kept = kept_heads_of(state)
-    mean.update(stored(kept.mask, kept.inventory))  # not the mean of the masks
+    mean.update(state_of_mask(kept.mask, kept.inventory))  # not the mean of the masks
     with writing(out, force) as beside:
         save(state, beside, out)
         _check(load(beside)["model"], mean, out)

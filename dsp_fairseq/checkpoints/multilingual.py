@@ -13,11 +13,11 @@ def multilingual_problems(state: dict[str, Any], cannot: str) -> list[str]:
     """
     task = (state.get("cfg") or {}).get("task") or {}
     options = vars(task) if isinstance(task, Namespace) else task
-    said = next((name for name in _LISTS if options.get(name)), None)
-    if said is None:
+    given = next((name for name in _LISTS if options.get(name)), None)
+    if given is None:
         return []
-    shown = options[said] if isinstance(options[said], str) else ",".join(map(str, options[said]))
+    shown = options[given] if isinstance(options[given], str) else ",".join(map(str, options[given]))
     return [
-        f"--task {options.get('_name')} --{said.replace('_', '-')} {shown[:80]}: {cannot}, because its sentences "
+        f"--task {options.get('_name')} --{given.replace('_', '-')} {shown[:80]}: {cannot}, because its sentences "
         "carry tokens of their languages, which only that task adds"
     ]

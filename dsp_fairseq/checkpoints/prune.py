@@ -19,7 +19,7 @@ from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
 from .another_choice import is_of_a_training, warnings_of
 from .building import build_model, build_stock_model
-from .reading import kept_heads_of, load, load_gated, model_options, save, stored, structure_options, with_mask
+from .reading import kept_heads_of, load, load_gated, model_options, save, state_of_mask, structure_options, with_mask
 from .schema import options_of
 
 TOLERANCE = 1e-4  # largest allowed difference of an output logit: absolute below 1, relative above
@@ -130,7 +130,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
-        "model": {**remove_units(state["model"], before, after), **stored(torch.ones(after.units), after)},
+        "model": {**remove_units(state["model"], before, after), **state_of_mask(torch.ones(after.units), after)},
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),

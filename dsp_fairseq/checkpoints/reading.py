@@ -9,7 +9,8 @@ from torch import Tensor
 
 from dsp_fairseq_startup.checkpoints import CHECKS, load_checkpoint
 
-from ..atomic import telling_of
+from ..atomic import errors_naming
+from ..config import unpruned_options
 from ..errors import BadInput
 from ..families import inventory_of
 from ..gates.head_gates import mask_that_decodes
@@ -42,7 +43,8 @@ def save(state: dict[str, Any], beside: str, out: str) -> None:
 
     Raises Failed, with ``out`` in its message, when the file cannot be written.
     """
-    with telling_of(out), open(beside, "wb") as file:  # with an open file, torch reports the reason of a failed write
+    # torch reports the reason of a failed write only for an open file
+    with errors_naming(out), open(beside, "wb") as file:
         torch.save(state, file)
 
 
@@ -110,13 +112,11 @@ def gates_of(state: dict[str, Any]) -> dict[str, Tensor]:
 
 def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """A copy of a loaded checkpoint that decodes with the units of ``mask``, bool [H], without any limits."""
-    from ..config import unpruned_options
-
     whole = model_options(state)
     inventory = inventory_of(whole)
     kept = {**unpruned_options(), **structure_options(inventory), **budgets_of(mask, inventory)}
     options = Namespace(**{**vars(whole), **kept})
-    weights = {**state["model"], **stored(mask, inventory)}
+    weights = {**state["model"], **state_of_mask(mask, inventory)}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 
@@ -135,6 +135,6 @@ def structure_options(inventory: Inventory) -> dict[str, Any]:
     return {"ffn_group": groups.pop()} if groups else {}
 
 
-def stored(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
+def state_of_mask(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:
     """The entries of a checkpoint's state dict that store ``mask``, bool [H], as the mask that decodes."""
     return {GATES + name: tensor for name, tensor in mask_entries(mask, inventory).items()}

@@ -37,8 +37,8 @@ def model_options(state: Mapping[str, Any]) -> Namespace:
     family = family_of(options)
     if family is None or is_gated(options):
         return options
-    unsaid = {name: value for name, value in family.defaults.items() if getattr(options, name, value) is None}
-    return Namespace(**{**vars(options), **unsaid}) if unsaid else options
+    defaults = {name: value for name, value in family.defaults.items() if getattr(options, name, value) is None}
+    return Namespace(**{**vars(options), **defaults}) if defaults else options
 
 
 def check(path: str, state: dict[str, Any]) -> None:
@@ -195,8 +195,8 @@ def _number_problems(weights: dict[str, Tensor]) -> list[str]:
         return [_several(no_tensors, "no tensor")]
     no_floats = [name for name, tensor in weights.items() if tensor.dtype not in _FLOATS and not name.endswith(_WHOLE)]
     not_finite = [name for name, tensor in weights.items() if name not in no_floats and not _is_finite(name, tensor)]
-    told = (no_floats, "no floating-point numbers"), (not_finite, "NaN or infinite in some places")
-    return [_several(names, what) for names, what in told if names]
+    kinds = (no_floats, "no floating-point numbers"), (not_finite, "NaN or infinite in some places")
+    return [_several(names, what) for names, what in kinds if names]
 
 
 def _is_finite(name: str, tensor: Tensor) -> bool:
@@ -212,27 +212,27 @@ def _shape_problems(options: Namespace, weights: dict[str, Tensor]) -> list[str]
     if problems:
         return problems
     try:
-        return _differences(_planned(options, weights), weights)
+        return _differences(_expected_model(options, weights), weights)
     except Exception as error:  # wrong options and unknown weights can raise anything in fairseq's code
         reason = str(error).strip().partition("\n")[0]
         return [f"no model can be made of its options and weights ({type(error).__name__}: {shown(reason)})"]
 
 
 def _differences(model, weights: dict[str, Tensor]) -> list[str]:
-    planned = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     found = dict(weights)
-    wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
+    wrong = [name for name in found if name in expected and found[name].shape != expected[name]]
     if not wrong:
         model.upgrade_state_dict(found)  # as in loading: renames weights of older versions and adds missing entries
-        planned = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        wrong = [name for name in found if name in planned and found[name].shape != planned[name]]
-    told = [
-        (sorted(set(planned) - set(found)), "missing"),
-        (sorted(set(found) - set(planned)), "no weight of this model"),
+        expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        wrong = [name for name in found if name in expected and found[name].shape != expected[name]]
+    kinds = [
+        (sorted(set(expected) - set(found)), "missing"),
+        (sorted(set(found) - set(expected)), "no weight of this model"),
     ]
-    problems = [f"{name} is {list(found[name].shape)}, its options say {list(planned[name])}" for name in wrong[:1]]
+    problems = [f"{name} is {list(found[name].shape)}, its options say {list(expected[name])}" for name in wrong[:1]]
     problems += [f"{len(wrong) - 1} more weights have another shape than its options say"] if wrong[1:] else []
-    return problems + ([] if wrong else [_several(names, what) for names, what in told if names])
+    return problems + ([] if wrong else [_several(names, what) for names, what in kinds if names])
 
 
 def _several(names: Sequence[str], what: str) -> str:
@@ -265,7 +265,7 @@ class _Size:
         return 1
 
 
-def _planned(options: Namespace, weights: dict[str, Tensor]):
+def _expected_model(options: Namespace, weights: dict[str, Tensor]):
     """The model of these options with weights that are not initialised; only their shapes are used."""
     family = known_family(options)
     with _WithoutNumbers():

@@ -32,11 +32,11 @@ def add_arguments(parser) -> None:
 def check(arguments) -> None:
     checkpoint, folder = arguments.checkpoint, arguments.history
     if checkpoint is None and folder is None:
-        told = "CKPT is missing: name a checkpoint, or the folder of a training with --history"
-        refuse([*_picture_problems(arguments), told])
+        problem = "CKPT is missing: name a checkpoint, or the folder of a training with --history"
+        refuse([*_picture_problems(arguments), problem])
     if checkpoint is not None and folder is not None:
-        told = f"{checkpoint} and --history {folder}: give one of them, a checkpoint or a folder"
-        refuse([*_picture_problems(arguments), told])
+        problem = f"{checkpoint} and --history {folder}: give one of them, a checkpoint or a folder"
+        refuse([*_picture_problems(arguments), problem])
     if folder is None:
         refuse_if_missing([checkpoint], lambda: _picture_problems(arguments))
 
@@ -46,24 +46,24 @@ def run(arguments) -> None:
     from ..history import text as history
     from ..report import report
 
-    texts, tell = (report, report.report_of) if arguments.history is None else (history, history.history_of)
+    texts, read = (report, report.report_of) if arguments.history is None else (history, history.history_of)
     problems = _picture_problems(arguments)
     try:
-        told = tell(arguments.checkpoint or arguments.history)
+        content = read(arguments.checkpoint or arguments.history)
     except (BadInput, BadCheckpoint) as problem:
         problems.append(str(problem))
     refuse(problems)
     if arguments.plot:
-        pictures.save(_drawn(told, arguments), arguments.plot, arguments.force)
-    print(texts.as_json(told) if arguments.json else texts.as_text(told))
+        pictures.save(_drawn(content, arguments), arguments.plot, arguments.force)
+    print(texts.as_json(content) if arguments.json else texts.as_text(content))
 
 
-def _drawn(told, arguments):
+def _drawn(content, arguments):
     if arguments.history is None:
         from ..report import heat_map as picture  # imports matplotlib, which may be missing
     else:
         from ..history import picture
-    return picture.draw(told)
+    return picture.draw(content)
 
 
 def _picture_problems(arguments) -> list[str]:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from ..atomic import claim, remove_abandoned, sync, telling_of
+from ..atomic import claim, errors_naming, remove_abandoned, sync
 from ..errors import BadInput
 
 
@@ -20,7 +20,7 @@ def writing_folder(path: str, force: bool = False) -> Iterator[str]:
     """
     path = os.path.realpath(path)
     beside, replaced = _beside(path), _beside(path)
-    with telling_of(path):
+    with errors_naming(path):
         remove_abandoned(path)
         try:
             os.mkdir(beside)

@@ -16,7 +16,7 @@ from ..checkpoints.reading import (
     load,
     model_options,
     save,
-    stored,
+    state_of_mask,
     structure_options,
     with_mask,
 )
@@ -76,7 +76,7 @@ def with_feed_forward(state: dict[str, Any], group: int | None) -> dict[str, Any
     weights = {
         **state["model"],
         "gates.logits": torch.cat([logits, logits.new_full((more,), float(logits.max()) if len(logits) else 0.0)]),
-        **stored(mask, inventory),
+        **state_of_mask(mask, inventory),
     }
     options = Namespace(**{**vars(options), **unpruned_options(), **structure_options(inventory)})
     options = Namespace(**{**vars(options), **budgets_of(mask, inventory)})
@@ -106,7 +106,7 @@ def decoding(
     return {
         "args": None,
         "cfg": {**cfg, "model": Namespace(**{**vars(cfg["model"]), **(limits or {})})},
-        "model": {**weights, "gates.logits": logits, **stored(mask, model.gates.inventory)},
+        "model": {**weights, "gates.logits": logits, **state_of_mask(mask, model.gates.inventory)},
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),

@@ -43,7 +43,7 @@ class GradientImportance:
 def keep_heads(model, mask: Tensor) -> None:
     """Let the model compute the heads of ``mask`` (bool [H]) and no others."""
     for carrier, piece in zip(model.gated_blocks, mask.split(model.gates.inventory.sizes), strict=True):
-        carrier.keep(torch.nonzero(piece).flatten())
+        carrier.open_only(torch.nonzero(piece).flatten())
 
 
 def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:

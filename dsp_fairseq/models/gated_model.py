@@ -93,7 +93,7 @@ class GatedModel:
         super().train(mode)
         self._was_trained |= mode
         if not mode and self.gates is not None:
-            self._keep_mask()
+            self._apply_mask()
             self._announce()
         return self
 
@@ -102,12 +102,12 @@ class GatedModel:
         result = super().load_state_dict(state_dict, strict, model_cfg, args)
         self._was_loaded, self._was_trained = True, False
         if not self.training:
-            self._keep_mask()
+            self._apply_mask()
         return result
 
     def _open_gates_of_update(self) -> None:
         if self.gates.settled and self.unused is None:
-            self._keep_mask()
+            self._apply_mask()
             return
         self._mask_in_place = None
         gates = self.gates.mask_of_update() if self.gates.settled else self.gates.of_update(self.device_of_weights)
@@ -127,12 +127,12 @@ class GatedModel:
         for module, piece in zip(self.gated_blocks, self.gates.per_block(gates), strict=True):
             module.gate(piece)
 
-    def _keep_mask(self) -> None:
+    def _apply_mask(self) -> None:
         mask = self.gates.mask_of_update() if self.training else self.gates.mask()
         if self._mask_in_place is not None and torch.equal(mask, self._mask_in_place):
             return  # the usual case after the search, when the mask stays the same
         for module, units in zip(self.gated_blocks, self._open_units(mask), strict=True):
-            module.keep(units)
+            module.open_only(units)
         self._mask_in_place = mask
 
     def _open_units(self, mask: Tensor) -> list[Tensor]:

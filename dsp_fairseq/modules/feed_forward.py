@@ -98,13 +98,13 @@ class FeedForward:
         # [groups] -> [groups, group] -> [hidden]
         self._compute(None, gates.unsqueeze(1).expand(-1, self.width).reshape(-1))
 
-    def keep(self, groups: Tensor) -> None:
+    def open_only(self, groups: Tensor) -> None:
         """Compute only the groups with these indices (int64, ascending, on the model's device)."""
         entries = entries_of(groups, self.width)
         self._compute(None if len(entries) == self.hidden_units else entries)
 
     def remove_all_but(self, groups: Tensor) -> None:
-        """Make the parameters those of the groups with these indices (as for :meth:`keep`), for good."""
+        """Make the parameters those of the groups with these indices (as for :meth:`open_only`), for good."""
         self.open_all()
         own = {
             f"{name}.{part}": parameter

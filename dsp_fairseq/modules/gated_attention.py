@@ -33,14 +33,14 @@ class GatedMultiheadAttention(MultiheadAttention):
 
     * ``open_all()``: every head is computed, without gates;
     * ``gate(gates)``: every head is computed and multiplied by its gate;
-    * ``keep(heads)``: only these heads are computed. A block without heads outputs its output bias.
+    * ``open_only(heads)``: only these heads are computed. A block without heads outputs its output bias.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._gates: Tensor | None = None
-        self._rows: Tensor | None = None  # indices of the rows of the projections that kept heads own; None: all
-        self._sliced: HeadWeights | None = None  # weights of the kept heads, stored during evaluation
+        self._rows: Tensor | None = None  # indices of the rows of the projections that open heads own; None: all
+        self._sliced: HeadWeights | None = None  # weights of the open heads, stored during evaluation
         self._fused: tuple[Tensor, Tensor] | None = None  # the result of fused()
 
     def open_all(self) -> None:
@@ -51,7 +51,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         """Compute every head and multiply it by its gate; ``gates`` is float32 [heads], on the model's device."""
         self._gates, self._rows, self._sliced = gates, None, None
 
-    def keep(self, heads: Tensor) -> None:
+    def open_only(self, heads: Tensor) -> None:
         """Compute only the heads with these indices (int64, ascending, on the model's device)."""
         self.open_all()
         if len(heads) < self.num_heads:

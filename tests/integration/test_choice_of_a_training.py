@@ -9,7 +9,7 @@ from in_process import fairseq_train
 from trainings import TRAIN, assert_same_state
 
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, load, stored
+from dsp_fairseq.checkpoints.reading import kept_heads, load, state_of_mask
 
 K = ["--heads-to-keep", 10]
 NONE = ["--pruning-method", "none"]
@@ -189,7 +189,7 @@ def test_a_choice_that_cannot_go_on_is_refused(go, tmp_path, method):
         logits = torch.arange(36, dtype=torch.float64)
         kept = kept_heads(str(last))
         mask = logits >= 36 - int(kept.mask.sum())
-        state["model"].update({"gates.logits": logits, **stored(mask, kept.inventory)})
+        state["model"].update({"gates.logits": logits, **state_of_mask(mask, kept.inventory)})
         torch.save(state, tmp_path / "new.pt")  # the old one is read while it is written
         (tmp_path / "new.pt").rename(last)
         before = last.read_bytes()

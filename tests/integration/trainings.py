@@ -1,4 +1,4 @@
-"""The tiny training of the tests, what it logs, and comparisons of what it saves."""
+"""A tiny training for tests: its flags, its logged numbers, and comparisons of its checkpoints."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def train(run, corpus, folder, *options, succeeds=True, base=TRAIN):
 
 
 def logged(done, kind):
-    """Dictionaries that fairseq logged under ``train_inner``, ``train`` or ``valid``."""
+    """The dictionaries that fairseq logged under a name, such as ``train_inner``, ``train`` or ``valid``."""
     lines = (done.stdout + done.stderr).splitlines()
     return [json.loads(line.split(f"| {kind} |", 1)[1]) for line in lines if f"| {kind} | {{" in line]
 
@@ -42,7 +42,7 @@ def heads_of_generate(run, corpus, checkpoint, *options):
 
 
 def flat(state, name=""):
-    """Every number of a nested state, by its path."""
+    """All values of a nested state by their paths."""
     if isinstance(state, dict):
         pairs = [(key, value) for key, value in state.items() if not str(key).endswith(UNSET)]
     elif isinstance(state, (list, tuple)):
@@ -53,7 +53,7 @@ def flat(state, name=""):
 
 
 def assert_same_state(one, other):
-    """Weights, logits and the moments of both optimisers, bit for bit."""
+    """Assert that weights, logits and the moments of both optimisers are equal bit for bit."""
     assert one.keys() == other.keys()
     for part in {"model", "last_optimizer_state", "optimizer_history"} & one.keys():
         # a restart adds to the history, whose last entry is now

@@ -1,4 +1,4 @@
-"""fairseq's commands in this process: how they end, what they print, on a corpus of a few letters."""
+"""Runs fairseq's commands in this process, on a corpus of a few letters, and returns how they end."""
 
 import importlib
 import random
@@ -25,7 +25,7 @@ TINY = (
 
 
 def run(command, *arguments, monkeypatch, capsys):
-    """Exit status, lines of stderr with an error, of a command that runs here."""
+    """Run a command in this process; returns its exit status and the error lines on its standard error."""
     module = importlib.import_module(f"fairseq_cli.{command}")
     monkeypatch.setattr(sys, "argv", [f"fairseq-{command}", *map(str, arguments)])
     monkeypatch.delenv("DSP_DEBUG", raising=False)

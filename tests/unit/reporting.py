@@ -1,4 +1,4 @@
-"""`dsp-fairseq report` in this process: what it says, and how it refuses."""
+"""Runs `dsp-fairseq report` in this process, and returns its output or its error lines."""
 
 from dsp_fairseq.cli import main
 
@@ -9,7 +9,7 @@ def said(capsys, *arguments):
 
 
 def refused(capsys, *arguments):
-    """The lines of a command that exits with 2 and prints nothing else."""
+    """The error lines of a command, which has to exit with status 2 and print nothing else."""
     assert main(["report", *map(str, arguments)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -11,7 +11,7 @@ from dsp_fairseq.checkpoints import reading as checkpoint
 from dsp_fairseq.checkpoints.average import average
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, kept_heads_of, load, stored
+from dsp_fairseq.checkpoints.reading import kept_heads, kept_heads_of, load, state_of_mask
 from dsp_fairseq.errors import BadInput, Failed
 
 
@@ -25,7 +25,7 @@ def written(folder, count, variant="shared embeddings", seed=0, change=lambda st
             if tensor.is_floating_point() and not name.endswith(("_float_tensor", ".version")) and "kept" not in name:
                 tensor += 20 * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
         kept = kept_heads_of({**state, "model": without_mask(state["model"])})
-        state["model"].update(stored(kept.mask, kept.inventory))
+        state["model"].update(state_of_mask(kept.mask, kept.inventory))
         if number:
             change(state)
         paths.append(str(folder / f"{number}.pt"))

@@ -63,7 +63,7 @@ def test_removed_equals_masked(variant, mask):
     with torch.no_grad():
         expected = gated(**batch())[0]
         assert near(small(**batch())[0], expected)
-        gated._keep_mask()  # only the units that are kept are computed
+        gated._apply_mask()  # only the units that are kept are computed
         assert near(gated(**batch())[0], expected)
 
 

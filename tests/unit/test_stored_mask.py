@@ -6,7 +6,7 @@ from tiny_checkpoints import MASK, masked_checkpoint
 from tiny_models import HEADS, batch, build, near
 
 from dsp_fairseq.checkpoints.building import build_model
-from dsp_fairseq.checkpoints.reading import kept_heads_of, stored, with_mask
+from dsp_fairseq.checkpoints.reading import kept_heads_of, state_of_mask, with_mask
 from dsp_fairseq.gates.stored_mask import StoredMask
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
@@ -16,7 +16,7 @@ OTHER = torch.tensor(MASK, dtype=torch.bool).flip(0)  # as many heads, but not t
 def with_stored(mask):
     state = masked_checkpoint()
     inventory = kept_heads_of(state).inventory
-    state["model"].update(stored(mask, inventory))
+    state["model"].update(state_of_mask(mask, inventory))
     return state
 
 

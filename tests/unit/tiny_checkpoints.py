@@ -1,4 +1,4 @@
-"""Small checkpoints that unit tests share, of the models in ``tiny_models.py``; in memory, as fairseq loads them."""
+"""Small checkpoints of the models in ``tiny_models.py`` for unit tests, in memory, in the form that fairseq loads."""
 
 from argparse import Namespace
 
@@ -22,7 +22,7 @@ def checkpoint_of(model, **options):
 
 
 def masked_checkpoint(variant="post-norm"):
-    """Head i has the logit i when it is kept and i - 100 when it is masked."""
+    """A checkpoint with masked heads: head i has the logit i if it is kept, and i - 100 if it is masked."""
     model = build(GatedTransformerModel, variant, pruning_method="uniform", heads_to_keep=sum(MASK))
     kept = torch.tensor(MASK, dtype=torch.float64)
     model.gates.set_logits(torch.arange(HEADS) - 100 * (1 - kept))
@@ -30,7 +30,7 @@ def masked_checkpoint(variant="post-norm"):
 
 
 def without_removed_heads(state):
-    """The checkpoint as ``dsp-fairseq prune`` leaves it."""
+    """A copy of the checkpoint without the masked heads, in the form that ``dsp-fairseq prune`` writes."""
     kept = kept_heads_of(state)
     after = kept.inventory.keeping(kept.mask.tolist())
     options = Namespace(**{**vars(state["cfg"]["model"]), "heads_to_keep": None, "kept_heads": after.indices()})

@@ -1,4 +1,4 @@
-"""A tiny corpus of letters and models for it, by fairseq's commands called in this process."""
+"""A tiny corpus of letters and models of it, made by fairseq's commands in this process."""
 
 import importlib
 import random
@@ -19,14 +19,14 @@ GATED = "--arch gated_transformer --task translation_pruning --criterion dsp_lab
 
 
 def call(command, *arguments):
-    """`fairseq-COMMAND` with these arguments."""
+    """Run `fairseq-COMMAND` in this process with these arguments."""
     module = importlib.import_module(f"fairseq_cli.{command}")
     with mock.patch.object(sys, "argv", [f"fairseq-{command}", *map(str, arguments)]):
         return module.cli_main()
 
 
 def write_dictionaries(folder):
-    """Of eight letters, for both languages and for a language model."""
+    """Write dictionaries of eight letters, for both languages and for a language model."""
     words = Dictionary()
     for word in "abcdefgh":
         words.add_symbol(word)
@@ -36,7 +36,7 @@ def write_dictionaries(folder):
 
 
 def write_corpus(folder):
-    """Reversed letters; in the test set words that no dictionary has."""
+    """Write a parallel corpus whose targets are reversed sources; the test set has words outside the dictionaries."""
     letter = random.Random(1)
     for split, size in (("train", 60), ("valid", 6), ("test", 9)):
         sentences = [letter.choices("abcdef", k=letter.randint(2, 5)) for _ in range(size)]

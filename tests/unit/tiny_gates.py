@@ -1,4 +1,4 @@
-"""Gates of a small transformer, and a training of them without a model."""
+"""Gates of a small transformer, and a training of these gates without a model."""
 
 from argparse import Namespace
 
@@ -24,7 +24,7 @@ def gates_of(method="dsp", keep=5, seed=1, **options):
 
 
 def train(gates, slope, updates, first=0):
-    """Updates of a linear loss slope . gates."""
+    """Train the gates on the linear loss slope . gates."""
     for update in range(first, first + updates):
         gates.set_num_updates(update)
         gates.begin_update()

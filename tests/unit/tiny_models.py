@@ -1,4 +1,4 @@
-"""Small models that unit tests share: a stock transformer and a gated one with the same weights.
+"""Small models for unit tests: a stock transformer and a gated transformer with the same weights.
 
 30 heads: 2 encoder blocks of 3, then 3 decoder.self and 3 decoder.cross blocks of 4.
 """
@@ -62,7 +62,7 @@ def build(cls, variant, **pruning):
 
 
 def pair(variant, **pruning):
-    """A stock transformer and a gated one with its weights."""
+    """A stock transformer and a gated transformer with the same weights."""
     stock = build(TransformerModel, variant)
     gated = build(GatedTransformerModel, variant, **{"pruning_method": "none", **pruning})
     gated.load_state_dict(stock.state_dict())
@@ -85,7 +85,7 @@ def batch(left_pad=True):
 
 
 def near(one, other, tolerance=1e-5):
-    """Equal up to the rounding of float32, whatever the processor, its kernels and the number of threads.
+    """Whether tensors are equal up to the rounding of float32 on any processor, with any kernels and threads.
 
     Not even twice the same forward pass is equal to the bit: kernels differ by where a tensor lies in memory.
     ``tolerance`` is relative to the largest number.
@@ -94,7 +94,7 @@ def near(one, other, tolerance=1e-5):
 
 
 def show_mask(gated, mask):
-    """Make ``mask`` the one that decodes."""
+    """Make ``mask``, bool [H], the mask that decodes."""
     mask = torch.tensor(mask, dtype=torch.float64)
     gated.gates.set_logits(mask)
     gated.gates.set_choice(Choice((Share(int(mask.sum()), Limits(tuple(gated.gates.inventory.sizes))),)))
@@ -110,7 +110,7 @@ def stock_attention(model):
 
 
 def translations(models, sample=None, **options):
-    """Hypotheses of ``build_generator`` and ``inference_step``, as fairseq-generate gets them."""
+    """The hypotheses of a task's ``build_generator`` and ``inference_step``, which fairseq-generate calls too."""
     dictionary = Task().source_dictionary
     task = TranslationTask(TranslationConfig(), dictionary, dictionary)
     extra = {name: options.pop(name) for name in ("prefix_tokens", "constraints") if name in options}
