@@ -460,6 +460,17 @@ class TestSlurm:
         assert f"{ONE}: job 101 was submitted before" in capsys.readouterr().err and (slurm / "102.sh").exists()
         assert [line[0] for line in called()] == ["fairseq-train", "fairseq-generate"]
 
+    def test_a_signal_waits_for_the_note_of_a_job_also_when_another_thread_receives_it(self):
+        begin, reached = threading.Event(), False
+        sender = threading.Thread(target=lambda: begin.wait() and os.kill(os.getpid(), signal.SIGTERM))
+        sender.start()  # before signals are masked, which threads inherit
+        with pytest.raises(KeyboardInterrupt), run_module._interruptible(), run_module._uninterrupted():
+            begin.set()
+            sender.join()
+            time.sleep(0.05)
+            reached = True
+        assert reached
+
     def test_what_sbatch_refuses_is_told_in_one_line(self, tmp_path, pretended, slurm, capsys):
         run, _ = pretended
         (slurm / "refuse").touch()
