@@ -90,12 +90,24 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Delays signals until the end of the block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    """Delays signals until the end of the block.
+
+    The commands that the block starts inherit the mask of signals. Other threads of this process do not have it and may
+    receive a signal, so the handlers are delayed too.
+    """
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    seen: list[int] = []
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    active = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda caught, _: seen.append(caught)) for number in active}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for caught in seen:
+            signal.raise_signal(caught)
 
 
 def _name_of(number: int) -> str:

@@ -353,7 +353,8 @@ class TestRun:
             broken.setattr("dsp_fairseq.sweep.trained.read", out_of_luck)
             assert run(path) == 1
         assert f"{ONE}: fairseq-train ended well, but out of luck" in capsys.readouterr().err
-        assert [line[0] for line in called()] == ["fairseq-train"]
+        assert called()[0][0] == "fairseq-train"  # its decoding may have begun before it was stopped
+        assert not (tmp_path / "out" / ONE / "generate.txt").exists()
         assert run(path) == 0
         assert [line[0] for line in called()] == ["fairseq-train", "fairseq-generate"]
 
@@ -459,6 +460,17 @@ class TestSlurm:
         assert run(path, "--cluster", "slurm") == 0
         assert f"{ONE}: job 101 was submitted before" in capsys.readouterr().err and (slurm / "102.sh").exists()
         assert [line[0] for line in called()] == ["fairseq-train", "fairseq-generate"]
+
+    def test_a_signal_waits_for_the_note_of_a_job_also_when_another_thread_receives_it(self):
+        begin, reached = threading.Event(), False
+        sender = threading.Thread(target=lambda: begin.wait() and os.kill(os.getpid(), signal.SIGTERM))
+        sender.start()  # before signals are masked, which threads inherit
+        with pytest.raises(KeyboardInterrupt), run_module._interruptible(), run_module._uninterrupted():
+            begin.set()
+            sender.join()
+            time.sleep(0.05)
+            reached = True
+        assert reached
 
     def test_what_sbatch_refuses_is_told_in_one_line(self, tmp_path, pretended, slurm, capsys):
         run, _ = pretended
