@@ -524,7 +524,7 @@ def interrupt_when(is_time, number):
     until = time.monotonic() + 20
     while not is_time() and time.monotonic() < until:
         time.sleep(0.02)
-    os.kill(os.getpid(), number)
+    signal.pthread_kill(threading.main_thread().ident, number)  # which may hold signals back for a moment
 
 
 def alive(pid):
