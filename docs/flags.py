@@ -12,6 +12,7 @@ import fairseq.options  # noqa: E402, F401 (before the plug-in, as in every comm
 
 from dsp_fairseq.cli import COMMANDS  # noqa: E402
 from dsp_fairseq.config import PruningConfig  # noqa: E402
+from dsp_fairseq.criterions.dsp_label_smoothed_cross_entropy import OWN_OPTIONS  # noqa: E402
 from dsp_fairseq.errors import flag  # noqa: E402
 from dsp_fairseq.families.transformer import HELP  # noqa: E402
 
@@ -29,6 +30,12 @@ names without dashes, in `model:`. All others are fairseq's own.
 """
 
 
+OF_CRITERION = """
+With `--criterion dsp_label_smoothed_cross_entropy`, under `fairseq-hydra-train` in `criterion:`:
+
+| flag | |
+|---|---|
+"""
 _NO_FLAGS = (argparse._SubParsersAction, argparse._HelpAction)
 
 
@@ -38,6 +45,10 @@ def cell(text: str) -> str:
 
 def of_training() -> str:
     options = [f for f in fields(PruningConfig.complete(HELP)) if f.name != "_name"]
+    return rows_of(options) + OF_CRITERION + rows_of(OWN_OPTIONS)
+
+
+def rows_of(options) -> str:
     return "".join(f"| `{flag(f.name)}` | {cell(f.metadata['help'])}{default_of(f)} |\n" for f in options)
 
 

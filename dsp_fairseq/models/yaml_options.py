@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..errors import refuse
 
 # the parts of a configuration whose options a command line has in addition to those of the model
-_PARTS = ("common", "checkpoint", "dataset", "optimization", "task")
+_PARTS = ("common", "checkpoint", "dataset", "optimization", "task", "criterion")
 
 
 def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callable) -> None:

@@ -23,6 +23,7 @@ from ..options.plan import Plan
 from ..options.problems import model_problems
 from ..structures.heads import HEADS
 from .starting_point import heads_not_taken_over, unable_to_go_on
+from .teacher import teacher_problems
 
 logger = logging.getLogger(__name__)
 TASK = "translation_pruning"
@@ -38,6 +39,7 @@ def check_training(args: Namespace) -> None:
     problems += model_problems(args)
     if fresh:
         problems += _driver_problems(args) + _precision_problems(args) + _data_problems(args)
+        problems += teacher_problems(args)
         if not problems:
             problems += _checkpoint_problems(args)
     refuse(problems)
