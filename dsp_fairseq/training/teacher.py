@@ -78,7 +78,7 @@ def _checkpoint_problems(args: Namespace, path: str, state: dict[str, Any]) -> l
     problems = [
         f"--max-{side}-positions {getattr(args, f'max_{side}_positions', None)}: {name} has learned positions up to "
         f"{longest}; say --max-{side}-positions {longest}"
-        for side, stack in zip(SIDES, ("encoder", "decoder"), strict=True)
+        for side, stack in zip(SIDES, family.parts, strict=False)
         if getattr(options, f"{stack}_learned_pos", False)
         for longest in [getattr(options, f"max_{side}_positions", None)]
         if longest is not None and (getattr(args, f"max_{side}_positions", None) or longest) > longest

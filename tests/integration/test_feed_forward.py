@@ -1,0 +1,92 @@
+"""Budgets in hidden units and in parameters through the console commands: exact, really smaller, decoded alike."""
+
+import json
+
+import pytest
+import torch
+from trainings import logged, train
+
+from dsp_fairseq.checkpoints.reading import kept_heads, load
+
+PLUGIN = ("--user-dir", "dsp_fairseq")
+
+
+@pytest.fixture(scope="module")
+def trained(run, corpus, tmp_path_factory):
+    """A training for 40% of the prunable parameters, in groups of 16 hidden units."""
+    folder = tmp_path_factory.mktemp("parameters")
+    done = train(run, corpus, folder, "--parameters-to-keep", "40%", "--ffn-group", 16, "--max-update", 12)
+    return done, folder / "checkpoint_last.pt"
+
+
+def test_the_budget_is_kept_and_nothing_more_fits(trained):
+    done, checkpoint = trained
+    kept = kept_heads(str(checkpoint))
+    [share] = kept.plan.choice.shares
+    spent = share.limits.amount_of(kept.mask)
+    left_out = {
+        block.cost
+        for block, piece in zip(kept.inventory.blocks, kept.mask.split(kept.inventory.sizes), strict=True)
+        if not piece.all()
+    }
+    assert 0 <= share.keep - spent < min(left_out)
+    line = logged(done, "valid")[-1]
+    assert int(line["valid_heads_kept"]) == sum(kept.per_kind[kind] for kind in kept.per_kind if "ffn" not in kind)
+    assert int(line["valid_ffn_kept"]) == kept.per_kind["encoder.ffn"] + kept.per_kind["decoder.ffn"]
+
+
+def test_the_pruned_model_is_smaller_and_translates_alike(run, corpus, trained, tmp_path):
+    _, checkpoint = trained
+    small, dense = tmp_path / "small.pt", tmp_path / "dense.pt"
+    done = run("dsp-fairseq", "prune", checkpoint, small)
+    assert done.returncode == 0 and "budget: " in done.stdout and "hidden units: " in done.stdout
+    assert run("dsp-fairseq", "prune", checkpoint, dense, "--dense").returncode == 0
+    weights, kept = load(str(small))["model"], kept_heads(str(checkpoint))
+    for block, units in zip(kept.inventory.blocks, kept.per_block, strict=True):
+        if block.structure == "ffn":
+            assert weights[f"{block.module}.fc1.weight"].shape[0] == units * 16
+            assert weights[f"{block.module}.fc2.weight"].shape[1] == units * 16
+    outputs = [
+        run("fairseq-generate", corpus.data_bin, *plugin, "--path", path, "--beam", 3, "--max-len-b", 8).stdout
+        for path, plugin in ((checkpoint, PLUGIN), (small, PLUGIN), (dense, ()))
+    ]
+    first, *others = [[line for line in text.splitlines() if line.startswith("H-")] for text in outputs]
+    words = [[line.split("\t")[2] for line in lines] for lines in (first, *others)]
+    assert words[0] and words[1] == words[0] and words[2] == words[0]
+
+
+def test_it_trains_on_without_the_removed_units(run, corpus, trained, tmp_path):
+    _, checkpoint = trained
+    small = tmp_path / "small.pt"
+    assert run("dsp-fairseq", "prune", checkpoint, small).returncode == 0
+    train(run, corpus, tmp_path, "--finetune-from-model", small, "--pruning-method", "none", "--max-update", 2)
+    before, after = (load(str(path))["model"] for path in (small, tmp_path / "checkpoint_last.pt"))
+    name = "decoder.layers.0.fc1.weight"
+    assert before[name].shape == after[name].shape and not torch.equal(before[name], after[name])
+    report = json.loads(run("dsp-fairseq", "report", tmp_path / "checkpoint_last.pt", "--json").stdout)
+    assert report["ffn"]["removed"] > 0 and report["ffn"]["pruned"] == 0
+
+
+def test_importance_meets_both_kinds_of_budget(run, corpus, trained, tmp_path):
+    _, checkpoint = trained
+    whole = tmp_path / "whole.pt"
+    assert run("dsp-fairseq", "prune", checkpoint, whole, "--dense").returncode == 0
+    for budget, words in (
+        (["--parameters-to-keep", "30%"], "hidden units: 768 => "),
+        (["--heads-to-keep", 9, "--ffn-to-keep", 160, "--step", 8], "hidden units: 768 => 160 of 768"),
+    ):
+        out = tmp_path / f"{len(budget)}.pt"
+        done = run(
+            "dsp-fairseq", "importance", whole, corpus.data_bin, out, *budget, "--ffn-group", 16, "--sentences", 20
+        )
+        assert done.returncode == 0 and words in done.stdout, done.stderr
+    assert kept_heads(str(out)).per_kind["encoder.ffn"] + kept_heads(str(out)).per_kind["decoder.ffn"] == 160
+
+
+def test_all_wrong_budgets_are_told_before_anything_is_written(run, corpus, tmp_path):
+    done = train(
+        run, corpus, tmp_path / "out", "--heads-to-keep", 40, "--ffn-to-keep", 100, "--ffn-group", 16, succeeds=False
+    )
+    assert done.returncode == 2
+    assert "--heads-to-keep 40: must be 0 to 36" in done.stderr and "--ffn-to-keep 100: must be" in done.stderr
+    assert not (tmp_path / "out").exists()
