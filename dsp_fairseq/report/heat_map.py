@@ -7,6 +7,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from .. import pictures
 from ..pictures import DARK, LIGHT, QUIET, Box, axes
+from ..structures.heads import HEADS
+from ..structures.structure import STRUCTURES
 from .report import BlockHeads, Report
 
 COLOURS = "viridis"  # its lightness grows with the value, also for colour-blind readers and in grey
@@ -35,7 +37,7 @@ def draw(report: Report):
         _draw_panel(axes(figure, box), kind, blocks, scale)
     bar = Box(right + 0.65, TOP, 0.2, bottom - TOP)
     figure.colorbar(scale, cax=axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
-    _explain(figure, report.heads)
+    _explain(figure, report)
     return figure
 
 
@@ -44,7 +46,7 @@ def _boxes(panels: list[list[BlockHeads]]) -> list[Box]:
     stacked = sum(map(_columns, panels)) > WIDEST
     left, top, boxes = LEFT, TOP, []
     for blocks in panels:
-        box = Box(left, top, CELL * _columns(blocks), CELL * len(blocks))
+        box = Box(left, top, min(CELL, WIDEST * CELL / _columns(blocks)) * _columns(blocks), CELL * len(blocks))
         boxes.append(box)
         if stacked:
             top += box.height + GAP
@@ -78,12 +80,15 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
                 colour = scale.to_rgba(logit)  # type: ignore[arg-type]  # declared for arrays only
                 _draw_cell(panel, head, block.layer, colour, pruned=head not in kept)
     panel.set(xlim=(-0.5, _columns(blocks) - 0.5), ylim=(len(blocks) - 0.5, -0.5))
-    panel.set(xlabel="head (original index)", ylabel="layer")
-    panel.set_xticks(range(_columns(blocks)))
+    count = blocks[0].block.count
+    unit = "head" if blocks[0].block.structure == HEADS.name else f"group of {count} hidden units"
+    panel.set(xlabel=f"{unit} (original index)", ylabel="layer")
+    panel.set_xticks(range(0, _columns(blocks), 1 if _columns(blocks) <= WIDEST else 10))
     panel.set_yticks(range(len(blocks)))
-    kept, heads = (sum(counts) for counts in zip(*((len(b.kept), b.block.original_units) for b in blocks), strict=True))
-    panel.set_title(f"{kind}: {kept} of {heads}", fontsize="medium", loc="left")
-    labels = [f"{len(found.kept)}/{found.block.original_units}" for found in blocks]
+    counts = [(len(found.kept) * count, found.block.original_units * count) for found in blocks]
+    all_kept, all_there = map(sum, zip(*counts, strict=True))
+    panel.set_title(f"{kind}: {all_kept} of {all_there}", fontsize="medium", loc="left")
+    labels = [f"{kept}/{original}" for kept, original in counts]
     pictures.count_rows(panel, range(len(blocks)), labels)
 
 
@@ -106,9 +111,11 @@ def _readable_on(colour) -> str:
     return DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.6 else LIGHT
 
 
-def _explain(figure, heads: dict[str, int]) -> None:
-    """Add the title, and below the panels a legend of the sorts of head (kept, pruned, removed) in this checkpoint."""
-    pictures.head(figure, f"{heads['kept']} of {heads['original']} heads kept")
+def _explain(figure, report: Report) -> None:
+    """Add the title, and below the panels a legend of the sorts of unit (kept, pruned, removed) in this checkpoint."""
+    fates = {name: report.fates_of(name) for name in report.kept.inventory.structures}
+    parts = [f"{of['kept']} of {of['original']} {STRUCTURES[name].noun}" for name, of in fates.items()]
+    pictures.head(figure, f"{', '.join(parts)} kept")
     square = Line2D([], [], color=SAMPLE, marker="s", markersize=13, linestyle="")
     cross = Line2D([], [], color=LIGHT, marker="x", markersize=11, linestyle="")
     frame = Patch(facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2)
@@ -117,5 +124,7 @@ def _explain(figure, heads: dict[str, int]) -> None:
         "pruned": ((square, cross), "pruned: in the file, not computed"),
         "removed": (frame, "removed from the file"),
     }
-    handles, labels = zip(*(entry for fate, entry in entries.items() if heads[fate]), strict=True)
+    handles, labels = zip(
+        *(entry for fate, entry in entries.items() if any(of[fate] for of in fates.values())), strict=True
+    )
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
