@@ -12,6 +12,7 @@ import importlib.metadata
 import logging
 import multiprocessing
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -47,8 +48,9 @@ def run(name, *arguments, timeout, env, cwd, fresh=False, **options) -> subproce
     """As ``subprocess.run`` with captured text; with other ``options`` than ``input`` it starts the command itself."""
     words = [str(word) for word in arguments]
     entry_points = importlib.metadata.entry_points(group="console_scripts", name=name)
-    forked = set(options) <= {"input"} and name.startswith(("fairseq", "dsp-fairseq")) and entry_points
-    if not forked or _is_first(name):
+    ours = name.startswith(("fairseq", "dsp-fairseq")) and entry_points
+    script = name == "python" and fresh
+    if not set(options) <= {"input"} or not (ours or script) or (ours and _is_first(name)):
         command = [str(COMMANDS / name), *words]
         return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout, **options)
     if name in IN_PROCESS and not fresh:
@@ -59,9 +61,9 @@ def run(name, *arguments, timeout, env, cwd, fresh=False, **options) -> subproce
         files = {stream: os.path.join(folder, stream) for stream in ("stdin", "stdout", "stderr")}
         for file in files.values():
             Path(file).write_text(options.get("input", "") if file.endswith("stdin") else "", encoding="utf-8")
-        process = _context().Process(
-            target=_command, args=(entry_points[name].value, [name, *words], env, str(cwd), files)
-        )
+        # of "python SCRIPT ARGUMENTS", which imports torch and fairseq, the script
+        entry_point, argv = (words[0], words) if script else (entry_points[name].value, [name, *words])
+        process = _context().Process(target=_command, args=(entry_point, argv, env, str(cwd), files))
         process.start()
         process.join(timeout)
         if process.is_alive():
@@ -106,15 +108,20 @@ def _command(entry_point, argv, env, cwd, files):
 
         torch.set_num_threads(int(env["OMP_NUM_THREADS"]))
     assert "dsp_fairseq" not in sys.modules
-    if argv[0] == "fairseq-train":  # it alone says where its log goes before it imports fairseq, which says so then
+    if argv[0] == "fairseq-train" or entry_point.endswith(
+        ".py"
+    ):  # it alone says where its log goes before it imports fairseq, which says so then
         logging.root.handlers.clear()
     here = str(Path(__file__).parent)
     sys.path[:] = [str(COMMANDS), *(path for path in sys.path if not path.startswith(here))]
     sys.argv = [str(COMMANDS / argv[0]), *argv[1:]]
     status = 0
     try:
-        module, _, function = entry_point.partition(":")
-        status = getattr(__import__(module, fromlist=[function]), function)()
+        if entry_point.endswith(".py"):
+            runpy.run_path(entry_point, run_name="__main__")
+        else:
+            module, _, function = entry_point.partition(":")
+            status = getattr(__import__(module, fromlist=[function]), function)()
     except SystemExit as end:
         status = end.code
     except BaseException:

@@ -16,7 +16,7 @@ from dsp_fairseq.cli import main
 from dsp_fairseq.importance.sentences import load_sentences
 
 HEADS = 36
-DECODE = ["--beam", 2, "--max-len-b", 10, "--gen-subset", "valid", "--batch-size", 20]
+DECODE = ["--beam", 2, "--max-len-b", 10, "--gen-subset", "valid", "--batch-size", 20, "--num-workers", 0]
 
 
 @pytest.fixture(scope="module")

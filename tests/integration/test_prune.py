@@ -10,7 +10,7 @@ from trainings import STOCK, train
 from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
-DECODE = ["--beam", 3, "--max-len-b", 12, "--gen-subset", "valid", "--batch-size", 20]
+DECODE = ["--beam", 3, "--max-len-b", 12, "--gen-subset", "valid", "--batch-size", 20, "--num-workers", 0]
 
 
 @pytest.fixture(scope="module")

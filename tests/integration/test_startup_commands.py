@@ -24,6 +24,7 @@ MODEL = [
 ]
 TRAINING = ["--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--log-interval", "1"]
 BLEU = [
+    *("--num-workers", "0"),
     "--eval-bleu",
     "--eval-bleu-args",
     '{"beam": 1, "max_len_b": 5}',
@@ -53,14 +54,15 @@ def fork(command, *arguments, folder, **environment):
     return console.run(command, *arguments, timeout=300, env=env, cwd=folder, fresh=True)
 
 
-def succeed(*arguments, **keywords):
-    result = run(*arguments, **keywords)
+def succeed(*arguments, start=run, **keywords):
+    result = start(*arguments, **keywords)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     return result
 
 
-def train(folder, *arguments, updates, command="fairseq-train"):
-    return succeed(command, "data", *MODEL, *TRAINING, "--max-update", updates, *arguments, folder=folder)
+def train(folder, *arguments, updates, command="fairseq-train", start=run):
+    options = ("data", *MODEL, *TRAINING, "--max-update", updates, *arguments)
+    return succeed(command, *options, folder=folder, start=start)
 
 
 def error_lines(result):
@@ -97,7 +99,7 @@ def test_help_is_quiet(command, tmp_path):
 
 @pytest.mark.parametrize("architecture", [["-a", "transformer"], ["--arch=transformer"]])
 def test_help_lists_the_flags_of_the_architecture_and_task(architecture, tmp_path):
-    help_text = succeed("fairseq-train", *architecture, "--help", folder=tmp_path).stdout
+    help_text = fork("fairseq-train", *architecture, "--help", folder=tmp_path).stdout
     assert "--encoder-attention-heads" in help_text and "--eval-bleu" in help_text
 
 
@@ -122,8 +124,8 @@ class TestStockTransformer:
         assert not NOISE.search(result.stdout + result.stderr)
 
     def test_restart_with_bleu_in_the_meters(self, letters):
-        train(letters, "--save-dir", "bleu", *BLEU, updates=2)
-        result = train(letters, "--save-dir", "bleu", *BLEU, updates=4)
+        train(letters, "--save-dir", "bleu", *BLEU, updates=2, start=fork)
+        result = train(letters, "--save-dir", "bleu", *BLEU, updates=4, start=fork)
         assert "Loaded checkpoint bleu/checkpoint_last.pt" in result.stdout
         assert "num_updates 4" in result.stdout
         assert not NOISE.search(result.stdout + result.stderr)
@@ -131,10 +133,11 @@ class TestStockTransformer:
     def test_restart_in_two_processes(self, letters):
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         options = ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--save-dir", "two"]
-        for updates in (1, 2):
-            result = train(letters, *options, updates=updates, command=[*launcher, BIN / "fairseq-train"])
+        options.append("--reset-dataloader")  # of one process
+        shutil.copytree(letters / "stock", letters / "two")
+        result = train(letters, *options, updates=3, command=[*launcher, BIN / "fairseq-train"])
         assert "Loaded checkpoint two/checkpoint_last.pt" in result.stdout
-        assert "num_updates 2" in result.stdout
+        assert "num_updates 3" in result.stdout
 
 
 class TestHydra:
@@ -148,7 +151,7 @@ class TestHydra:
 
     def test_train_and_restart(self, letters):
         options = ["--only-source", "--destdir", "text", "--trainpref", "train.en", "--validpref", "valid.en"]
-        succeed("fairseq-preprocess", *options, folder=letters)
+        succeed("fairseq-preprocess", *options, folder=letters, start=fork)
         for updates in (1, 2):
             result = self.run(letters, "text", f"optimization.max_update={updates}")
             assert result.returncode == 0, result.stderr[-4000:]

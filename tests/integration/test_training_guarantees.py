@@ -1,12 +1,11 @@
 """What a training may rely on: it resumes bit for bit, in any precision, averaged, stopped early."""
 
-import subprocess
-import sys
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from console import PROJECT
 from fairseq.checkpoint_utils import save_ema_as_checkpoint
 from trainings import TRAIN, assert_same_state, flat, heads_of_generate, logged, train
 
@@ -24,21 +23,20 @@ def losses(done):
     return {line["num_updates"]: [line[name] for name in shown] for line in lines}
 
 
-def killed(corpus, folder, part, number):
+def killed(run, corpus, folder, part, number):
     flags = [*TRAIN, *SEARCH, *SAVES, "--save-dir", folder]
-    command = [sys.executable, HERE / "killed_training.py", part, number, corpus.data_bin, *flags]
-    done = subprocess.run([str(word) for word in command], cwd=PROJECT, capture_output=True, text=True, timeout=600)
+    done = run("python", HERE / "killed_training.py", part, number, corpus.data_bin, *flags, fresh=True)
     assert done.returncode == -9, done.stderr[-2000:]
 
 
 def test_killed_in_the_middle_of_saves_it_goes_on_bit_for_bit(run, corpus, tmp_path):
     whole = train(run, corpus, tmp_path / "whole", *SEARCH, *SAVES)
     folder = tmp_path / "killed"
-    killed(corpus, folder, "write", 2)  # at update 6, with the checkpoint of update 3 in place
+    killed(run, corpus, folder, "write", 2)  # at update 6, with the checkpoint of update 3 in place
     assert load(str(folder / "checkpoint_last.pt"))["optimizer_history"][-1]["num_updates"] == 3
-    killed(corpus, folder, "copy", 2)  # at update 6 again: written, not yet copied to every name
+    killed(run, corpus, folder, "copy", 2)  # at update 6 again: written, not yet copied to every name
     assert load(str(folder / "checkpoint_last.pt"))["optimizer_history"][-1]["num_updates"] in (3, 6)
-    killed(corpus, folder, "write", 3)
+    killed(run, corpus, folder, "write", 3)
     rest = train(run, corpus, folder, *SEARCH, *SAVES)
     first, last = (load(str(tmp_path / name / "checkpoint_last.pt")) for name in ("whole", "killed"))
     assert_same_state(first, last)
@@ -122,12 +120,17 @@ def test_a_training_that_loses_patience_in_the_search_still_decodes_exactly_k(ru
 def test_two_processes_do_what_one_does_with_twice_the_batches(run, corpus, tmp_path):
     options = [*SEARCH, "--max-tokens", 400, "--log-interval", 1]
     train(run, corpus, tmp_path / "one", *options, "--update-freq", 2)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", HERE / "ranked_training.py"]
     ranks = tmp_path / "ranks"
     ranks.mkdir()
-    options += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--cpu"]
-    done = run("python", *launcher, ranks, corpus.data_bin, *TRAIN, *options, "--save-dir", tmp_path / "two")
-    assert done.returncode == 0, done.stderr[-3000:]
+    options += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--cpu", "--save-dir", tmp_path / "two"]
+    command = ["python", HERE / "ranked_training.py", ranks, corpus.data_bin, *TRAIN, *options]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        world = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    places = [{**world, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]  # as torchrun has it
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(lambda place: run(*command, env=place, fresh=True), places):
+            assert done.returncode == 0, done.stderr[-3000:]
     first, second = (torch.load(ranks / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
     one, two = (load(str(tmp_path / name / "checkpoint_last.pt"))["model"] for name in ("one", "two"))

@@ -34,7 +34,7 @@ def logged(done, kind):
 def heads_of_generate(run, corpus, checkpoint, *options):
     done = run(
         "fairseq-generate", corpus.data_bin, "--user-dir", "dsp_fairseq", "--path", checkpoint, "--beam", 1,
-        "--max-len-b", 5, "--gen-subset", "valid", *options,
+        "--max-len-b", 5, "--gen-subset", "valid", "--num-workers", 0, *options,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     [said] = re.findall(r"decoding with (\d+) of 36 heads", done.stdout + done.stderr)

@@ -151,17 +151,10 @@ def test_without_tokens_only_blanks_change():
     assert line_function("de", False, False, False, False)(" Sie\u00a0 kam,\tbald. ") == "Sie kam, bald."
 
 
-def shout():
-    return str.upper
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_many_processes_give_the_same_lines_in_the_same_order(tmp_path, monkeypatch, capsys, jobs):
-    """more batches than may be in flight at once"""
-    monkeypatch.setattr(parallel, "BATCH", 2)
+def test_all_lines_in_the_same_order(tmp_path, capsys):
     lines = [f"Zeile {number}\u2028ä" for number in range(51)]
     (tmp_path / "in").write_text("".join(f"{line}\n" for line in lines))
-    parallel.map_lines(tmp_path / "in", tmp_path / "out", shout, jobs)
+    parallel.map_lines(tmp_path / "in", tmp_path / "out", lambda: str.upper, 1)
     assert (tmp_path / "out").read_text().split("\n")[:-1] == [line.upper() for line in lines]
     assert "51 lines" in capsys.readouterr().out
 

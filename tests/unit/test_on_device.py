@@ -190,6 +190,7 @@ def test_fp16_training_moves_logits_and_weights(device, tmp_path, monkeypatch):
     flags = variants("multi30k", 12, 10, "")["dsp-published"]
     shape = "--encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 32 --decoder-embed-dim 32 --lr 1e-2"
     flags = [*flags, *shape.split(), *precision(device, fp16=True), "--heads-to-keep", "5", "--max-tokens", "100"]
+    flags += ["--num-workers", "0"]
     trainer = trainer_of(str(tmp_path / "data"), [*flags, "--max-update", "9"], str(tmp_path))
     gates = trainer.get_model().gates
     weights = trainer.get_model().decoder.layers[0].fc1.weight

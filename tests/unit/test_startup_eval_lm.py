@@ -24,7 +24,7 @@ def test_nothing_scored_is_no_perplexity(tmp_path, monkeypatch, capsys):
     assert command("preprocess", "--only-source", *texts, "--destdir", tmp_path / "data") == (0, [])
     shape = ("--task", "language_modeling", "--tokens-per-sample", "16")
     assert command("train", tmp_path / "data", *MODEL, *TRAINING, *shape, "--save-dir", tmp_path) == (0, [])
-    scoring = (tmp_path / "data", "--path", tmp_path / "checkpoint_last.pt", "--cpu")
+    scoring = (tmp_path / "data", "--path", tmp_path / "checkpoint_last.pt", "--cpu", "--num-workers", "0")
     status, (error,) = command("eval_lm", *scoring)
     assert status == 2 and "--tokens-per-sample" in error
     assert command("eval_lm", *scoring, *shape) == (0, [])
