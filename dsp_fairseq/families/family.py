@@ -93,6 +93,17 @@ class Family(ABC):
         """A line when a model of these options cannot take the weights of ``path``, whose options are ``stored``."""
         return []
 
+    def teacher_problems(self, path: str, state: Mapping[str, Any], stored: Namespace, options: Namespace) -> list[str]:
+        """Why the model of a checkpoint cannot teach a model that is trained with ``options``, one line each.
+
+        Args:
+            path: of the checkpoint, as ``--teacher`` gives it.
+            state: the loaded checkpoint.
+            stored: options of its model.
+            options: all options of the training; its data folder is there.
+        """
+        return []
+
     @abstractmethod
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
         """What a model reads from its task, such as its dictionaries; ``dictionary(n)`` makes one of n words."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from .hard_concrete import open_probability
 
 WARM_UP = 0.2  # of the updates, in which the target rises
+ASCENT_RATE = 0.5  # of the multipliers, see ascended()
 
 
 def expected_sparsity(log_odds: Tensor, costs: Tensor, certain: Tensor | None = None) -> Tensor:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import refuse
+from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
 from .choice import Choice
+from .expected_cost import ASCENT_RATE, ascended, sparsity_penalty
 from .hard_concrete import open_probability
 from .limits import Limits
 from .logit_adam import LogitAdam
@@ -36,6 +38,7 @@ class HeadGates(nn.Module):
     """
 
     logits: Tensor
+    multipliers: Tensor | None  # [shares, 2], of the Lagrangians of constrained methods
     search: Tensor  # the update at which the choice becomes final; 0 when it is not known
     length: Tensor  # number of updates of the training that `search` was planned for; 0 when it is not known
 
@@ -62,6 +65,8 @@ class HeadGates(nn.Module):
         self.adam = LogitAdam(inventory.units, rate, self.method.pooled, choosable=choice.choosable)
         for name in ("search", "length"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+        multipliers = torch.zeros(len(self.methods), 2, dtype=torch.float64) if self.method.constrained else None
+        self.register_buffer("multipliers", multipliers)
         self._sample_size = 0.0
         self._drawn: tuple[Tensor, Tensor] | None = None  # the gates of this update and their detached copy
         self._end_search_at(self.method.search_updates)
@@ -154,6 +159,9 @@ class HeadGates(nn.Module):
         if logits is not None and logits.shape == self.logits.shape:
             mask = mask_that_decodes(own, self.inventory, self.choice)
             state_dict.update({prefix + key: value for key, value in mask_entries(mask, self.inventory).items()})
+        multipliers = state_dict.get(f"{name}.multipliers")
+        if multipliers is not None and (self.multipliers is None or multipliers.shape != self.multipliers.shape):
+            del state_dict[f"{name}.multipliers"]  # of another method or other budgets
         for key, value in self.state_dict(prefix=f"{name}.").items():
             state_dict.setdefault(key, value.clone())
 
@@ -170,6 +178,8 @@ class HeadGates(nn.Module):
             if self._logits_decide:
                 self.set_logits(self._start)
             self.adam.restart()
+            if self.multipliers is not None:
+                self.multipliers.zero_()
             if not self.method.searches:
                 self.search.zero_()
                 self.length.zero_()
@@ -290,16 +300,44 @@ class HeadGates(nn.Module):
         """Price of the open units, to be added to the loss per unit of sample size: a scalar with gradient to the
         logits, or None for methods without a price.
         """
+        if self.multipliers is not None:
+            return None if self.settled else self._lagrangian(self.multipliers)
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
         prices = [method.penalty(logits, share.limits) for method, share, logits in pieces]
         known = [price for price in prices if price is not None]
         return reduce(torch.add, known) if len(known) == len(prices) else None
 
+    def _lagrangian(self, multipliers: Tensor) -> Tensor:
+        """Penalty of the expected cost, summed over the shares, for multipliers [shares, 2].
+
+        Every budget is a constraint of its own: one Lagrangian on the sum of costs would let one share stay above its
+        budget as long as another one is below, and the projection at the end would then remove many units at once.
+        """
+        terms = [
+            sparsity_penalty(sparsity, target, of_share)
+            for of_share, (sparsity, target) in zip(multipliers, self._sparsities(), strict=True)
+        ]
+        return reduce(torch.add, terms)
+
+    def _sparsities(self) -> list[tuple[Tensor, float]]:
+        """Of each share the expected sparsity, with gradient, and its target at this update."""
+        pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
+        return [method.sparsity(logits, self.update, share.limits) for method, share, logits in pieces]
+
+    @property
+    def expected_counts(self) -> dict[str, float]:
+        """Expected numbers of heads and hidden units, by structure, that hard-concrete gates leave open."""
+        fixed = torch.cat([share.limits.fixed_units for share in self.choice.shares])
+        probability = open_probability(self.logits.detach()).masked_fill(fixed, 1.0)
+        counts = dict.fromkeys(self.inventory.structures, 0.0)
+        for block, piece in zip(self.inventory.blocks, self.per_block(probability), strict=True):
+            counts[block.structure] += float(piece.sum()) * block.count
+        return counts
+
     @property
     def expected_heads(self) -> float:
-        """Expected number of units in the whole model that hard-concrete gates leave open."""
-        fixed = torch.cat([share.limits.fixed_units for share in self.choice.shares])
-        return float(open_probability(self.logits.detach()).masked_fill(fixed, 1.0).sum())
+        """Expected number of open heads, of hard-concrete gates."""
+        return self.expected_counts.get(HEADS.name, 0.0)
 
     def _generator(self, offset: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.update + offset)
@@ -331,6 +369,9 @@ class HeadGates(nn.Module):
         if not total.isfinite().all():  # an overflow, as mixed precision has now and then
             self.begin_update()
             return
+        if self.multipliers is not None:
+            for of_share, (sparsity, target) in zip(self.multipliers, self._sparsities(), strict=True):
+                of_share.copy_(ascended(of_share, sparsity, target, ASCENT_RATE))
         self.adam.step(self.logits, total[:-1] / (total[-1] or 1.0) / loss_scale)
         self._store_mask()
         self.begin_update()

@@ -48,6 +48,10 @@ class Limits(Pool):
     def equal_costs(self) -> bool:
         return True
 
+    @property
+    def unit_costs(self) -> Tensor:
+        return torch.ones(self.total, dtype=torch.float64)
+
     def amount_of(self, mask: Tensor) -> int:
         return int(mask.sum())
 

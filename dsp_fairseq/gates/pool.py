@@ -35,6 +35,11 @@ class Pool(ABC):
 
     @property
     @abstractmethod
+    def unit_costs(self) -> Tensor:
+        """What a budget counts for each unit: float64 [N]."""
+
+    @property
+    @abstractmethod
     def equal_costs(self) -> bool:
         """Whether all units that can be removed count the same."""
 

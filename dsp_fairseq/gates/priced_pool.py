@@ -35,6 +35,10 @@ class PricedPool(Pool):
         }
         return len(costs) < 2
 
+    @cached_property
+    def unit_costs(self) -> Tensor:
+        return torch.from_numpy(self.units.unit_costs).double()
+
     def amount_of(self, mask: Tensor) -> int:
         return self.units.cost(mask.numpy())
 

@@ -40,7 +40,7 @@ class Plan:
             BadInput: the model has no such choice of heads within the limits; the message has one line per problem.
         """
         options = with_defaults(args)
-        method = METHODS[options["pruning_method"]]
+        method = METHODS[options["pruning_method"]].variant(options)
         inventory = inventory_of(args) if inventory is None else inventory
         budget = Budget.of(options, method.independent)
         return cls(

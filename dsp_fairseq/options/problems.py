@@ -70,6 +70,8 @@ def _mode_problems(args: Namespace, method: str, parts: Sequence[str]) -> list[s
         problems.append(f"--heads-to-keep-range {args.heads_to_keep_range}: --pruning-method {method} has no K to draw")
     if getattr(args, "heads_to_keep_range", None) and "=" in str(getattr(args, "heads_to_keep", None)):
         problems.append(f"--heads-to-keep {args.heads_to_keep}: --heads-to-keep-range draws one K for the whole model")
+    if METHODS[method].independent and any(getattr(args, name, None) is not None for name in BUDGETS):
+        return problems  # which the budget decides
     return problems + [
         f"{flag(option.name)} is missing: --pruning-method {method} needs {option.needs}"
         for option in METHODS[method].OPTIONS
@@ -107,7 +109,9 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
     except BadInput as error:
         return str(error).splitlines()
     if not METHODS[method].takes_costs and not all(share.limits.equal_costs for share in plan.choice.shares):
-        able = ", ".join(name for name, known in METHODS.items() if known.takes_costs and known.needs_count)
+        able = ", ".join(
+            name for name, known in METHODS.items() if known.takes_costs and (known.needs_count or known.independent)
+        )
         return [
             f"--parameters-to-keep {plan.budget.given['parameters_to_keep']}: --pruning-method {method} cannot choose "
             f"between units of unequal cost; choose one of {able}, or say --heads-to-keep and --ffn-to-keep instead"

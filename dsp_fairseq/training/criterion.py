@@ -11,7 +11,7 @@ from ..families import families
 from ..gates.head_gates import HeadGates
 from ..gates.scalars import CHOICE, KEPT, scalars
 
-_OF_GATES = ("heads_kept", "ffn_kept", "temperature", "penalty", "expected_heads")
+_OF_GATES = ("heads_kept", "ffn_kept", "temperature", "penalty", "expected_heads", "expected_ffn")
 
 
 class PruningCriterion:
@@ -21,7 +21,7 @@ class PruningCriterion:
 
     * ``heads_kept``: in training the number of heads open in this update, at validation K;
     * ``temperature``, while gates are sampled from a relaxation;
-    * with L0 gates ``expected_heads`` and ``penalty``, which is not part of the logged loss;
+    * with L0 gates ``expected_heads``, ``expected_ffn`` and ``penalty``, which is not part of the logged loss;
     * in training the numbers of ``gates/scalars.py``.
     """
 
@@ -75,7 +75,7 @@ class PruningCriterion:
         if penalty is None:
             return loss
         logging_output["penalty"] = float(penalty.detach())
-        logging_output["expected_heads"] = gates.expected_heads
+        logging_output.update({f"expected_{structure}": count for structure, count in gates.expected_counts.items()})
         return loss + penalty.to(loss) * float(sample_size)
 
     @classmethod

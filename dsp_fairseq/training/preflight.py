@@ -14,7 +14,7 @@ import torch
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..checkpoints.reading import load, model_options
-from ..config import SAME_PRUNING
+from ..config import SAME_PRUNING, with_defaults
 from ..errors import BadInput, flag, refuse
 from ..families import inventory_of, known_family
 from ..gates.methods import METHODS
@@ -38,8 +38,9 @@ def check_training(args: Namespace) -> None:
     problems = _limits_of_nothing(args) + _adopt_structure(args) if fresh else []
     problems += model_problems(args)
     if fresh:
-        problems += _driver_problems(args) + _precision_problems(args) + _data_problems(args)
-        problems += teacher_problems(args)
+        problems += _driver_problems(args) + _precision_problems(args)
+        of_data = _data_problems(args)
+        problems += of_data + teacher_problems(args, has_data=not of_data)
         if not problems:
             problems += _checkpoint_problems(args)
     refuse(problems)
@@ -96,7 +97,9 @@ def _driver_problems(args: Namespace) -> list[str]:
             "--pruning-mode pipelined: needs a converged model to choose heads of; name its checkpoint with "
             "--finetune-from-model"
         )
-    if METHODS[method].searches and not (args.search_updates or args.max_update or args.max_epoch):
+    if METHODS[method].variant(with_defaults(args)).searches and not (
+        args.search_updates or args.max_update or args.max_epoch
+    ):
         problems.append(
             "--search-updates is missing: say after how many updates the choice is final, or give "
             "--max-update or --max-epoch (then it is a share of the planned updates)"

@@ -110,6 +110,16 @@ def test_a_number_that_python_does_not_read(text):
         ({"pruning_method": "l0", "l0_penalty": 0.1, "max_heads_per_block": 1}, ["--max-heads-per-block 1", "penalty"]),
         ({"pruning_method": "l0", "l0_penalty": 0.1, "heads_to_keep_range": "1:3"}, ["no K to draw"]),
         ({"heads_to_keep": 1, "l0_penalty": 0.1}, ["--l0-penalty 0.1", "l0"]),
+        ({"pruning_method": "l0", "max_update": 9}, ["--l0-penalty is missing", "or a budget such as --heads-to-keep"]),
+        (
+            {"pruning_method": "l0", "heads_to_keep": 1, "l0_penalty": 0.1, "search_updates": 3},
+            ["--search-updates 3", "--l0-penalty"],
+        ),
+        (
+            {"pruning_method": "l0", "heads_to_keep": 1, "search_updates": 50, "max_update": 40},
+            ["--search-updates 50", "--max-update (40)"],
+        ),
+        ({"pruning_method": "l0", "heads_to_keep": 13}, ["--heads-to-keep 13", "0 to 12"]),
         ({"heads_to_keep": 1, "quant_noise_pq": 0.1}, ["--quant-noise-pq 0.1"]),
         ({"heads_to_keep": 1, "no_cross_attention": True}, ["--no-cross-attention"]),
         ({"heads_to_keep": 1, "encoder_layers_to_keep": "0"}, ["--encoder-layers-to-keep 0"]),

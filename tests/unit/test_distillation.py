@@ -200,12 +200,15 @@ def test_other_words_of_the_same_number(problems, tmp_path):
 
 def test_another_number_of_words(problems, tmp_path):
     lines = problems(data=folder_of_words(tmp_path / "more", [*WORDS, "w40"]))
-    assert len(lines) == 2 and all("knows 44" in line and "has 45" in line for line in lines)
+    assert len(lines) == 2 and all("of the checkpoint has 44" in line and "has 45 words" in line for line in lines)
 
 
 def test_dictionaries_that_are_gone_are_told(problems, caplog):
     assert problems(task={"data": "gone"}) == []
-    assert "gone/dict.de.txt is not there to compare" in caplog.text
+    assert (
+        "only the number of its words can be compared, because dictionary gone/dict.de.txt: does not exist"
+        in caplog.text
+    )
 
 
 def test_sentences_longer_than_a_teacher_reads(problems):

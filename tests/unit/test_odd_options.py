@@ -73,13 +73,17 @@ def trains(args):
         assert gates.mask().sum() == sum(share.keep for share in plan.choice.shares)
 
 
-def base(method, mode):
-    needed = {"l0_penalty": 0.1} if method == "l0" else {} if method == "none" else {"heads_to_keep": 7}
-    return dict(pruning_method=method, pruning_mode=mode, **needed)
+WITHIN_A_BUDGET = "l0 within a budget"
+WAYS = [*METHODS, WITHIN_A_BUDGET]
+
+
+def base(way, mode):
+    needed = {"l0": {"l0_penalty": 0.1}, "none": {}}.get(way, {"heads_to_keep": 7})
+    return dict(pruning_method="l0" if way == WITHIN_A_BUDGET else way, pruning_mode=mode, **needed)
 
 
 @pytest.mark.parametrize("mode", SEARCH_SHARE)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 @pytest.mark.parametrize("option", ODD)
 def test_one_odd_value(option, method, mode):
     for value in ODD[option]:
@@ -89,7 +93,7 @@ def test_one_odd_value(option, method, mode):
 @settings(max_examples=300)
 @given(st.data())
 def test_several_values(data):
-    options = base(data.draw(st.sampled_from(list(METHODS))), data.draw(st.sampled_from(list(SEARCH_SHARE))))
+    options = base(data.draw(st.sampled_from(WAYS)), data.draw(st.sampled_from(list(SEARCH_SHARE))))
     for name in data.draw(st.lists(st.sampled_from(list(ODD)), min_size=2, max_size=4, unique=True)):
         options[name] = data.draw(st.sampled_from(ODD[name]))
     works_or_is_refused(**options)

@@ -27,7 +27,7 @@ def dictionaries(data: DataFolder) -> list[WordsOf]:
 
 def _paths(data: DataFolder) -> list[str]:
     """The files of the source and of the target dictionary."""
-    languages = _languages(data)
+    languages = languages_of(data)
     if languages is not None:
         return [os.path.join(data.path, f"dict.{language}.txt") for language in languages]
     found = sorted(glob(os.path.join(escape(data.path), "dict.*.txt")))
@@ -39,7 +39,7 @@ def _paths(data: DataFolder) -> list[str]:
     )
 
 
-def _languages(data: DataFolder) -> tuple[str, str] | None:
+def languages_of(data: DataFolder) -> tuple[str, str] | None:
     """Source and target language of the training; if it was not told them, those in the names of the files; or None."""
     source, target = (getattr(data.task, f"{side}_lang", None) for side in ("source", "target"))
     if source is None or target is None:
@@ -54,7 +54,7 @@ def _content(path: str) -> bytes:
 
 def dataset(data: DataFolder, subset: str) -> LanguagePairDataset:
     """The sentence pairs of a subset; raises BadInput when they are missing or their dictionaries do not fit."""
-    languages = _languages(data)
+    languages = languages_of(data)
     if languages is None:
         raise BadInput(f"data folder {data.path}: has no file like valid.SRC-TGT.SRC.idx; {data.remedy}")
     source, target = languages

@@ -19,6 +19,7 @@ from .inventory import DEFAULT_GROUP, feed_forward_inventory, group_of, transfor
 from .options import DEFAULTS, type_problems
 from .refusals import shape_problems, unsupported
 from .structure import STRUCTURE, structure_problems
+from .teacher import teacher_problems
 from .words import HELP, KINDS, STACKS
 
 
@@ -71,6 +72,9 @@ class TransformerFamily(Family):
 
     def structure_problems(self, options: Namespace, path: str, stored: Namespace) -> list[str]:
         return structure_problems(options, path, stored)
+
+    def teacher_problems(self, path: str, state: Mapping[str, Any], stored: Namespace, options: Namespace) -> list[str]:
+        return teacher_problems(path, state, stored, options)
 
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
         source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in STACKS)

@@ -8,8 +8,8 @@ from ...errors import MOST
 from ...structures.inventory import Inventory
 from ..pool import Pool
 from ..schedules import anneal_temperature, budget_of_update, noise_scale
-from .method import SEARCH_SHARE, Method, Options, temperature_problems
-from .option import COOLDOWN, FINAL_TEMPERATURE, INITIAL_TEMPERATURE, RATE, Option
+from .method import SEARCH_SHARE, Method, Options, search_problems, temperature_problems, unfinished_search
+from .option import COOLDOWN, FINAL_TEMPERATURE, INITIAL_TEMPERATURE, RATE, SEARCH, Option
 from .registry import register_method
 from .starts import UNIFORM_PRIOR, uniform_logits
 
@@ -38,14 +38,7 @@ class CommittedDsp(Method):
     # need no warm-up, and the search is short.
     OPTIONS = (
         RATE.with_default(0.05, pipelined=0.2),
-        Option(
-            "search_updates",
-            int,
-            "dsp: updates until the choice is final; the weights train on under it (default: 30%% of the planned "
-            "updates, from --max-update or --max-epoch; all of them with --pruning-mode pipelined)",
-            1,
-            MOST,
-        ),
+        SEARCH,
         Option(
             "search_warmup_updates",
             int,
@@ -88,14 +81,10 @@ class CommittedDsp(Method):
 
     @classmethod
     def option_problems(cls, options: Options, given: Options, updates: int | None) -> list[str]:
-        problems = temperature_problems(options, given)
+        problems = temperature_problems(options, given) + search_problems(options, updates)
         search, warm_up, mode = (options[n] for n in ("search_updates", "search_warmup_updates", "pruning_mode"))
         if mode not in SEARCH_SHARE:  # an unknown mode, which options/problems.py refuses
             return problems
-        if search is not None and updates and search > updates:
-            problems.append(
-                f"--search-updates {search}: must not be above --max-update ({updates}), or the choice is never made"
-            )
         if search is None and updates:
             search = max(1, round(SEARCH_SHARE[mode] * updates))
         if search is not None and warm_up is not None and warm_up >= search:
@@ -115,14 +104,9 @@ class CommittedDsp(Method):
         )
 
     def problems(self, length: int) -> list[str]:
-        problems: list[str] = []
         if self.search is None or self.warm_up is None:
-            return problems
-        if self.search > length:
-            problems.append(
-                f"--search-updates {self.search}: the training ends before, after {length} updates, so the choice is "
-                "never final; say fewer, or train longer (--max-update, --max-epoch)"
-            )
+            return []
+        problems = unfinished_search(self.search, length)
         if self.warm_up >= self.search:
             problems.append(
                 f"--search-warmup-updates {self.warm_up}: must be below the {self.search} updates of the search "

@@ -40,6 +40,13 @@ class Method:
     needs_count: ClassVar[bool] = True  # whether --heads-to-keep is required; False also excludes --heads-to-keep-range
     independent: ClassVar[bool] = False  # whether the logits are log-odds: without K the positive ones decode
 
+    constrained: ClassVar[bool] = False  # whether a Lagrangian on the expected cost meets the budget
+
+    @classmethod
+    def variant(cls, options: Options) -> "type[Method]":
+        """The class for these options, defaults filled in, for a method that has several."""
+        return cls
+
     @classmethod
     def build(cls, total: int, keep: int, options: Options) -> Self:
         """Make the method for a share of the amount ``total`` of which ``keep`` decodes."""
@@ -98,6 +105,13 @@ class Method:
         """Scalar that is added to the loss per unit of sample size, with gradient to the logits [H]; None for none."""
         return None
 
+    def sparsity(self, logits: Tensor, update: int, pool: Pool) -> tuple[Tensor, float]:
+        """Expected share of the cost that is closed, with gradient to the logits [H], and its target at an update.
+
+        Called for constrained methods only.
+        """
+        raise AssertionError("the method has no constraint")
+
     def gates(self, logits: Tensor, update: int, noise: Tensor, pool: Pool) -> Tensor:
         """Gates [H] of an update, float64, with gradient to the logits [H]; not called once the method is settled."""
         raise AssertionError("a settled method has no gates to sample")
@@ -122,4 +136,22 @@ def temperature_problems(options: Options, given: Options) -> list[str]:
     return [
         f"--final-temperature {last}{last_is}: the temperature falls, so it must not be above --initial-temperature "
         f"{first}{first_is}"
+    ]
+
+
+def search_problems(options: Options, updates: int | None) -> list[str]:
+    """A line when the search of the options ends after the ``updates`` of the training."""
+    search = options["search_updates"]
+    if search is None or not updates or search <= updates:
+        return []
+    return [f"--search-updates {search}: must not be above --max-update ({updates}), or the choice is never made"]
+
+
+def unfinished_search(search: int, length: int) -> list[str]:
+    """A line when a planned search ends after a training of ``length`` updates."""
+    if search <= length:
+        return []
+    return [
+        f"--search-updates {search}: the training ends before, after {length} updates, so the choice is "
+        "never final; say fewer, or train longer (--max-update, --max-epoch)"
     ]

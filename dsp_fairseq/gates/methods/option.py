@@ -60,6 +60,14 @@ RATE = Option(
     1e-30,
     1e6,
 )
+SEARCH = Option(
+    "search_updates",
+    int,
+    "dsp, and l0 without --l0-penalty: updates until the choice is final; the weights train on under it (default: 30%% "
+    "of the planned updates, from --max-update or --max-epoch; all of them with --pruning-mode pipelined)",
+    1,
+    MOST,
+)
 INITIAL_TEMPERATURE = Option(
     "initial_temperature",
     float,

@@ -1,0 +1,71 @@
+"""Whether a trained Transformer can teach another one: it must read the same sentences and know the same words."""
+
+import logging
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import BadInput
+from ..data import DataFolder, task_options
+from .data import dictionaries, languages_of
+from .words import STACKS
+
+logger = logging.getLogger(__name__)
+SIDES = ("source", "target")
+_REMEDY = "give a teacher that was trained with the same dictionaries"
+
+
+def teacher_problems(path: str, state: Mapping[str, Any], stored: Namespace, options: Namespace) -> list[str]:
+    """See :meth:`Family.teacher_problems`."""
+    if getattr(stored, "adaptive_softmax_cutoff", None):
+        return [f"--teacher {path}: has an adaptive softmax, which gives no logits of all words; train one without"]
+    return [*_position_problems(path, stored, options), *_word_problems(path, state, options)]
+
+
+def _position_problems(path: str, stored: Namespace, options: Namespace) -> list[str]:
+    """Lines for learned positions that end before the longest sentence of the training."""
+    problems = []
+    for side, stack in zip(SIDES, STACKS, strict=True):
+        most = getattr(stored, f"max_{side}_positions", None)
+        wanted = getattr(options, f"max_{side}_positions", None)
+        if getattr(stored, f"{stack}_learned_pos", False) and most and wanted and wanted > most:
+            problems.append(
+                f"--max-{side}-positions {wanted}: --teacher {path} has learned positions up to {most}; say "
+                f"--max-{side}-positions {most}"
+            )
+    return problems
+
+
+def _word_problems(path: str, state: Mapping[str, Any], options: Namespace) -> list[str]:
+    """Lines when rows of the teacher's embeddings mean other words than here, as far as the dictionaries tell."""
+    here = DataFolder(_folder(options), options, state["model"], _REMEDY)
+    there = DataFolder(_folder(task_options(state)), task_options(state), state["model"], _REMEDY)
+    try:
+        own_words = dictionaries(here)
+    except BadInput as error:
+        return [f"--teacher {path}: {line}" for line in str(error).splitlines()]
+    try:
+        words, languages = dictionaries(there), languages_of(there)
+    except (BadInput, OSError) as error:
+        logger.warning(
+            "--teacher %s: only the number of its words can be compared, because %s", path, str(error).partition(";")[0]
+        )
+        return []
+    if None not in (languages, languages_of(here)) and languages != languages_of(here):
+        translates, this = (" to ".join(pair or ()) for pair in (languages, languages_of(here)))
+        return [f"--teacher {path}: translates {translates}, but this training is of {this}; give one of the same"]
+    problems = []
+    for (file, known), (own_file, own) in zip(words, own_words, strict=True):
+        differing = [i for i, pair in enumerate(zip(known.symbols, own.symbols, strict=True)) if pair[0] != pair[1]]
+        if differing:
+            i = differing[0]
+            problems.append(
+                f"--teacher {path}: word {i} of its dictionary {file} is {known.symbols[i]!r}, but "
+                f"{own.symbols[i]!r} in {own_file}; {_REMEDY}"
+            )
+    return problems
+
+
+def _folder(task: Namespace) -> str:
+    return (getattr(task, "data", None) or "").split(os.pathsep)[0]
