@@ -42,7 +42,8 @@ def _own_dropouts(module: nn.Module) -> list[str]:
 def _known(model: nn.Module) -> list[str]:
     """The names of the stock classes for all modules of this model that have a dropout."""
     owners = [module for module in model.modules() if _own_dropouts(module)]
-    return sorted({_stock_name(type(owner).__mro__[1].__name__) for owner in owners})
+    stock = [next(kind for kind in type(owner).__mro__ if kind.__module__.startswith("fairseq.")) for owner in owners]
+    return sorted({_stock_name(kind.__name__) for kind in stock})
 
 
 def _names_of(module: nn.Module) -> set[str]:
