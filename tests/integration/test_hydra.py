@@ -57,6 +57,7 @@ def test_the_same_job(run, corpus, tmp_path):
     [
         ("+model.heads_to_kep=3", ["model.heads_to_kep", "unknown"]),
         ("model.heads_to_keep=37", ["--heads-to-keep 37", "0 to 36"]),
+        ("+criterion.teacher=nowhere.pt", ["--teacher", "nowhere.pt", "does not exist"]),
         ("task._name=translation", ["--task translation", "translation_pruning"]),
         ("criterion._name=label_smoothed_cross_entropy", ["--criterion", "dsp_label_smoothed_cross_entropy"]),
     ],

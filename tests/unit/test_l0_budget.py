@@ -64,9 +64,14 @@ def gates_by_structure(gates):
 def test_a_budget_in_parameters_is_one_of_expected_parameters():
     gates = gates_of(parameters_to_keep="30%")
     [share] = gates.choice.shares
-    train(gates)
     costs = torch.tensor([float(b.cost) for b in gates.inventory.blocks for _ in range(b.units)])
-    assert len(costs.unique()) > 1
+    of_heads = gates_by_structure(gates)["heads"]
+    gates.set_logits(torch.where(of_heads, 20.0, -20.0))
+    gates.set_num_updates(SEARCH - 1)
+    gates.multipliers.copy_(torch.tensor([[1.0, 0.0]]))
+    sparsity, target = 1 - costs[of_heads].sum() / costs.sum(), 1 - share.keep / costs.sum()
+    assert float(gates.penalty().detach()) == pytest.approx(float(sparsity - target), abs=1e-6)
+    gates = train(gates_of(parameters_to_keep="30%"))
     expected = (1 - float(expected_sparsity(gates.logits.detach(), costs))) * float(costs.sum())
     assert expected == pytest.approx(share.keep, rel=0.15)
     spent = float(costs[gates.mask()].sum())
