@@ -41,7 +41,7 @@ def fairseq_train(*arguments) -> Trained:
     handler = logging.StreamHandler(log)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     with _as_a_process(["fairseq-train", *map(str, arguments)], io.StringIO(), errors, handler):
-        status = _status(train, "cli_main")
+        status = status_of(train, "cli_main")
     return Trained(status, errors.getvalue().splitlines(), log.getvalue().splitlines())
 
 
@@ -58,7 +58,7 @@ def run(name, *arguments, env, cwd, input="") -> subprocess.CompletedProcess:
         changes.enter_context(mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode()), "utf-8")))
         changes.enter_context(_as_a_process(words, stdout, stderr, handler))
         try:
-            status = _status(importlib.import_module(entry_point.module), entry_point.attr)
+            status = status_of(importlib.import_module(entry_point.module), entry_point.attr)
         except Exception:
             traceback.print_exc()
             status = 1
@@ -66,8 +66,8 @@ def run(name, *arguments, env, cwd, input="") -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(words, status, *texts)
 
 
-def _status(module, function):
-    """The exit status of a command's function."""
+def status_of(module, function):
+    """The exit status of the function that is a command."""
     with contextlib.ExitStack() as changes:
         if hasattr(module, "convert_namespace_to_omegaconf"):
             configuration = functools.partial(_configuration, module.__name__)

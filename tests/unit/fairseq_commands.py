@@ -4,6 +4,8 @@ import importlib
 import random
 import sys
 
+from in_process import status_of
+
 LANGUAGES = ("--source-lang", "de", "--target-lang", "en")
 TINY = (
     *(
@@ -29,11 +31,7 @@ def run(command, *arguments, monkeypatch, capsys):
     module = importlib.import_module(f"fairseq_cli.{command}")
     monkeypatch.setattr(sys, "argv", [f"fairseq-{command}", *map(str, arguments)])
     monkeypatch.delenv("DSP_DEBUG", raising=False)
-    status = 0
-    try:
-        module.cli_main()
-    except SystemExit as exit:
-        status = exit.code
+    status = status_of(module, "cli_main")
     errors = [
         line
         for line in capsys.readouterr().err.splitlines()

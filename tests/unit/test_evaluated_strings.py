@@ -182,12 +182,14 @@ def test_an_ordinary_archive_is_extracted(tmp_path):
     assert (tmp_path.__class__(load_archive_file(str(archive))) / "model.pt").read_text() == "weights"
 
 
-class TestModelOverrides:
-    @pytest.fixture
-    def file(self, data, tmp_path):
-        torch.save(checkpoint("gated_transformer", data), tmp_path / "checkpoint.pt")
-        return str(tmp_path / "checkpoint.pt")
+@pytest.fixture(scope="module")
+def file(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("overrides") / "checkpoint.pt"
+    torch.save(checkpoint("gated_transformer", data), path)
+    return str(path)
 
+
+class TestModelOverrides:
     def decode(self, overrides, file, main=lambda config: "decoded"):
         config = Namespace(common_eval=Namespace(model_overrides=overrides, path=file))
         return checked.refuse_unknown_overrides(main, config)
