@@ -90,3 +90,13 @@ def test_all_wrong_budgets_are_told_before_anything_is_written(run, corpus, tmp_
     assert done.returncode == 2
     assert "--heads-to-keep 40: must be 0 to 36" in done.stderr and "--ffn-to-keep 100: must be" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("budgets", [[], ["--heads-to-keep", 5, "--ffn-to-keep", "encoder.ffn=32,decoder.ffn=0"]])
+def test_an_export_has_blocks_of_any_width(run, corpus, trained, tmp_path, budgets):
+    pytest.importorskip("ctranslate2")
+    _, checkpoint = trained
+    small = tmp_path / "small.pt"
+    assert run("dsp-fairseq", "prune", checkpoint, small, *budgets).returncode == 0
+    done = run("dsp-fairseq", "export", "ctranslate2", small, tmp_path / "exported", "--data", corpus.data_bin)
+    assert done.returncode == 0 and "scores as fairseq's" in done.stdout, done.stderr
