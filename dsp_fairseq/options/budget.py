@@ -45,11 +45,16 @@ class Budget:
     def keeping(self, heads_to_keep: Any = None, **others: Any) -> "Budget":
         """The same limits with other values of budgets, by the names of BUDGETS; a value of None changes nothing.
 
-        A new budget in parameters replaces all budgets.
+        A new budget in parameters replaces all budgets; new numbers of all structures replace the one in parameters.
         """
         budgets = {"heads_to_keep": heads_to_keep, **others}
         given = {name: value for name, value in budgets.items() if value is not None}
-        return replace(self, given=given if "parameters_to_keep" in given else {**self.given, **given})
+        if "parameters_to_keep" in given:
+            return replace(self, given=given)
+        together = {**self.given, **given}
+        if given and all(together.get(name) is not None for name in BUDGETS):
+            together["parameters_to_keep"] = None
+        return replace(self, given=together)
 
     def choice(self, inventory: Inventory) -> Choice:
         """The budget applied to the blocks of a model; raises BadInput when its values are impossible there."""
