@@ -131,3 +131,11 @@ def test_a_model_without_gates_on_hidden_units_cannot_choose_them():
     plan = Plan.of(Namespace(**{**SHAPE, "ffn_group": None}, pruning_method="uniform", heads_to_keep="5"))
     with pytest.raises(BadInput, match="--ffn-to-keep 8: the hidden units of this checkpoint have no gates"):
         plan.keeping(ffn_to_keep="8")
+
+
+def test_a_uniform_choice_keeps_like_shares_of_blocks_whatever_their_number_of_units():
+    shape = {"encoder_ffn_embed_dim": 128, "decoder_ffn_embed_dim": 128}  # 16 groups beside the 4 heads of the encoder
+    mask = Plan.of(options(parameters_to_keep="50%", **shape)).gates().mask()
+    pieces = mask.split([4, 4, 2, 2, 16, 16, 16])
+    assert [int(piece.sum()) for piece in pieces[:2]] == [2, 2]
+    assert all(5 <= int(piece.sum()) <= 9 for piece in pieces[4:])
