@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from .hard_concrete import is_open
-from .limits import Limits
 from .pool import Pool
-from .priced_pool import PricedPool
 
 
 @dataclass(frozen=True)
@@ -16,17 +14,17 @@ class Share:
     """Units that have one budget, contiguous in flat order: all units of a model, or those of one kind of block."""
 
     keep: int  # the amount that decodes: a number of units, or of parameters where units differ in cost
-    limits: Pool
+    pool: Pool
 
     @property
     def units(self) -> int:
         """Number of units in the share."""
-        return sum(self.limits.sizes)
+        return sum(self.pool.sizes)
 
     def fixed(self) -> "Share":
         """A share of the same units that keeps all of them."""
-        assert isinstance(self.limits, Limits)  # units of equal cost
-        return Share(self.units, replace(self.limits, fixed=(True,) * len(self.limits.sizes)))
+        pool = self.pool.fixed_pool()
+        return Share(pool.total, pool)
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Choice:
     @property
     def choosable(self) -> Tensor:
         """Units whose fate the limits do not decide: bool [H]."""
-        return torch.cat([share.limits.choosable for share in self.shares])
+        return torch.cat([share.pool.choosable for share in self.shares])
 
     def cut(self, flat: Tensor) -> list[Tensor]:
         """Cut a flat tensor [H] into one piece [units of the share] per share."""
@@ -48,21 +46,21 @@ class Choice:
     def mask(self, logits: Tensor) -> Tensor:
         """The mask of the largest logits [H] that the budgets and limits allow: bool [H], exactly K True."""
         if self.free_count:
-            return is_open(logits) | torch.cat([share.limits.fixed_units for share in self.shares])
-        return torch.cat([s.limits.mask(piece, s.keep) for s, piece in zip(self.shares, self.cut(logits), strict=True)])
+            return is_open(logits) | torch.cat([share.pool.fixed_units for share in self.shares])
+        return torch.cat([s.pool.mask(piece, s.keep) for s, piece in zip(self.shares, self.cut(logits), strict=True)])
 
     def accepts(self, mask: Tensor) -> bool:
         """Whether a mask, bool [H], meets all budgets and limits."""
         return all(
-            share.limits.allows(piece, None if self.free_count else share.keep)
+            share.pool.allows(piece, None if self.free_count else share.keep)
             for share, piece in zip(self.shares, self.cut(mask), strict=True)
         )
 
     def budget_in_words(self, mask: Tensor) -> str | None:
         """How much of a budget in parameters a mask, bool [units], uses; None where there is no such budget."""
         for share, piece in zip(self.shares, self.cut(mask), strict=True):
-            if isinstance(share.limits, PricedPool):
-                spent = share.limits.amount_of(piece)
+            if not share.pool.counts_units:
+                spent = share.pool.amount_of(piece)
                 return f"{spent:,} of at most {share.keep:,} parameters, {share.keep - spent:,} left"
         return None
 

@@ -14,7 +14,6 @@ from ..structures.inventory import Inventory
 from .choice import Choice
 from .expected_cost import ASCENT_RATE, ascended, sparsity_penalty
 from .hard_concrete import open_probability
-from .limits import Limits
 from .logit_adam import LogitAdam
 from .methods import Method
 from .stored_mask import StoredMask, logits_by_structure, mask_entries, stored_mask
@@ -225,10 +224,10 @@ class HeadGates(nn.Module):
             return self._counts_of(self.mask())
         counts: dict[str, int] = {}
         for share, amount in zip(self.choice.shares, amounts, strict=True):
-            if not isinstance(share.limits, Limits) or amount is None:
+            known = None if amount is None else share.pool.heads_and_units(amount)
+            if known is None:
                 return self._counts_of(self._mask_of_sample())
-            structure = share.limits.structure
-            counts[structure] = counts.get(structure, 0) + amount * share.limits.count
+            counts.update({structure: counts.get(structure, 0) + count for structure, count in known.items()})
         return counts
 
     def _mask_of_sample(self) -> Tensor:
@@ -262,9 +261,7 @@ class HeadGates(nn.Module):
             return None
         noise = self.method.noise(self.inventory.units, self._generator())
         pieces = zip(methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise), strict=True)
-        return torch.cat(
-            [method.gates(logits, self.update, own, share.limits) for method, share, logits, own in pieces]
-        )
+        return torch.cat([method.gates(logits, self.update, own, share.pool) for method, share, logits, own in pieces])
 
     def of_update(self, device: torch.device) -> Tensor | None:
         """The gates [H] that all batches of this update use, float32, on ``device``; None when all units are open.
@@ -303,7 +300,7 @@ class HeadGates(nn.Module):
         if self.multipliers is not None:
             return None if self.settled else self._lagrangian(self.multipliers)
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
-        prices = [method.penalty(logits, share.limits) for method, share, logits in pieces]
+        prices = [method.penalty(logits, share.pool) for method, share, logits in pieces]
         known = [price for price in prices if price is not None]
         return reduce(torch.add, known) if len(known) == len(prices) else None
 
@@ -322,12 +319,12 @@ class HeadGates(nn.Module):
     def _sparsities(self) -> list[tuple[Tensor, float]]:
         """Of each share the expected sparsity, with gradient, and its target at this update."""
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
-        return [method.sparsity(logits, self.update, share.limits) for method, share, logits in pieces]
+        return [method.sparsity(logits, self.update, share.pool) for method, share, logits in pieces]
 
     @property
     def expected_counts(self) -> dict[str, float]:
         """Expected numbers of heads and hidden units, by structure, that hard-concrete gates leave open."""
-        fixed = torch.cat([share.limits.fixed_units for share in self.choice.shares])
+        fixed = torch.cat([share.pool.fixed_units for share in self.choice.shares])
         probability = open_probability(self.logits.detach()).masked_fill(fixed, 1.0)
         counts = dict.fromkeys(self.inventory.structures, 0.0)
         for block, piece in zip(self.inventory.blocks, self.per_block(probability), strict=True):

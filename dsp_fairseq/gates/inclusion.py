@@ -4,18 +4,13 @@ These are pure functions of flat float64 vectors [H]. They use numpy, which is f
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .limits import Limits
-from .pool import Pool
-from .priced_pool import PricedPool
-from .priced_units import PricedUnits
-
-Floats = npt.NDArray[np.float64]
+from .pool import Floats, Pool
 
 _TOLERANCE = 1e-9  # units: largest difference between k and the sum of the probabilities
 _MOST_STEPS = 100  # largest number of Newton steps; a handful is usual
@@ -30,23 +25,15 @@ def inclusion(logits: Floats, k: int, noise: float, pool: Pool) -> Floats:
     replacement (Rosen, Annals of Mathematical Statistics 43, 1972). A block whose probabilities would sum to less
     than its floor or to more than its cap gets its own cut, at which they sum to the floor or the cap. Three things
     are exact: the sum k, the order of the logits within a block, and the limit of vanishing noise, where the units of
-    ``limits.mask`` have probability 1 and the others 0.
+    ``pool.mask`` have probability 1 and the others 0.
 
     Args:
         logits: importance logits [H].
         k: number of units in the subset, 0..H.
         noise: scale of the Gumbel noise, above 0, in units of the logits.
-        limits: floor and cap of the blocks.
+        pool: the units with their limits; where they differ in cost, k is an amount.
     """
-    scores = logits / noise
-    if isinstance(pool, PricedPool):
-        return _chances_at_costs(scores, k, pool.units)
-    assert isinstance(pool, Limits)
-    if not pool.binding:
-        return _chances(scores, k)
-    blocks = np.split(scores, np.cumsum(pool.sizes)[:-1])
-    counts = _counts(scores, k, pool)
-    return np.concatenate([_chances(block, count) for block, count in zip(blocks, counts, strict=True)])
+    return pool.chances(logits / noise, k)
 
 
 def entropy(chances: Floats) -> float:
@@ -63,35 +50,40 @@ def _rates(scores: Floats, cut: float) -> Floats:
     return np.exp(np.minimum(scores - cut, _OVERFLOW))
 
 
-def _chances(scores: Floats, k: float) -> Floats:
+def chances(scores: Floats, k: float) -> Floats:
     """The probabilities 1 - exp(-exp(score - cut)) of scores [n], with the cut at which they sum to k."""
     if not 0 < k < len(scores):
         return np.full(len(scores), float(k > 0))
     return -np.expm1(-_rates(scores, _cut(scores, k)))
 
 
-def _chances_at_costs(scores: Floats, budget: int, units: PricedUnits) -> Floats:
-    """Chances whose costs sum to a budget; limits of blocks are left out, but for blocks that keep all their units."""
-    costs = units.unit_costs.astype(np.float64)
-    certain = np.array([least == size for least, size in zip(units.least, units.sizes, strict=True)]).repeat(
-        units.sizes
-    )
+def chances_within(scores: Floats, k: int, sizes: Sequence[int], least: Sequence[int], most: Sequence[int]) -> Floats:
+    """As :func:`chances`, with blocks of ``sizes`` units that keep at least and at most so many."""
+    blocks = np.split(scores, np.cumsum(sizes)[:-1])
+    counts = _counts(scores, k, sizes, least, most)
+    return np.concatenate([chances(block, count) for block, count in zip(blocks, counts, strict=True)])
+
+
+def chances_at_costs(scores: Floats, budget: int, costs: Floats, certain: npt.NDArray[np.bool_]) -> Floats:
+    """Probabilities [n] of scores [n] whose costs [n] sum to a budget; ``certain`` units, bool [n], are kept anyhow.
+
+    Limits of blocks are left out, for these numbers are for the logs.
+    """
     free, left = ~certain, budget - float(costs[certain].sum())
-    chances = np.ones(len(scores))
-    if left <= 0 or left >= costs[free].sum():
-        chances[free] = float(left > 0)
-        return chances
+    found = np.ones(len(scores))
+    own, prices = scores[free], costs[free].astype(np.float64)
+    if left <= 0 or left >= prices.sum():
+        found[free] = float(left > 0)
+        return found
 
     def excess(cut: float) -> tuple[float, float]:
-        rates = _rates(scores[free], cut)
-        return float((costs[free] * -np.expm1(-rates)).sum()) - left, float(
-            (costs[free] * rates * np.exp(-rates)).sum()
-        )
+        rates = _rates(own, cut)
+        return float((prices * -np.expm1(-rates)).sum()) - left, float((prices * rates * np.exp(-rates)).sum())
 
-    low, high = float(scores[free].min()) - _OVERFLOW, float(scores[free].max()) + _OVERFLOW
-    cut = _root(excess, low, high, float(np.median(scores[free])), exact=_TOLERANCE * left)
-    chances[free] = -np.expm1(-_rates(scores[free], cut))
-    return chances
+    low, high = float(own.min()) - _OVERFLOW, float(own.max()) + _OVERFLOW
+    cut = _root(excess, low, high, float(np.median(own)), exact=_TOLERANCE * left)
+    found[free] = -np.expm1(-_rates(own, cut))
+    return found
 
 
 def _cut(scores: Floats, k: float) -> float:
@@ -110,13 +102,13 @@ def _cut(scores: Floats, k: float) -> float:
     return _root(excess, low, high, 0.5 * (ordered[last - 1] + ordered[last]))
 
 
-def _counts(scores: Floats, k: int, limits: Limits) -> Floats:
+def _counts(scores: Floats, k: int, sizes: Sequence[int], at_least: Sequence[int], at_most: Sequence[int]) -> Floats:
     """Expected number of units in the subset by block: [blocks], with sum k.
 
     All blocks have one cut, and a number outside the floor and cap of its block is moved to the floor or the cap.
     """
-    least, most = (np.array(bound, dtype=float) for bound in limits.bounds(k))
-    blocks = np.arange(len(least)).repeat(limits.sizes)
+    least, most = (np.array(bound, dtype=float) for bound in (at_least, at_most))
+    blocks = np.arange(len(least)).repeat(sizes)
 
     def beyond(cut: float) -> tuple[Floats, Floats]:
         rates = _rates(scores, cut)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 from ..structures.heads import HEADS
 from ..structures.structure import STRUCTURES
 from .cut import gumbel_soft_cut
-from .pool import Pool
+from .inclusion import chances, chances_within
+from .pool import Floats, Pool
 from .priced_units import PricedUnits
 from .relaxed import Round
 from .subset import gumbel_soft_top_k, hard_top_k
@@ -27,6 +29,8 @@ class Limits(Pool):
     >>> limits.mask(scores, 2).tolist()  # the second best score belongs to the block of the best, which is full
     [True, False, False, True]
     """
+
+    counts_units: ClassVar[bool] = True
 
     sizes: tuple[int, ...]  # units per block, in flat order
     cap: int | None = None  # None: no cap
@@ -123,8 +127,17 @@ class Limits(Pool):
         if self.structure == HEADS.name:
             return gumbel_soft_top_k(logits, amount, temperature, noise, self, bounded)
         least, most = self.bounds(amount)
-        units = PricedUnits(self.sizes, (1,) * len(self.sizes), tuple(least), tuple(most))
-        return gumbel_soft_cut(logits, noise, units, amount, temperature)
+        return gumbel_soft_cut(logits, noise, _of_equal_cost(self.sizes, (*least,), (*most,)), amount, temperature)
+
+    def chances(self, scores: Floats, amount: int) -> Floats:
+        least, most = self.bounds(amount)
+        return chances_within(scores, amount, self.sizes, least, most) if self.binding else chances(scores, amount)
+
+    def fixed_pool(self) -> "Limits":
+        return replace(self, fixed=(True,) * len(self.sizes))
+
+    def heads_and_units(self, amount: int) -> dict[str, int]:
+        return {self.structure: amount * self.count}
 
     def rounds(self, k: int) -> list[Round]:
         """The rounds in which k units are picked: first the floor of each block, then the rest from all blocks.
@@ -210,6 +223,12 @@ class Limits(Pool):
             size if cap is None or fixed else min(size, cap)
             for size, fixed in zip(self.sizes, self._fixed, strict=True)
         )
+
+
+@cache
+def _of_equal_cost(sizes: tuple[int, ...], least: tuple[int, ...], most: tuple[int, ...]) -> PricedUnits:
+    """Units that cost 1 each; kept, because every update of a search asks for those of its bounds."""
+    return PricedUnits(sizes, (1,) * len(sizes), least, most)
 
 
 def _span(sizes: Sequence[int]) -> str:

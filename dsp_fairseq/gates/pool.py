@@ -2,8 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
+
+Floats = npt.NDArray[np.float64]
 
 
 class Pool(ABC):
@@ -13,6 +18,7 @@ class Pool(ABC):
     """
 
     sizes: tuple[int, ...]  # units per block, in flat order
+    counts_units: ClassVar[bool]  # whether an amount is a number of units
 
     @property
     @abstractmethod
@@ -54,6 +60,18 @@ class Pool(ABC):
     @abstractmethod
     def soft(self, logits: Tensor, amount: int, temperature: float, noise: Tensor, bounded: bool = False) -> Tensor:
         """Relaxed gates [N], float64, whose amounts sum to ``amount``, with gradient to the logits."""
+
+    @abstractmethod
+    def chances(self, scores: Floats, amount: int) -> Floats:
+        """Probability [N] that each unit is kept when standard Gumbel noise is added to the scores [N]."""
+
+    @abstractmethod
+    def fixed_pool(self) -> Self:
+        """A pool of the same units that keeps all of them."""
+
+    def heads_and_units(self, amount: int) -> dict[str, int] | None:
+        """Numbers of heads and hidden units, by structure, that an amount is; None where it may be several."""
+        return None
 
     def straight_through(self, logits: Tensor, amount: int, temperature: float, noise: Tensor) -> Tensor:
         """The mask of logits + noise forward, the gradient of :meth:`soft` backward: {0, 1} gates [N], float64."""

@@ -1,20 +1,24 @@
 """Units of unequal cost as a pool: budgets are in parameters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from .budgeted_mask import budgeted_mask
 from .cut import gumbel_soft_cut
-from .pool import Pool
+from .inclusion import chances_at_costs
+from .pool import Floats, Pool
 from .priced_units import PricedUnits
 
 
 @dataclass(frozen=True)
 class PricedPool(Pool):
     """Heads and hidden units that compete for one budget in parameters, each at its own cost."""
+
+    counts_units: ClassVar[bool] = False
 
     units: PricedUnits
 
@@ -66,6 +70,12 @@ class PricedPool(Pool):
 
     def soft(self, logits: Tensor, amount: int, temperature: float, noise: Tensor, bounded: bool = False) -> Tensor:
         return gumbel_soft_cut(logits, noise, self.units, amount, temperature)
+
+    def chances(self, scores: Floats, amount: int) -> Floats:
+        return chances_at_costs(scores, amount, self.units.unit_costs, self.fixed_units.numpy())
+
+    def fixed_pool(self) -> "PricedPool":
+        return PricedPool(replace(self.units, least=self.sizes, most=self.sizes))
 
     def _of_units(self, of_blocks: list[bool]) -> Tensor:
         """What is true of each block, for each of its units: bool [N]."""

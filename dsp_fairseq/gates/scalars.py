@@ -47,5 +47,5 @@ def _entropy(gates: "HeadGates") -> float:
     if gates.settled:
         return 0.0
     pieces = zip(gates.methods, gates.choice.shares, gates.choice.cut(gates.logits.detach()), strict=True)
-    chances = [method.inclusion(logits, gates.update, share.limits) for method, share, logits in pieces]
+    chances = [method.inclusion(logits, gates.update, share.pool) for method, share, logits in pieces]
     return entropy(np.concatenate(chances))

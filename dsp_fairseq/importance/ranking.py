@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..errors import Failed
 from ..gates.choice import Choice
-from ..gates.priced_pool import PricedPool
 from ..structures.inventory import Inventory
 
 
@@ -50,7 +49,7 @@ def remove_heads(
     removed_in = torch.zeros(mask.shape, dtype=torch.int64)
     order: list[Tensor] = []
     shares = choose(inventory.keeping(mask.tolist())).shares
-    in_units = [share.units if isinstance(share.limits, PricedPool) else share.keep for share in shares]
+    in_units = [share.keep if share.pool.counts_units else share.units for share in shares]
     plan = head_counts([share.units for share in shares], in_units, step)
     for number, counts in enumerate(plan, start=1):
         tell(number, len(plan))
@@ -97,11 +96,11 @@ def survivors(importance: Tensor, choice: Choice, counts: Sequence[int]) -> Tens
     """
     pieces = []
     for piece, share, count in zip(choice.cut(importance), choice.shares, counts, strict=True):
-        if isinstance(share.limits, PricedPool):  # a budget in parameters is met in one step
-            pieces.append(share.limits.mask(piece, share.keep))
+        if not share.pool.counts_units:  # a budget in parameters is met in one step
+            pieces.append(share.pool.mask(piece, share.keep))
             continue
         falling = torch.argsort(piece, descending=True, stable=True)
-        chosen = share.limits.mask(piece, share.keep)[falling]
+        chosen = share.pool.mask(piece, share.keep)[falling]
         ranked = torch.cat([falling[chosen], falling[~chosen]])
         pieces.append(torch.zeros(piece.shape, dtype=torch.bool).index_fill(0, ranked[:count], True))
     return torch.cat(pieces)

@@ -126,12 +126,12 @@ class Budget:
         number = parse_count(structure, self._number_of(structure, inventory), own)
         if isinstance(number, int):
             share = Share(number, self._limits(structure, own.blocks, inventory.kinds))
-            refuse(share.limits.problems(number))
+            refuse(share.pool.problems(number))
             alone = len(inventory.structures) == 1
             return [(share if alone or share.keep < share.units else share.fixed(), own.blocks)]
         of_kind = {kind: [block for block in own.blocks if block.kind == kind] for kind in number}
         shares = [Share(number[kind], self._limits(structure, of_kind[kind], inventory.kinds)) for kind in number]
-        refuse(problem for share in shares for problem in share.limits.problems(share.keep))
+        refuse(problem for share in shares for problem in share.pool.problems(share.keep))
         # a kind that keeps all its units has no choice to make
         return [
             (share if share.keep < share.units else share.fixed(), blocks)
@@ -149,7 +149,7 @@ class Budget:
         if not competing:
             given = " and ".join(flag(name) for name in BUDGETS if self.given.get(name) is not None)
             raise BadInput(f"{given}: nothing is left to choose; leave out one of the three")
-        spent = parameters_of_counted([s for s, _ in counted], [blocks for _, blocks in counted], kinds)
+        spent = parameters_of_counted(counted, kinds)
         if spent > amount:
             given = " and ".join(f"{flag(n)} {self.given[n]}" for n in BUDGETS[:-1] if self.given.get(n) is not None)
             raise BadInput(
@@ -157,7 +157,8 @@ class Budget:
                 f"{spent:,}; keep more parameters, or fewer of those"
             )
         blocks = [block for block in inventory.blocks if block.structure in competing]
-        return parameter_share(amount - spent, blocks, kinds, self.limits)
+        limits = [self._limits(name, inventory.of_structure(name).blocks, inventory.kinds) for name in competing]
+        return parameter_share(amount - spent, blocks, limits, kinds)
 
     def _limits(self, structure: str, blocks: Sequence[Block], known: Sequence[str]) -> Limits:
         kinds = self.prunable_kinds(known)

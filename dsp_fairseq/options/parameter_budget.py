@@ -1,17 +1,17 @@
 """The share of a budget in parameters: what --parameters-to-keep leaves for the blocks that compete for it."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from ..errors import BadInput
 from ..gates.choice import Share
+from ..gates.limits import Limits
 from ..gates.priced_pool import PricedPool
 from ..gates.priced_units import PricedUnits
 from ..structures.inventory import Block, Inventory
 from ..structures.structure import STRUCTURES
-
-Bounds = Mapping[str, tuple[int, int | None]]  # least and most heads or hidden units of a block, by structure
 
 
 def parse_parameters(value: Any, prunable: int) -> int:
@@ -35,41 +35,40 @@ def prunable_parameters(inventory: Inventory, kinds: Collection[str]) -> int:
     return sum(block.original_units * block.cost for block in inventory.blocks if block.kind in kinds)
 
 
-def parameters_of_counted(shares: Sequence[Share], blocks: Sequence[Sequence[Block]], kinds: Collection[str]) -> int:
-    """Prunable parameters that budgets in heads or hidden units keep, each share with its own blocks.
+def parameters_of_counted(counted: Iterable[tuple[Share, Sequence[Block]]], kinds: Collection[str]) -> int:
+    """Prunable parameters that budgets in heads or hidden units keep; each share comes with its blocks.
 
     Raises BadInput when they depend on which units are kept.
     """
     spent = 0
-    for share, own in zip(shares, blocks, strict=True):
-        free = [block for block in own if block.kind in kinds]
-        kept = share.keep - sum(block.units for block in own if block.kind not in kinds)
-        costs = {block.cost for block in free}
-        if len(costs) > 1 and 0 < kept < sum(block.units for block in free):
-            structure = own[0].structure
+    for share, blocks in counted:
+        free = [block for block in blocks if block.kind in kinds]
+        there = sum(block.units for block in free)
+        kept = share.keep - sum(block.units for block in blocks) + there
+        costs = sorted({block.cost for block in free})
+        if kept == there:
+            spent += sum(block.units * block.cost for block in free)
+        elif len(costs) > 1 and kept:
+            structure, count = blocks[0].structure, blocks[0].count
             raise BadInput(
                 f"--{structure}-to-keep with --parameters-to-keep: {STRUCTURES[structure].noun} cost "
-                f"{' or '.join(f'{cost // own[0].count:,}' for cost in sorted(costs))} parameters each, so what is "
-                "left depends on which are kept; say a number for each kind of block, or leave one of the two out"
+                f"{' or '.join(f'{cost // count:,}' for cost in costs)} parameters each, so what is left depends on "
+                "which are kept; say a number for each kind of block, or leave one of the two out"
             )
-        spent += (
-            sum(block.units * block.cost for block in free) if len(costs) > 1 and kept else kept * max(costs, default=0)
-        )
+        else:
+            spent += kept * costs[0]
     return spent
 
 
-def parameter_share(amount: int, competing: Sequence[Block], kinds: Collection[str], bounds: Bounds) -> Share:
-    """The share of all blocks that compete for ``amount`` prunable parameters; raises BadInput."""
-    least, most = [], []
-    for block in competing:
-        low, high = bounds.get(block.structure, (0, None))
-        floor = block.units if block.kind not in kinds else min(block.units, -(-low // block.count))
-        cap = block.units if high is None or block.kind not in kinds else min(block.units, high // block.count)
-        least.append(floor)
-        most.append(max(floor, cap))
-    units = PricedUnits(
-        tuple(block.units for block in competing), tuple(block.cost for block in competing), tuple(least), tuple(most)
-    )
+def parameter_share(amount: int, competing: Sequence[Block], limits: Iterable[Limits], kinds: Collection[str]) -> Share:
+    """The share of all blocks that compete for ``amount`` prunable parameters; raises BadInput.
+
+    ``limits`` are those of the structures of the blocks, in flat order.
+    """
+    bounds = [limit.bounds(0) for limit in limits]
+    least, most = (tuple(chain.from_iterable(side)) for side in zip(*bounds, strict=True))
+    sizes, costs = zip(*((block.units, block.cost) for block in competing), strict=True)
+    units = PricedUnits(sizes, costs, least, most)
     fixed = sum(block.units * block.cost for block in competing if block.kind not in kinds)
     if amount + fixed < units.cost_of_least:
         raise BadInput(

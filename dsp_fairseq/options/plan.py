@@ -74,7 +74,7 @@ class Plan:
 
     def methods(self) -> list[Method]:
         """The method of each share of the choice."""
-        return [self.method.build(share.limits.total, share.keep, self.options) for share in self.choice.shares]
+        return [self.method.build(share.pool.total, share.keep, self.options) for share in self.choice.shares]
 
     def gates(self) -> HeadGates:
         """The gates of the model at the start of a training."""

@@ -108,7 +108,7 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
         plan = Plan.of(args, inventory)
     except BadInput as error:
         return str(error).splitlines()
-    if not METHODS[method].takes_costs and not all(share.limits.equal_costs for share in plan.choice.shares):
+    if not METHODS[method].takes_costs and not all(share.pool.equal_costs for share in plan.choice.shares):
         able = ", ".join(
             name for name, known in METHODS.items() if known.takes_costs and (known.needs_count or known.independent)
         )

@@ -40,7 +40,7 @@ def test_half_precision_and_parameters(run, corpus, tmp_path):
     checkpoint = str(tmp_path / "checkpoint_last.pt")
     kept = kept_heads(checkpoint)
     [share] = kept.plan.choice.shares
-    assert share.limits.amount_of(kept.mask) <= share.keep
+    assert share.pool.amount_of(kept.mask) <= share.keep
     assert torch.equal(kept.mask, kept.plan.choice.mask(kept.logits))
     assert load(checkpoint)["model"]["gates.multipliers"].dtype == torch.float64
 

@@ -1,6 +1,5 @@
 """The start-up hook in processes: what it imports at their start, what it says once, whom it lets train."""
 
-import argparse
 import contextlib
 import os
 import signal
@@ -8,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import folder_lock
 import pytest
 from console import PROJECT
 
@@ -56,20 +56,13 @@ class TestOneTraining:
     def nothing_held(self, monkeypatch):
         monkeypatch.setattr(one_folder, "_held", {})
 
-    def load(self, folder, rank=0, no_save=False):
-        """Load a checkpoint as a training does before its first update."""
-        processes = argparse.Namespace(distributed_rank=rank)
-        trainer = argparse.Namespace(cfg=argparse.Namespace(distributed_training=processes))
-        cfg = argparse.Namespace(save_dir=str(folder), no_save=no_save)
-        return one_folder.lock_the_folder(lambda *_, **__: "loaded", cfg, trainer)
-
     @pytest.fixture
     def other(self, tmp_path):
         """Process of another training, which has saved half a checkpoint."""
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            self.load(tmp_path)
+            folder_lock.load(tmp_path)
             (tmp_path / "checkpoint_1_5.pt.tmp").write_text("half")
             os.write(writer, b"x")
             time.sleep(60)
@@ -83,17 +76,17 @@ class TestOneTraining:
 
     def test_a_second_one_is_refused(self, tmp_path, other):
         with pytest.raises(WrongUse, match=f"--save-dir {tmp_path}: another training saves there; wait"):
-            self.load(tmp_path)
+            folder_lock.load(tmp_path)
         assert (tmp_path / "checkpoint_1_5.pt.tmp").exists()
 
     def test_ranks_that_do_not_save_and_trainings_that_save_nothing_do_not_mind(self, tmp_path, other):
-        assert self.load(tmp_path, rank=1) == self.load(tmp_path, no_save=True) == "loaded"
+        assert folder_lock.load(tmp_path, rank=1) == folder_lock.load(tmp_path, no_save=True) == "loaded"
 
     def test_after_a_kill_the_next_goes_on_at_once_and_removes_what_was_left(self, tmp_path, other):
         (tmp_path / "mine.pt.tmp").write_text("mine")
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
-        assert self.load(tmp_path) == "loaded"
+        assert folder_lock.load(tmp_path) == "loaded"
         assert sorted(os.listdir(tmp_path)) == [one_folder.LOCK, "mine.pt.tmp"]
 
     def test_children_do_not_hold_it(self, tmp_path):
@@ -101,7 +94,7 @@ class TestOneTraining:
         holder, reader, writer = one_folder, *os.pipe()
         training = os.fork()
         if training == 0:
-            self.load(tmp_path)
+            folder_lock.load(tmp_path)
             worker = os.fork()
             if worker == 0:
                 time.sleep(60)
@@ -110,7 +103,7 @@ class TestOneTraining:
         os.waitpid(training, 0)
         worker = int(os.read(reader, 20))
         try:
-            assert self.load(tmp_path) == "loaded" and holder._held
+            assert folder_lock.load(tmp_path) == "loaded" and holder._held
         finally:
             os.kill(worker, signal.SIGKILL)
             os.close(reader), os.close(writer)

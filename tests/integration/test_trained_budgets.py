@@ -23,7 +23,7 @@ def test_the_budget_is_kept_and_nothing_more_fits(trained):
     done, checkpoint = trained
     kept = kept_heads(str(checkpoint))
     [share] = kept.plan.choice.shares
-    spent = share.limits.amount_of(kept.mask)
+    spent = share.pool.amount_of(kept.mask)
     left_out = {
         block.cost
         for block, piece in zip(kept.inventory.blocks, kept.mask.split(kept.inventory.sizes), strict=True)

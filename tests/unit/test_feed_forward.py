@@ -5,12 +5,10 @@ import torch
 from fairseq.models.transformer import TransformerModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import batch, build, near, pair, translations
+from tiny_models import batch, build, near, pair, show_mask, small_model, translations
 
-from dsp_fairseq.gates.choice import Choice, Share
-from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.structures.surgery import fill_with_zeros, remove_units
+from dsp_fairseq.structures.surgery import fill_with_zeros
 
 HEADS, GROUPS, GROUP = 30, 2 * 4 + 3 * 2, 8  # hidden units: 32 in each encoder layer, 16 in each decoder layer
 MASKS = st.lists(st.booleans(), min_size=HEADS + GROUPS, max_size=HEADS + GROUPS)
@@ -25,18 +23,9 @@ def gated_pair(variant):
 def masked(variant, mask):
     """Every unit is computed, those that are not kept times 0."""
     _, gated = gated_pair(variant)
-    gated.gates.set_logits(torch.tensor(mask, dtype=torch.float64))
-    sizes = tuple(gated.gates.inventory.sizes)
-    gated.gates.set_choice(Choice((Share(sum(mask), Limits(sizes)),)))
+    show_mask(gated, mask)
     gated.eval().mask_only()
     return gated
-
-
-def small_model(gated, variant, mask):
-    after = gated.gates.inventory.keeping(mask)
-    model = build(GatedTransformerModel, variant, pruning_method="none", ffn_group=GROUP, kept_heads=after.indices())
-    model.load_state_dict(remove_units(gated.state_dict(), gated.gates.inventory, after))
-    return model.eval(), after
 
 
 @pytest.mark.parametrize("variant", SHAPES)
@@ -55,7 +44,7 @@ def test_with_all_gates_open_it_is_the_stock_model(variant):
 @given(mask=MASKS)
 def test_removed_equals_masked(variant, mask):
     gated = masked(variant, mask)
-    small, after = small_model(gated, variant, mask)
+    small, after = small_model(gated, variant, mask, ffn_group=GROUP)
     layers = [*small.encoder.layers, *small.decoder.layers]
     widths = [block.units * GROUP for block in after.blocks if block.structure == "ffn"]
     assert [layer.fc1.out_features for layer in layers] == [layer.fc2.in_features for layer in layers] == widths
@@ -71,7 +60,7 @@ def test_removed_equals_masked(variant, mask):
 @given(mask=MASKS)
 def test_zeros_in_place_of_removed_units_make_a_stock_model(mask):
     gated = masked("post-norm", mask)
-    small, after = small_model(gated, "post-norm", mask)
+    small, after = small_model(gated, "post-norm", mask, ffn_group=GROUP)
     stock = build(TransformerModel, "post-norm")
     stock.load_state_dict(fill_with_zeros(small.state_dict(), after))
     for layer in stock.encoder.layers:
@@ -85,7 +74,7 @@ def test_zeros_in_place_of_removed_units_make_a_stock_model(mask):
 def test_beam_search_with_lean_steps_finds_what_the_masked_model_finds(variant, mask):
     gated = masked(variant, mask)
     expected = translations([gated])
-    small, _ = small_model(gated, variant, mask)
+    small, _ = small_model(gated, variant, mask, ffn_group=GROUP)
     small.make_generation_fast_()
     found = translations([small])
     for ours, theirs in zip(found, expected, strict=True):

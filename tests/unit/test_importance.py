@@ -244,7 +244,7 @@ def test_survivors_are_the_best_that_leave_the_final_choice_possible(drawn):
         choice.cut(importance), choice.shares, choice.cut(found), counts, strict=True
     ):
         assert stays.sum() == count
-        best = share.limits.mask(piece, share.keep)
+        best = share.pool.mask(piece, share.keep)
         assert stays[best].all()
         rest = sorted((head for head in range(len(piece)) if not best[head]), key=lambda head: (-piece[head], head))
         assert [head for head in rest if stays[head]] == sorted(rest[: count - share.keep], key=rest.index)
@@ -373,7 +373,7 @@ def test_limits_of_the_training_hold_unless_others_are_said():
 
     def limits(**said):
         [share] = chooser(kept, Settings("9", **said))(MODEL).shares
-        return share.keep, share.limits.cap, share.limits.floor, share.limits.fixed[-1]
+        return share.keep, share.pool.cap, share.pool.floor, share.pool.fixed[-1]
 
     assert limits() == (9, 2, 1, True)
     assert limits(max_heads_per_block=3, min_heads_per_block=0) == (9, 3, 0, True)

@@ -258,5 +258,5 @@ def test_each_share_is_exact_and_within_its_limits(data):
     mask = choice.mask(torch.cat(scores))
     assert mask.sum() == sum(share.keep for share in shares)
     for share, piece, own in zip(shares, choice.cut(mask), scores, strict=True):
-        assert piece.sum() == share.keep and within(share.limits, piece)
-        assert torch.equal(piece, share.limits.mask(own, share.keep))
+        assert piece.sum() == share.keep and within(share.pool, piece)
+        assert torch.equal(piece, share.pool.mask(own, share.keep))

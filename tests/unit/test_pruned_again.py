@@ -52,7 +52,7 @@ def test_twice_is_as_once(trained, tmp_path, smaller=14):
 
 
 def test_what_the_limits_do_not_allow_is_refused_the_second_time_too(trained, tmp_path):
-    least = build_model(load(trained)).gates.choice.shares[0].limits.least
+    least = build_model(load(trained)).gates.choice.shares[0].pool.least
     prune(trained, str(tmp_path / "small.pt"))
     if not least:
         return prune(str(tmp_path / "small.pt"), str(tmp_path / "none.pt"), heads_to_keep="0")

@@ -197,7 +197,7 @@ class TestScalars:
         gates = gates_of(method, keep)
         options = Namespace(heads_to_keep=keep, pruning_method=method, prunable="encoder.self,decoder.cross")
         gates.set_choice(Plan.of(options, INVENTORY).choice)
-        assert gates.choice.shares[0].limits.fixed_units.sum() == 8
+        assert gates.choice.shares[0].pool.fixed_units.sum() == 8
         gates.set_logits(torch.zeros_like(gates.logits))
         # 14 heads are open questions, of which 7 are kept, or which are as likely open as not
         assert scalars(gates)["subset_entropy"] == pytest.approx(14.0)

@@ -13,6 +13,7 @@ import types
 import warnings
 from pathlib import Path
 
+import folder_lock
 import numpy
 import pytest
 import torch
@@ -539,15 +540,8 @@ class TestOneTraining:
     def nothing_held(self, monkeypatch):
         monkeypatch.setattr(one_folder, "_held", {})
 
-    def load(self, folder, rank=0, no_save=False):
-        """Load a checkpoint as a training does before its first update."""
-        processes = argparse.Namespace(distributed_rank=rank)
-        trainer = argparse.Namespace(cfg=argparse.Namespace(distributed_training=processes))
-        cfg = argparse.Namespace(save_dir=str(folder), no_save=no_save)
-        return one_folder.lock_the_folder(lambda *_, **__: "loaded", cfg, trainer)
-
     def test_one_process_may_train_there_again(self, tmp_path):
-        assert self.load(tmp_path) == self.load(tmp_path) == "loaded"
+        assert folder_lock.load(tmp_path) == folder_lock.load(tmp_path) == "loaded"
 
     @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS])
     def test_a_file_system_without_locks(self, tmp_path, monkeypatch, number):
@@ -556,11 +550,11 @@ class TestOneTraining:
 
         monkeypatch.setattr(one_folder.fcntl, "lockf", no_locks)
         (tmp_path / "checkpoint_1_5.pt.tmp").write_text("perhaps another's")
-        assert self.load(tmp_path) == "loaded"
+        assert folder_lock.load(tmp_path) == "loaded"
         assert (tmp_path / "checkpoint_1_5.pt.tmp").exists()
 
     def test_a_folder_that_is_elsewhere(self):
-        assert self.load("s3://bucket/folder") == "loaded"
+        assert folder_lock.load("s3://bucket/folder") == "loaded"
 
 
 class TestWrongUse:

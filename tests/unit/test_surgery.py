@@ -7,24 +7,14 @@ import torch
 from fairseq.models.transformer import TransformerModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import HEADS, SHAPE, VARIANTS, batch, build, near, pair, show_mask
+from tiny_models import HEADS, SHAPE, VARIANTS, batch, build, near, pair, show_mask, small_model
 
-from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.structures.heads import HEADS as ATTENTION_HEADS
 from dsp_fairseq.structures.structure import entries_of
 from dsp_fairseq.structures.surgery import fill_with_zeros, remove_units
 
 MASKS = st.lists(st.booleans(), min_size=HEADS, max_size=HEADS)
 SHAPES = ["post-norm", "pre-norm", "shared embeddings", "different widths"]
-
-
-def small_model(gated, variant, mask):
-    """A model built with fewer heads, with the weights that surgery leaves."""
-    inventory = gated.gates.inventory
-    after = inventory.keeping(mask)
-    model = build(GatedTransformerModel, variant, pruning_method="none", kept_heads=after.indices())
-    model.load_state_dict(remove_units(gated.state_dict(), inventory, after))
-    return model.eval(), after
 
 
 def masked(variant, mask):

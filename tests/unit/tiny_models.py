@@ -16,6 +16,7 @@ from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.modules.decoder_steps import FIRST_POSITIONS
+from dsp_fairseq.structures.surgery import remove_units
 
 HEADS = 30
 SHAPE = {
@@ -98,6 +99,16 @@ def show_mask(gated, mask):
     mask = torch.tensor(mask, dtype=torch.float64)
     gated.gates.set_logits(mask)
     gated.gates.set_choice(Choice((Share(int(mask.sum()), Limits(tuple(gated.gates.inventory.sizes))),)))
+
+
+def small_model(gated, variant, mask, **pruning):
+    """A model built with the units of a mask only, with the weights that surgery leaves, and its inventory."""
+    inventory = gated.gates.inventory
+    after = inventory.keeping(mask)
+    own = {"pruning_method": "none", "kept_heads": after.indices(), **pruning}
+    model = build(GatedTransformerModel, variant, **own)
+    model.load_state_dict(remove_units(gated.state_dict(), inventory, after))
+    return model.eval(), after
 
 
 def stock_attention(model):

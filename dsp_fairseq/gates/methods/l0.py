@@ -8,8 +8,7 @@ from torch import Tensor
 from ...structures.inventory import Inventory
 from ..expected_cost import expected_sparsity, target_sparsity
 from ..hard_concrete import hard_concrete, logistic_noise, open_probability
-from ..inclusion import Floats
-from ..pool import Pool
+from ..pool import Floats, Pool
 from .method import Method, Options, search_problems, unfinished_search
 from .option import RATE, SEARCH, Option
 from .registry import register_method

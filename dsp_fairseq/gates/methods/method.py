@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ...structures.inventory import Inventory
-from ..inclusion import Floats, inclusion
-from ..pool import Pool
+from ..inclusion import inclusion
+from ..pool import Floats, Pool
 from ..subset import gumbel_noise
 from .option import Option
 from .starts import UNIFORM_PRIOR, uniform_logits
