@@ -23,6 +23,8 @@ from ..checkpoints.reading import (
 from ..config import unpruned_options
 from ..errors import BadInput, Failed, refuse
 from ..families import family_of, inventory_of, known_family, known_models
+from ..option_names import LIMITS
+from ..structures.surgery import without_gates
 
 
 def load_with_gates(path: str) -> dict[str, Any]:
@@ -74,12 +76,13 @@ def with_feed_forward(state: dict[str, Any], group: int | None) -> dict[str, Any
     more = inventory.units - len(logits)
     mask = torch.cat([kept_heads_of(state).mask, torch.ones(more, dtype=torch.bool)])
     weights = {
-        **state["model"],
+        **without_gates(state["model"]),  # moments and schedules of a training are of its own units
         "gates.logits": torch.cat([logits, logits.new_full((more,), float(logits.max()) if len(logits) else 0.0)]),
         **state_of_mask(mask, inventory),
     }
-    options = Namespace(**{**vars(options), **unpruned_options(), **structure_options(inventory)})
-    options = Namespace(**{**vars(options), **budgets_of(mask, inventory)})
+    limits = {name: getattr(options, name, None) for name in LIMITS}
+    own = {**unpruned_options(), **limits, **structure_options(inventory), **budgets_of(mask, inventory)}
+    options = Namespace(**{**vars(options), **own})
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 
