@@ -12,28 +12,26 @@ def removal_table(before: Inventory, after: Inventory) -> str:
         [old.name, f"{old.units * old.count} => {new.units * new.count}", _kept(new)]
         for old, new in zip(before.blocks, after.blocks, strict=True)
     ]
-    units = ", ".join(STRUCTURES[name].noun for name in before.structures)
-    return tabulate(rows, ["block", units, "kept (original index)"], tablefmt="github", disable_numparse=True)
+    header = ["block", ", ".join(before.nouns), "kept (original index)"]
+    return tabulate(rows, header, tablefmt="github", disable_numparse=True)
 
 
 def count_lines(before: Inventory, after: Inventory) -> list[str]:
     """A line such as ``heads: 36 => 12 of 36`` for each structure; the last number is the architecture's."""
+    original = before.original()
     return [
-        f"{STRUCTURES[name].noun}: {_count(before, name)} => {_count(after, name)} of {_count(before.original(), name)}"
+        f"{STRUCTURES[name].noun}: {before.count_of(name)} => {after.count_of(name)} of {original.count_of(name)}"
         for name in before.structures
     ]
 
 
 def left_in_words(inventory: Inventory) -> str:
     """What is left of the architecture, such as ``12 of 36 heads and 512 of 1536 hidden units``."""
+    original = inventory.original()
     return " and ".join(
-        f"{_count(inventory, name)} of {_count(inventory.original(), name)} {STRUCTURES[name].noun}"
+        f"{inventory.count_of(name)} of {original.count_of(name)} {STRUCTURES[name].noun}"
         for name in inventory.structures
     )
-
-
-def _count(inventory: Inventory, structure: str) -> int:
-    return sum(block.units * block.count for block in inventory.of_structure(structure).blocks)
 
 
 def _kept(block: Block) -> str:

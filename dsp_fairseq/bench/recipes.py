@@ -9,6 +9,7 @@ from ..checkpoints.reading import kept_heads_of
 from ..errors import BadInput, refuse
 from ..export.dictionaries import load_dictionaries
 from ..importance.checkpoints import load_with_gates
+from ..structures.heads import HEADS
 from .exported import ExportedVariant
 from .settings import EXPORTS, VARIANTS, WITHOUT_BEING_ASKED, Decoding, Settings
 from .variants import FairseqVariant, Subject, parameters_of
@@ -39,7 +40,8 @@ def recipes_of(
     wanted = settings.variants or WITHOUT_BEING_ASKED
     subjects = _subjects(checkpoints, states, settings.heads_to_keep)
     for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects, strict=True)):
-        heads = subject.after.units, subject.after.original_units
+        there = subject.after.of_structure(HEADS.name)
+        heads = there.units, there.original_units
         for name in (name for name in VARIANTS if name in wanted):
             if name not in EXPORTS:
                 arguments = name, checkpoint, settings.heads_to_keep, settings.decoding

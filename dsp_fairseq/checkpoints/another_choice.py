@@ -37,18 +37,18 @@ def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> list[str]:
     """
     if mask.equal(kept.mask):
         return []
-    lines = []
+    lines, noun = [], kept.inventory.noun
     closed = int((mask & ~_open_in_training(kept)).sum()) if trained else 0
     if closed:
         lines.append(
-            f"{int(mask.sum())} heads, but the training was for {int(_open_in_training(kept).sum())}: the weights of "
+            f"{int(mask.sum())} {noun}, but the training was for {int(_open_in_training(kept).sum())}: the weights of "
             f"{closed} that are open now were not trained to the end"
         )
     origin = origin_of(kept)
     if 0 < int(mask.sum()) < len(mask) and not origin.ranks_heads:
         lines.append(
-            f"which {int(mask.sum())} heads are open says nothing of their importance: what the checkpoint stores is a "
-            f"{origin.words}; dsp-fairseq importance finds out"
+            f"which {int(mask.sum())} {noun} are open says nothing of their importance: what the checkpoint stores is "
+            f"a {origin.words}; dsp-fairseq importance finds out"
         )
     return lines
 

@@ -12,6 +12,9 @@ from ..collisions import collisions
 from ..config import SAME_PRUNING
 from ..errors import BadInput, Failed, flag, refuse
 from ..families import known_family
+from ..removal import left_in_words
+from ..structures.heads import HEADS
+from ..structures.inventory import Inventory
 from ..structures.parameters import once_per_tensor
 from .logit_origin import RANKS, origin_of
 from .reading import kept_heads_of, load, load_gated, model_options, save, state_of_mask
@@ -21,14 +24,19 @@ class Averaged(NamedTuple):
     """The result of :func:`average`; ``str`` gives the two lines that the command prints."""
 
     checkpoints: int
-    heads: int
-    total: int
-    agreed: int  # number of heads that every single checkpoint keeps, and their mean too
+    after: Inventory  # the units that the mean decodes with
+    agreed: int  # number of units that every single checkpoint keeps, and their mean too
+
+    @property
+    def heads(self) -> int:
+        """Number of heads that the mean decodes with."""
+        return self.after.count_of(HEADS.name)
 
     def __str__(self) -> str:
+        these = f"{self.after.units}" if self.after.noun == HEADS.noun else f"{self.after.units} {self.after.noun}"
         return (
-            f"mean of {self.checkpoints} checkpoints, decodes with {self.heads} of {self.total} heads\n"
-            f"{self.agreed} of these {self.heads} are kept by every one of the checkpoints"
+            f"mean of {self.checkpoints} checkpoints, decodes with {left_in_words(self.after)}\n"
+            f"{self.agreed} of these {these} are kept by every one of the checkpoints"
         )
 
 
@@ -71,7 +79,7 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
         save(state, beside, out)
         _check(load(beside)["model"], mean, out)
     agreed = torch.stack([*masks, kept.mask]).all(dim=0)
-    return Averaged(len(checkpoints), int(kept.mask.sum()), kept.inventory.original_units, int(agreed.sum()))
+    return Averaged(len(checkpoints), kept.inventory.keeping(kept.mask.tolist()), int(agreed.sum()))
 
 
 def _as(mean: Tensor, like: Tensor) -> Tensor:

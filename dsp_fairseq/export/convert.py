@@ -14,6 +14,8 @@ from ..collisions import collisions
 from ..errors import BadInput, flag, refuse
 from ..families import family_of, inventory_of, known_models
 from ..families.family import Converter
+from ..removal import count_lines
+from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
 from ..structures.padding import padded_heads
 from ..structures.surgery import remove_units
@@ -39,10 +41,11 @@ class Export(NamedTuple):
 
     def __str__(self) -> str:
         size, exported_size = self.bytes
-        before, after = self.before.units, self.after.units
+        heads, *others = count_lines(self.before, self.after)
         lines = [
             self._table(),
-            f"heads: {before} => {after} of {self.after.original_units}, written: {self._padded()}",
+            f"{heads}, written: {self._padded()}",
+            *others,
             f"size: {size:,} => {exported_size:,} bytes ({self._kind()})",
             f"checked: scores as fairseq's in float32 (largest difference of a word {self.difference:.1e})",
         ]
@@ -56,9 +59,11 @@ class Export(NamedTuple):
         padded = padded_heads(self.after)
         rows = []
         for old, new in zip(self.before.blocks, self.after.blocks, strict=True):
-            written = padded[new.part] if new.units else "output bias only"
-            rows.append([new.name, f"{old.units} => {new.units}", written])
-        return tabulate(rows, ["block", "heads", "written"], tablefmt="github", disable_numparse=True)
+            count = padded[new.part] if new.structure == HEADS.name else new.units * new.count
+            written = count if new.units else "output bias only"
+            rows.append([new.name, f"{old.units * old.count} => {new.units * new.count}", written])
+        header = ["block", ", ".join(self.after.nouns), "written"]
+        return tabulate(rows, header, tablefmt="github", disable_numparse=True)
 
     def _padded(self) -> str:
         padded = padded_heads(self.after)

@@ -53,7 +53,8 @@ class Family(ABC):
     stock: ClassVar[str]  # name of the stock model with the same weights
     stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
     stock_criterion: ClassVar[str]
-    kinds: ClassVar[tuple[str, ...]]  # kinds of block in flat order
+    kinds: ClassVar[tuple[str, ...]]  # kinds of attention block, in flat order
+    ffn_kinds: ClassVar[tuple[str, ...]] = ()  # kinds of feed-forward block, after those
     parts: ClassVar[tuple[str, ...]]  # attributes of the model that together hold all weights; --frozen names one
     structure: ClassVar[tuple[str, ...]] = ()  # options that are the same in all checkpoints of one training
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # value that fairseq uses for an option stored as None
@@ -172,8 +173,13 @@ def known_models() -> str:
 
 
 def known_kinds() -> tuple[str, ...]:
-    """The kinds of block of all families."""
-    return tuple(dict.fromkeys(kind for family in families() for kind in family.kinds))
+    """The kinds of block of all families, attention first."""
+    return tuple(dict.fromkeys([kind for family in families() for kind in family.kinds] + list(known_ffn_kinds())))
+
+
+def known_ffn_kinds() -> tuple[str, ...]:
+    """The kinds of feed-forward block of all families."""
+    return tuple(dict.fromkeys(kind for family in families() for kind in family.ffn_kinds))
 
 
 def family_named(name: str | None) -> Family | None:

@@ -29,10 +29,6 @@ class Snapshot(NamedTuple):
         return os.path.basename(self.path)
 
     @property
-    def kept(self) -> int:
-        return sum(self.mask)
-
-    @property
     def per_kind(self) -> dict[str, int]:
         return self.inventory.kept_per_kind(self.mask)
 
@@ -109,4 +105,4 @@ def _contradictions(own: Snapshot, other: Snapshot) -> Iterable[str]:
 
 
 def _in_words(inventory: Inventory) -> str:
-    return f"{inventory.units} heads in {len(inventory.blocks)} blocks"
+    return f"{inventory.units} {inventory.noun} in {len(inventory.blocks)} blocks"

@@ -5,12 +5,13 @@ import logging
 from typing import NamedTuple
 
 from ..errors import BadInput
-from ..families import known_kinds
+from ..families import known_ffn_kinds, known_kinds
 from ..gates.scalars import CHOICE, kept_name
 
-HEADS, TEMPERATURE = "heads_kept", "temperature"
+HEADS, FFN, TEMPERATURE = "heads_kept", "ffn_kept", "temperature"
 KEPT = {kind: kept_name(kind) for kind in known_kinds()}
-TAGS = (HEADS, *KEPT.values(), TEMPERATURE, *CHOICE)
+OF_FFN = {kind: KEPT[kind] for kind in known_ffn_kinds()}
+TAGS = (HEADS, FFN, *KEPT.values(), TEMPERATURE, *CHOICE)
 EVERYTHING = 0  # for TensorBoard this means no limit to the number of values
 
 

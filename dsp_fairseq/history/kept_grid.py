@@ -42,7 +42,7 @@ def draw(figure, left: float, top: float, history: list[Snapshot]) -> None:
     ticks = _ticks(history, width)
     panel.set_xticks([place + 0.5 for place in ticks], [str(history[place].update) for place in ticks])
     panel.set_xlabel("checkpoint, by its update")
-    panel.set_ylabel("block, a row for each of its heads")
+    panel.set_ylabel(f"block, a row for each of its {history[0].inventory.noun}")
     _explain(figure, left + LEFT, history)
 
 
@@ -74,7 +74,8 @@ def _draw_changes(panel, history: list[Snapshot]) -> None:
     panel.set_yticks([0, most])
     panel.set_xticks([])
     panel.axhline(0, color=QUIET, linewidth=0.8)
-    panel.set_title("heads that came or went since the checkpoint before", fontsize="small", loc="left", pad=4)
+    title = f"{history[0].inventory.noun} that came or went since the checkpoint before"
+    panel.set_title(title, fontsize="small", loc="left", pad=4)
 
 
 def _draw_heads(panel, history: list[Snapshot]) -> None:
@@ -92,7 +93,10 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
     middles = [row + block.units / 2 for row, block in zip(places, blocks, strict=True)]
     panel.set_yticks(middles, [block.name for block in blocks], fontsize="small")
     last = history[-1].inventory.split(history[-1].mask)
-    labels = [f"{sum(piece)}/{block.original_units}" for piece, block in zip(last, blocks, strict=True)]
+    labels = [
+        f"{sum(piece) * block.count}/{block.original_units * block.count}"
+        for piece, block in zip(last, blocks, strict=True)
+    ]
     pictures.count_rows(panel, middles, labels, fontsize="small")
 
 

@@ -18,7 +18,8 @@ def draw(history: History):
         kept_grid.draw(figure, 0.0, TOP, history.snapshots)
     if history.curves:
         scalar_curves.draw(figure, width - curves[0], TOP, history.curves)
-    pictures.head(figure, "How the kept heads settle", _note(history))
+    noun = history.snapshots[0].inventory.noun if history.snapshots else "heads"
+    pictures.head(figure, f"How the kept {noun} settle", _note(history))
     return figure
 
 

@@ -4,6 +4,7 @@ import json
 from typing import NamedTuple
 
 from ..errors import BadInput, refuse
+from ..removal import left_in_words
 from ..tables import table
 from .checkpoints import Snapshot, changes, settled_from, snapshots
 from .events import Curve, curves
@@ -40,7 +41,8 @@ def as_text(history: History) -> str:
     """A table with a row per checkpoint, and one with a row for some of the logged updates."""
     sections = []
     if history.snapshots:
-        sections.append(f"Heads kept in each checkpoint:\n{_checkpoint_table(history.snapshots)}")
+        noun = history.snapshots[0].inventory.noun
+        sections.append(f"{noun.capitalize()} kept in each checkpoint:\n{_checkpoint_table(history.snapshots)}")
         sections.append(verdict(history.snapshots))
     if history.curves:
         sections.append(f"Logged in training:\n{_scalar_table(history.curves)}")
@@ -72,7 +74,7 @@ def as_json(history: History) -> str:
 def verdict(history: list[Snapshot]) -> str:
     """Whether the kept set has settled, in one line."""
     last = history[-1]
-    kept = f"{last.kept} of {last.inventory.original_units} heads"
+    kept = left_in_words(last.inventory.keeping(last.mask))
     if len(history) == 1:
         return f"{kept} kept at update {last.update}, the only checkpoint"
     update = settled_from(history)
@@ -92,8 +94,9 @@ def _checkpoint_table(history: list[Snapshot]) -> str:
     for own, came, went in _with_changes(history):
         change = "" if came is None else "-" if came == went == 0 else f"{came} in, {went} out"
         counts = [str(own.per_kind[kind]) for kind in kinds]
-        rows.append([own.name, str(own.update), str(own.kept), *counts, change])
-    header = ["checkpoint", "update", "heads", *kinds, "changed"]
+        totals = [str(own.inventory.keeping(own.mask).count_of(name)) for name in own.inventory.structures]
+        rows.append([own.name, str(own.update), *totals, *counts, change])
+    header = ["checkpoint", "update", *history[0].inventory.nouns, *kinds, "changed"]
     return table(header, rows, ("left", *["right"] * (len(header) - 2), "left"))
 
 

@@ -122,15 +122,28 @@ class Inventory:
 
     def kept_in_words(self, mask: Sequence[bool]) -> str:
         """What is True in a flat mask, such as ``3 of 8 heads (self 1, cross 2), 64 of 256 hidden units (ffn 64)``."""
-        kept = self.kept_per_kind(mask)
+        kept, original = self.kept_per_kind(mask), self.original()
         parts = []
         for structure in self.structures:
             own = self.of_structure(structure)
-            original = sum(block.original_units * block.count for block in own.blocks)
             listed = ", ".join(f"{kind} {kept[kind]}" for kind in own.kinds)
             noun = STRUCTURES[structure].noun
-            parts.append(f"{sum(kept[kind] for kind in own.kinds)} of {original} {noun} ({listed})")
+            parts.append(f"{sum(kept[kind] for kind in own.kinds)} of {original.count_of(structure)} {noun} ({listed})")
         return ", ".join(parts)
+
+    def count_of(self, structure: str) -> int:
+        """Number of the heads, or of the hidden units, that are there."""
+        return sum(block.units * block.count for block in self.of_structure(structure).blocks)
+
+    @property
+    def nouns(self) -> list[str]:
+        """What the units are, such as heads and hidden units."""
+        return [STRUCTURES[name].noun for name in self.structures]
+
+    @property
+    def noun(self) -> str:
+        """What the units are: ``heads`` in a model with gates on heads only, else ``units``."""
+        return self.nouns[0] if len(self.nouns) == 1 else "units"
 
     def of_structure(self, structure: str) -> "Inventory":
         """Only the blocks whose units are of one structure."""

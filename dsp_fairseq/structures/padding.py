@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from .heads import HEADS
 from .inventory import Block, Inventory
 from .structure import STRUCTURES
 from .surgery import weights_of
@@ -30,7 +31,7 @@ class PaddedBlock(NamedTuple):
 def padded_heads(inventory: Inventory) -> dict[str, int]:
     """Heads that the blocks of each part of the model are padded to: those of its largest block, at least 1."""
     heads: dict[str, int] = {}
-    for block in inventory.blocks:
+    for block in inventory.of_structure(HEADS.name).blocks:
         heads[block.part] = max(heads.get(block.part, 1), block.units)
     return heads
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, Failed
+from ..structures.heads import HEADS
 from . import records
 from .plan import Cell
 
@@ -24,8 +25,9 @@ def read(cell: Cell) -> Trained:
     except (BadCheckpoint, BadInput) as problem:
         raise Failed(str(problem)) from problem
     found = kept_heads_of(state)
-    heads = {block.name: block.original_units for block in found.inventory.blocks}
-    kept = found.inventory.keeping(found.mask.tolist()).indices()
+    after = found.inventory.keeping(found.mask.tolist()).of_structure(HEADS.name)
+    heads = {block.name: block.original_units for block in after.blocks}
+    kept = after.indices()
     return Trained(_seconds(cell, state) if cell.trains else 0.0, kept, heads)
 
 

@@ -12,14 +12,15 @@ def heads_not_taken_over(path: str, state: dict[str, Any], plan: Plan) -> list[s
     if "gates.logits" not in state["model"]:  # the checkpoint of a stock model
         return []
     kept = kept_heads_of(state)
-    heads, masked = kept.inventory.units, kept.inventory.units - int(kept.mask.sum())
+    units, masked = kept.inventory.units, kept.inventory.units - int(kept.mask.sum())
     if not masked or (plan.method is Uniform and _spread_evenly(plan) == kept.mask.tolist()):
         return []
     name = plan.options["pruning_method"]
     does = "trains all of them again" if plan.method is Unpruned else "chooses anew"
     return [
-        f"{path}: {masked} of its {heads} heads are masked, but --pruning-method {name} {does}; to train on under "
-        f"its choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
+        f"{path}: {masked} of its {units} {kept.inventory.noun} are masked, but --pruning-method {name} {does}; to "
+        f"train on under its choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt "
+        "--pruning-method none"
     ]
 
 

@@ -1,12 +1,15 @@
 """Budgets in hidden units and in parameters through the console commands: exact, really smaller, decoded alike."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from trainings import logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.sweep.plan import Cell
+from dsp_fairseq.sweep.trained import read
 
 PLUGIN = ("--user-dir", "dsp_fairseq")
 
@@ -100,3 +103,32 @@ def test_an_export_has_blocks_of_any_width(run, corpus, trained, tmp_path, budge
     assert run("dsp-fairseq", "prune", checkpoint, small, *budgets).returncode == 0
     done = run("dsp-fairseq", "export", "ctranslate2", small, tmp_path / "exported", "--data", corpus.data_bin)
     assert done.returncode == 0 and "scores as fairseq's" in done.stdout, done.stderr
+
+
+def test_every_command_counts_heads_and_hidden_units_apart(run, corpus, trained, tmp_path):
+    _, checkpoint = trained
+    kept = kept_heads(str(checkpoint))
+    units = [sum(kept.per_kind[kind] for kind in kept.per_kind if ("ffn" in kind) is ffn) for ffn in (False, True)]
+    words = f"{units[0]} of 36 heads and {units[1]} of 768 hidden units"
+    shutil.copy(checkpoint, tmp_path / "again.pt")
+    done = run("dsp-fairseq", "average", checkpoint, tmp_path / "again.pt", "--out", tmp_path / "mean.pt")
+    assert words in done.stdout, done.stderr
+    done = run("dsp-fairseq", "report", "--history", checkpoint.parent, "--plot", tmp_path / "history.png")
+    assert words in done.stdout and (tmp_path / "history.png").stat().st_size > 10_000, done.stderr
+    done = run("dsp-fairseq", "report", checkpoint, "--plot", tmp_path / "heat.png")
+    assert done.returncode == 0 and f"{units[1]} of 768 hidden units kept" in done.stdout, done.stderr
+    done = run(
+        "dsp-fairseq", "bench", checkpoint, "--data", corpus.data_bin, "--with", "removed", "--sentences", 8,
+        "--rounds", 1,
+    )  # fmt: skip
+    assert f"{units[0]}/36" in done.stdout, done.stderr
+    done = run("fairseq-generate", corpus.data_bin, *PLUGIN, "--path", checkpoint, "--max-len-b", 3)
+    assert f"{units[0]} of 36 heads (" in done.stderr + done.stdout and f"{units[1]} of 768 hidden units" in done.stderr
+
+
+def test_a_sweep_lists_the_heads_of_its_cells(trained):
+    _, checkpoint = trained
+    cell = Cell(str(checkpoint.parent), "dsp", None, 1, {}, ("fairseq-train",), ())
+    found = read(cell)
+    assert {block.rpartition(".")[0] for block in found.heads} == {"encoder.self", "decoder.self", "decoder.cross"}
+    assert found.kept.keys() == found.heads.keys()

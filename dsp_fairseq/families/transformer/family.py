@@ -20,7 +20,7 @@ from .options import DEFAULTS, type_problems
 from .refusals import shape_problems, unsupported
 from .structure import STRUCTURE, structure_problems
 from .teacher import teacher_problems
-from .words import HELP, KINDS, STACKS
+from .words import FFN_KINDS, HELP, KINDS, STACKS
 
 
 @register_family
@@ -32,6 +32,7 @@ class TransformerFamily(Family):
     stock_task = "translation"
     stock_criterion = "label_smoothed_cross_entropy"
     kinds = KINDS
+    ffn_kinds = FFN_KINDS
     parts = STACKS
     structure = STRUCTURE
     group = DEFAULT_GROUP
