@@ -1,13 +1,11 @@
 """The criterion around the loss: what open heads cost, and what the logs say of the choice."""
 
 import pytest
-import torch
-from tiny_models import Task, batch, pair
+from tiny_batches import LENGTHS, gated, sample
+from tiny_models import Task
 
 from dsp_fairseq.criterions import DspLabelSmoothedCrossEntropyCriterion
 from dsp_fairseq.training import criterion as module
-
-LENGTHS = (6, 4, 3)
 
 
 @pytest.fixture
@@ -15,22 +13,6 @@ def criterion():
     made = DspLabelSmoothedCrossEntropyCriterion(Task(), sentence_avg=False, label_smoothing=0.1)
     made.train()
     return made
-
-
-def sample():
-    """A batch with a target of as many words as it has places that are not padding."""
-    inputs = batch()
-    target = torch.full(inputs["prev_output_tokens"].shape, 1)
-    for row, length in enumerate(LENGTHS):
-        target[row, :length] = 7
-    return {"net_input": inputs, "target": target, "ntokens": sum(LENGTHS)}
-
-
-def gated(**options):
-    _, model = pair("post-norm", **options)
-    model.train()
-    model.set_num_updates(1)
-    return model
 
 
 def test_open_heads_cost_their_price_for_every_word(criterion):

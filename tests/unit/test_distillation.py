@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from test_criterion import gated, sample
+from tiny_batches import gated, sample
 from tiny_checkpoints import REST, checkpoint_of, masked_checkpoint, without_removed_heads
 from tiny_models import SHAPE, Task, build
 from torch.nn.functional import kl_div

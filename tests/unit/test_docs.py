@@ -135,6 +135,14 @@ def test_examples_in_docstrings_print_what_they_say(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+def test_no_test_file_imports_another_and_no_two_have_one_name():
+    files = sorted((PROJECT / "tests").rglob("test_*.py"))
+    names = [path.stem for path in files]
+    assert len(set(names)) == len(names)
+    importing = re.compile(rf"^\s*(?:from|import) (?:{'|'.join(names)})\b", re.MULTILINE)
+    assert [path.name for path in files if importing.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_public_functions_of_gates_have_an_example():
     gates = importlib.import_module("dsp_fairseq.gates")
     public = ("gumbel_soft_top_k", "straight_through_top_k", "hard_top_k", "anneal_temperature")
