@@ -15,6 +15,7 @@ from ..families import Family, known_family
 from ..option_names import LIMITS
 from ..removal import count_lines, removal_table
 from ..structures.inventory import Inventory
+from ..structures.nesting import layers_left, rebuilt
 from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
 from .another_choice import is_of_a_training, warnings_of
@@ -89,6 +90,7 @@ def prune(
         mask = choice.mask(kept.logits)
     after = before.keeping(mask.tolist())
     small = _small_state(state, before, after)
+    left = rebuilt(after)
     masked = with_mask(state, mask)
     if half:
         small["model"], masked["model"] = _halved(small["model"]), _halved(masked["model"])
@@ -96,7 +98,7 @@ def prune(
     masked.mask_only()
     expected = _probe(family, masked)
     if dense:
-        small = _stock_state(small, after)
+        small = _stock_state(small, left)
     small["model"] = _own_storage(small["model"])
     with writing(out, force) as beside:
         save(small, beside, out)
@@ -123,14 +125,15 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
 
     The options of pruning are reset, except for the limits, which the next ``prune`` still needs.
     """
-    whole = vars(model_options(state))
+    family, whole, left = known_family(model_options(state)), vars(model_options(state)), rebuilt(after)
     limits = {name: whole.get(name) for name in LIMITS}
-    kept = {**structure_options(after), "kept_heads": after.indices()}
+    layers = layers_left(after)
+    kept = {**structure_options(left), "kept_heads": left.indices(), **(family.layer_options(layers) if layers else {})}
     options = Namespace(**{**whole, **unpruned_options(), **limits, **kept})
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
-        "model": {**remove_units(state["model"], before, after), **state_of_mask(torch.ones(after.units), after)},
+        "model": {**remove_units(state["model"], before, after), **state_of_mask(torch.ones(left.units), left)},
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),
@@ -138,7 +141,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     }
 
 
-def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
+def _stock_state(small: dict[str, Any], left: Inventory) -> dict[str, Any]:
     """The same model as a checkpoint for plain fairseq: stock model, task and criterion, zeros for the pruned heads."""
     options = Namespace(**vars(small["cfg"]["model"]))
     family = known_family(options)
@@ -161,7 +164,7 @@ def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
             "criterion": {**criterion, "_name": options.criterion},
             "common": {**common, "user_dir": None},
         },
-        "model": fill_with_zeros(small["model"], after),
+        "model": fill_with_zeros(small["model"], left),
     }
 
 

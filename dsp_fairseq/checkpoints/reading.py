@@ -18,6 +18,8 @@ from ..gates.stored_mask import mask_entries
 from ..options.plan import Plan
 from ..structures.ffn import FFN
 from ..structures.inventory import Inventory
+from ..structures.nesting import layers_left
+from ..structures.structure import STRUCTURES
 from . import schema
 from .old import with_cfg
 from .schema import model_options
@@ -123,10 +125,13 @@ def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
 def budgets_of(mask: Tensor, inventory: Inventory) -> dict[str, Any]:
     """The budgets, by their options, that ask for as many units of each structure as a mask, bool [units], keeps."""
     kept = inventory.keeping(mask.tolist())
-    return {
-        f"{name}_to_keep": sum(block.units * block.count for block in kept.of_structure(name).blocks)
-        for name in inventory.structures
+    budgets: dict[str, Any] = {
+        f"{name}_to_keep": kept.count_of(name) for name in inventory.structures if not STRUCTURES[name].nests
     }
+    layers = layers_left(kept)
+    if layers:
+        budgets["layers_to_keep"] = ",".join(f"{part}={number}" for part, number in layers.items())
+    return budgets
 
 
 def structure_options(inventory: Inventory) -> dict[str, Any]:

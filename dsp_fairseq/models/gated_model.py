@@ -17,6 +17,7 @@ from ..gates.limits import Limits
 from ..gates.methods import Method
 from ..options.plan import Plan
 from ..structures.inventory import Inventory
+from ..structures.nesting import rebuilt
 from ..structures.structure import STRUCTURES
 from ..structures.surgery import UNUSED
 
@@ -145,9 +146,9 @@ class GatedModel:
         self._mask_in_place = None
 
     def remove_pruned_units(self) -> Inventory:
-        """Remove the parameters of the pruned units from the model; return the inventory of the kept units."""
+        """Remove the parameters of the pruned units from the model; return the inventory of what is left."""
         mask = self.gates.mask()
-        kept = self.gates.inventory.keeping(mask.tolist())
+        kept = rebuilt(self.gates.inventory.keeping(mask.tolist()))
         for module, units in zip(self.gated_blocks, self._open_units(mask), strict=True):
             module.remove_all_but(units)
         self._announce()

@@ -29,7 +29,7 @@ def by_part(weights: Mapping[str, Tensor], inventory: Inventory, submodules: Map
         submodules: part of the model by name of submodule, for the modules outside all blocks (see
             :class:`~dsp_fairseq.families.Family`).
     """
-    counts = dict.fromkeys((EMBEDDINGS, *inventory.kinds, FEED_FORWARD, REST), 0)
+    counts = dict.fromkeys((EMBEDDINGS, *inventory.cuttable_kinds, FEED_FORWARD, REST), 0)
     for name, tensor in _parameters(weights):
         counts[_part(name, inventory.blocks, submodules)] += tensor.numel()
     if FFN.name in inventory.structures:

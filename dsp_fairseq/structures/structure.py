@@ -29,6 +29,7 @@ class Structure:
     noun: str  # for what budgets count, plural
     carrier: str | None = None  # attribute of the block's module that applies its gates; None: the module itself
     counted_by_entry: bool = False  # whether budgets count the entries of a unit, such as the hidden units of a group
+    nests: bool = False  # whether the block is a stack and a unit one of its layers, which holds the units of blocks
 
     @property
     def submodules(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .inventory import Block, Inventory
+from .nesting import without_layers
 from .structure import STRUCTURES, entries_of
 
 UNUSED = "unused"  # name of the parameter without use that a model with frozen weights has, so that fairseq can train
@@ -34,17 +35,19 @@ def weights_of(state: Mapping[str, Tensor], block: Block) -> dict[str, Tensor]:
 def remove_units(state: Mapping[str, Tensor], before: Inventory, after: Inventory) -> dict[str, Tensor]:
     """Cut the state dict of a model with the units of ``before`` down to the units of ``after``.
 
-    Of the gates only the logits of the remaining units are kept, because the search is over.
+    Of the gates only the logits of the remaining units are kept, because the search is over. Where layers are gone, the
+    result is the state dict of the smaller model, whose blocks are those of :func:`~.nesting.rebuilt`.
     """
     small = without_gates(state)
     logits = []
     pieces = torch.split(state["gates.logits"], before.sizes)
     for old, new, old_logits in zip(before.blocks, after.blocks, pieces, strict=True):
         places = torch.tensor([old.indices.index(i) for i in new.indices], dtype=torch.int64)
-        logits.append(old_logits.detach()[places])
+        if not STRUCTURES[old.structure].nests:  # the smaller model has no gates on layers
+            logits.append(old_logits.detach()[places])
         kept = STRUCTURES[old.structure].select(weights_of(state, old), entries_of(places, old.width))
         small.update((f"{old.module}.{name}", tensor) for name, tensor in kept.items())
-    return {**small, "gates.logits": torch.cat(logits)}
+    return {**without_layers(small, after), "gates.logits": torch.cat(logits)}
 
 
 def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> dict[str, Tensor]:
