@@ -2,7 +2,7 @@
 
 # options that say how much is kept
 BUDGETS = ("heads_to_keep", "ffn_to_keep", "layers_to_keep", "parameters_to_keep")
-COMPETING = BUDGETS[:2]  # of structures that a budget in parameters chooses from, where they have no number of their own
+COMPETING = BUDGETS[:2]  # those of the structures that a budget in parameters chooses from, where they have none
 # options of the limits; a pruned checkpoint keeps them, so that pruning it further respects them
 LIMITS = (
     *("prunable", "min_heads_per_block", "max_heads_per_block"),

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ..checkpoints.building import build_model, build_stock_model, task_of
 from ..checkpoints.reading import kept_heads_of, model_options, with_mask
+from ..families import known_family
 from ..families.data import PAD
 from ..structures.inventory import Inventory
+from ..structures.nesting import layers_left, rebuilt
 from ..structures.parameters import total
 from ..structures.surgery import fill_with_zeros, remove_units
 from .sentences import Sentence
@@ -43,6 +45,14 @@ class Subject(NamedTuple):
     def without_removed_heads(self) -> dict[str, Tensor]:
         return remove_units(self.state["model"], self.before, self.after)
 
+    @property
+    def layer_options(self) -> dict[str, Any]:
+        """The options of a model without the layers that are not kept."""
+        layers = layers_left(self.after)
+        if not layers:
+            return {}
+        return {"layers_to_keep": None, **known_family(model_options(self.state)).layer_options(layers)}
+
     def changed(self, weights: dict[str, Tensor], **options) -> dict[str, Any]:
         """The checkpoint with other weights and with these model options changed."""
         model = Namespace(**{**vars(model_options(self.state)), **options})
@@ -56,8 +66,9 @@ class Subject(NamedTuple):
 
 
 def stock_state(subject: Subject) -> dict[str, Any]:
-    """A checkpoint of the stock model in its original size, with zeros for the heads that are not kept."""
-    return subject.changed(fill_with_zeros(subject.without_removed_heads(), subject.after))
+    """A checkpoint of the stock model with zeros for the heads that are not kept, in its original size but for its layers."""
+    weights = fill_with_zeros(subject.without_removed_heads(), rebuilt(subject.after))
+    return subject.changed(weights, **subject.layer_options)
 
 
 def masked_state(subject: Subject) -> dict[str, Any]:
@@ -110,6 +121,8 @@ def parameters_of(name: str, subject: Subject) -> int:
     """Number of parameters that a variant computes with; shared parameters count once."""
     if name == REMOVED:
         return total(subject.without_removed_heads())
+    if name == STOCK and subject.layer_options:
+        return total(stock_state(subject)["model"])
     return total(fill_with_zeros(subject.state["model"], subject.before))
 
 

@@ -228,7 +228,8 @@ class HeadGates(nn.Module):
         a budget counts parameters, they are the numbers in the sample of this update. Independent gates are open by
         chance: for them they are the numbers that would decode, in training too.
         """
-        methods, shares = self._methods_of_update, self.choice.shares
+        methods = self._methods_of_update
+        shares: Sequence[Share] = self.choice.shares
         if self.choice.holders and self._drawn is not None:
             methods, shares = self.narrowed(methods, self._drawn[0].detach())
         amounts = [method.open_amount(self.update) for method in methods]

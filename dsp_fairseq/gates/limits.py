@@ -73,7 +73,9 @@ class Limits(Pool):
     @cached_property
     def binding(self) -> bool:
         """Whether any block has a floor, or a cap below its size."""
-        return any(self._at_least) or any(self.closed) or (self.cap is not None and self.cap < max(self.sizes, default=0))
+        return (
+            any(self._at_least) or any(self.closed) or (self.cap is not None and self.cap < max(self.sizes, default=0))
+        )
 
     @cached_property
     def certain(self) -> Tensor:

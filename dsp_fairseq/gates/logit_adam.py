@@ -61,7 +61,7 @@ class LogitAdam(nn.Module):
         self.mean.lerp_(gradient, 1 - beta1)
         square = gradient.square()
         if self.pooled:
-            pieces = zip(square.split(self._groups), self._choosable.split(self._groups), strict=True)
+            pieces = zip(*(torch.split(flat, self._groups) for flat in (square, self._choosable)), strict=True)
             square = torch.cat([_mean(piece[choosable]).expand_as(piece) for piece, choosable in pieces])
         self.square.lerp_(square, 1 - beta2)
         mean = self.mean / (1 - beta1**self.steps)

@@ -34,9 +34,7 @@ class PricedPool(Pool):
     @property
     def total(self) -> int:
         return sum(
-            size * cost
-            for size, cost, shut in zip(self.sizes, self.units.costs, self._closed, strict=True)
-            if not shut
+            size * cost for size, cost, shut in zip(self.sizes, self.units.costs, self._closed, strict=True) if not shut
         )
 
     @property

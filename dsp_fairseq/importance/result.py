@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..checkpoints.reading import KeptHeads
+from ..checkpoints.reading import KeptHeads, budgets_of
 from ..removal import count_lines, left_in_words, removal_table
 from ..structures.inventory import Inventory
 from .ranking import Ranking
@@ -63,7 +63,7 @@ class Result(NamedTuple):
                 "score": self.settings.score,
                 **self.settings.read,
                 "sentences": None if self.sentences is None else len(self.sentences),
-                **{f"{name}_to_keep": self.after.count_of(name) for name in self.after.structures},
+                **budgets_of(self.ranking.mask, self.before.inventory),
                 **{name: self.after.original().count_of(name) for name in self.after.structures},
                 "kept": self.after.indices(),
                 "importance": self._by_block(_finite(self.ranking.importance)),

@@ -44,7 +44,7 @@ class GatedLayer:
     def forward(self, x, *args, **kwargs):
         if self.layer_gate.closed:
             return self._as_output(self._passed_on(x))
-        result = super().forward(x, *args, **kwargs)  # type: ignore[misc]  # of the fairseq layer
+        result = super().forward(x, *args, **kwargs)
         if self.layer_gate.gate is None:
             return result
         if isinstance(result, tuple):

@@ -60,7 +60,9 @@ class Remaining:
 
     def closed(self, blocks: Sequence[Block], most: bool = False) -> list[bool]:
         """For each block whether its layer is removed, if those are left that have the fewest units, or the most."""
-        units: dict[str, dict[int, int]] = {part: dict.fromkeys(stack.indices, 0) for part, stack in self._stacks.items()}
+        units: dict[str, dict[int, int]] = {
+            part: dict.fromkeys(stack.indices, 0) for part, stack in self._stacks.items()
+        }
         for block in blocks:
             if block.layer in units.get(block.part, {}):
                 units[block.part][block.layer] += block.units

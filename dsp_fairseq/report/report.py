@@ -5,7 +5,10 @@ Each head of the original model is kept, or pruned (in the file but not computed
 
 import json
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from torch import Tensor
 
 from ..checkpoints.logit_origin import RANKS, Origin, origin_of
 from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
@@ -13,7 +16,9 @@ from ..families import known_family
 from ..structures import parameters
 from ..structures.heads import HEADS
 from ..structures.inventory import Block
+from ..structures.nesting import layers_left
 from ..structures.structure import STRUCTURES
+from ..structures.surgery import remove_units
 from ..tables import table
 
 
@@ -67,10 +72,18 @@ def report_of(path: str) -> Report:
         block_heads(kept),
         kept,
         parameters.by_part(weights, kept.inventory, known_family(kept.options).submodules),
-        parameters.of_pruned_units(weights, kept.inventory, kept.per_block),
+        _in_pruned_units(weights, kept),
         parameters.bytes_on_disk(weights),
         os.path.getsize(path),
     )
+
+
+def _in_pruned_units(weights: Mapping[str, Tensor], kept: KeptHeads) -> int:
+    """Number of parameters in units that are not kept; a layer counts with everything in it."""
+    after = kept.inventory.keeping(kept.mask.tolist())
+    if not layers_left(after):
+        return parameters.of_pruned_units(weights, kept.inventory, kept.per_block)
+    return parameters.total(weights) - parameters.total(remove_units(weights, kept.inventory, after))
 
 
 def block_heads(kept: KeptHeads) -> list[BlockHeads]:
@@ -141,7 +154,10 @@ def _kept_table(report: Report) -> str:
     """A table with a row per kind and a column per layer; a cell is "kept heads/heads of the original block"."""
     counts: dict[str, list[str]] = {kind: [] for kind in report.kept.inventory.kinds}
     for block, kept, _, _ in report.blocks:
-        counts[block.kind].append(f"{len(kept) * block.count}/{block.original_units * block.count}")
+        if STRUCTURES[block.structure].nests:
+            counts[block.kind] += ["1/1" if layer in kept else "0/1" for layer in range(block.original_units)]
+        else:
+            counts[block.kind].append(f"{len(kept) * block.count}/{block.original_units * block.count}")
     layers = max(map(len, counts.values()))
     header = ["kind", "all layers", *(f"layer {layer}" for layer in range(layers))]
     rows = [[kind, str(report.kept.per_kind[kind]), *cells] for kind, cells in counts.items()]
@@ -152,6 +168,8 @@ def _original(block: Block) -> dict[str, int]:
     """The entries of the report that say what the architecture gives a block."""
     if block.structure == HEADS.name:
         return {"original_heads": block.original_units}
+    if STRUCTURES[block.structure].nests:
+        return {"original_layers": block.original_units}
     return {"original_hidden_units": block.original_units * block.count, "group": block.count}
 
 
@@ -171,15 +189,30 @@ def _marks(heads: dict[str, int]) -> str:
 
 
 def _logit_table(report: Report) -> str:
-    """A table of logits with a row per attention block and a column per head of the original model."""
-    blocks = [found for found in report.blocks if found.block.structure == HEADS.name]
-    heads = max(len(found.logits) for found in blocks)
+    """A table of logits with a row per attention block and a column per head of the original model.
+
+    Stacks of layers have a table of their own, with a row per stack and a column per layer.
+    """
+    tables = []
+    for nests, unit in ((False, "head"), (True, "layer")):
+        blocks = [
+            found
+            for found in report.blocks
+            if (found.block.structure == HEADS.name or nests) and STRUCTURES[found.block.structure].nests is nests
+        ]
+        if blocks:
+            tables.append(_logits_of(report, blocks, unit))
+    return "\n\n".join(tables)
+
+
+def _logits_of(report: Report, blocks: list[BlockHeads], unit: str) -> str:
+    units = max(len(found.logits) for found in blocks)
     digits = 0 if report.origin is RANKS else 2
     rows = []
     for block, _, pruned, logits in blocks:
         cells = ["-" if logit is None else f"{logit:.{digits}f}" for logit in logits]
         rows.append([block.name, *(f"({cell})" if head in pruned else cell for head, cell in enumerate(cells))])
-    return table(["block", *(f"head {head}" for head in range(heads))], rows)
+    return table(["block", *(f"{unit} {number}" for number in range(units))], rows)
 
 
 def _parameter_table(report: Report) -> str:

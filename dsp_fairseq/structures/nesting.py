@@ -33,6 +33,15 @@ def layers_left(inventory: Inventory) -> dict[str, int]:
     return {block.part: block.units for block in _stacks(inventory)}
 
 
+def closed_blocks(inventory: Inventory) -> list[bool]:
+    """For each block, in flat order, whether it lies in a layer that the inventory lacks."""
+    stacks = {stack.part: stack for stack in _stacks(inventory)}
+    return [
+        block.part in stacks and not STRUCTURES[block.structure].nests and block.layer not in stacks[block.part].indices
+        for block in inventory.blocks
+    ]
+
+
 def rebuilt(inventory: Inventory) -> Inventory:
     """The blocks of the model that is left when the layers that ``inventory`` lacks are gone.
 

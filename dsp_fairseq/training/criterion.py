@@ -11,7 +11,10 @@ from ..families import families
 from ..gates.head_gates import HeadGates
 from ..gates.scalars import CHOICE, KEPT, scalars
 
-_OF_GATES = ("heads_kept", "ffn_kept", "temperature", "penalty", "expected_heads", "expected_ffn")
+_OF_GATES = (
+    *("heads_kept", "ffn_kept", "layers_kept", "temperature", "penalty"),
+    *("expected_heads", "expected_ffn", "expected_layers"),
+)
 
 
 class PruningCriterion:

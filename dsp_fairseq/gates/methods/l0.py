@@ -131,9 +131,7 @@ class BudgetedL0(L0):
     def penalty(self, logits: Tensor, pool: Pool) -> None:
         return None
 
-    def sparsity(
-        self, logits: Tensor, update: int, pool: Pool, inside: Tensor | None = None
-    ) -> tuple[Tensor, float]:
+    def sparsity(self, logits: Tensor, update: int, pool: Pool, inside: Tensor | None = None) -> tuple[Tensor, float]:
         if not self.total:  # a kind without units
             return logits.sum(), 0.0
         if inside is not None and self.keep >= self.total:  # the units go with their layers, and nothing else closes

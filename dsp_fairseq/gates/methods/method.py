@@ -105,9 +105,7 @@ class Method:
         """Scalar that is added to the loss per unit of sample size, with gradient to the logits [H]; None for none."""
         return None
 
-    def sparsity(
-        self, logits: Tensor, update: int, pool: Pool, inside: Tensor | None = None
-    ) -> tuple[Tensor, float]:
+    def sparsity(self, logits: Tensor, update: int, pool: Pool, inside: Tensor | None = None) -> tuple[Tensor, float]:
         """Expected share of the cost that is closed, with gradient to the logits [H], and its target at an update.
 
         ``inside`` [H] is the probability that the layer of a unit is open; None: all layers are. Called for constrained
