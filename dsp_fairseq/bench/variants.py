@@ -14,7 +14,7 @@ from ..checkpoints.reading import kept_heads_of, model_options, with_mask
 from ..families import known_family
 from ..families.data import PAD
 from ..structures.inventory import Inventory
-from ..structures.nesting import layers_left, rebuilt
+from ..structures.nesting import inside_of_layers, layers_left, rebuilt
 from ..structures.parameters import total
 from ..structures.surgery import fill_with_zeros, remove_units
 from .sentences import Sentence
@@ -62,11 +62,11 @@ class Subject(NamedTuple):
         """A checkpoint of the gated model that has the heads ``present`` and decodes with the heads ``after``."""
         pairs = zip(present.blocks, self.after.blocks, strict=True)
         mask = torch.tensor([head in kept.indices for block, kept in pairs for head in block.indices])
-        return with_mask(self.changed(weights, kept_heads=present.indices()), mask)
+        return with_mask(self.changed(weights, kept_heads=inside_of_layers(present).indices()), mask)
 
 
 def stock_state(subject: Subject) -> dict[str, Any]:
-    """A checkpoint of the stock model with zeros for the heads that are not kept, in its original size but for its layers."""
+    """A checkpoint of the stock model in its original size (but for layers), zeros for the heads that are not kept."""
     weights = fill_with_zeros(subject.without_removed_heads(), rebuilt(subject.after))
     return subject.changed(weights, **subject.layer_options)
 

@@ -31,7 +31,7 @@ class _GatedFeedForward:
 
 
 class GatedEncoderLayer(GatedLayer, _GatedFeedForward, TransformerEncoderLayerBase):
-    """Encoder layer with a gate of its own, gated self-attention, a gated feed-forward block, and no second copy of its weights."""
+    """Encoder layer with a gate, gated self-attention and feed-forward block, and no second copy of its weights."""
 
     def __init__(self, cfg, return_fc=False):
         super().__init__(cfg, return_fc)
@@ -61,7 +61,7 @@ class GatedEncoderLayer(GatedLayer, _GatedFeedForward, TransformerEncoderLayerBa
 
 
 class GatedDecoderLayer(GatedLayer, _GatedFeedForward, TransformerDecoderLayerBase):
-    """Decoder layer with a gate of its own, gated self-attention, gated cross-attention and a gated feed-forward block."""
+    """Decoder layer with a gate, gated self-attention, gated cross-attention and a gated feed-forward block."""
 
     def build_self_attention(self, embed_dim, cfg, add_bias_kv=False, add_zero_attn=False):
         return GatedMultiheadAttention(

@@ -26,7 +26,7 @@ def parse_layers(value: Any, own: Inventory) -> dict[str, int]:
     if numbers.keys() != there.keys():
         example = ",".join(f"{part}={count}" for part, count in there.items())
         raise BadInput(
-            f"{OPTION} {str(value)[:100]}: must be a number for each stack, such as {example} (all layers of this model)"
+            f"{OPTION} {str(value)[:100]}: must be a number for each stack, such as {example} (all that there are)"
         )
     refuse(
         f"{OPTION} {part}={count}: must be 1 to {there[part]}, the layers of that stack; fairseq needs one at least"
@@ -53,11 +53,6 @@ class Remaining:
         self.numbers = dict(numbers)  # of layers, by part of the model
         self._stacks = {block.part: block for block in inventory.blocks if STRUCTURES[block.structure].nests}
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether no layer is removed."""
-        return all(self.numbers.get(part) == stack.units for part, stack in self._stacks.items())
-
     def closed(self, blocks: Sequence[Block], most: bool = False) -> list[bool]:
         """For each block whether its layer is removed, if those are left that have the fewest units, or the most."""
         units: dict[str, dict[int, int]] = {
@@ -82,28 +77,22 @@ class Remaining:
         if counts[0] != counts[1]:
             noun = STRUCTURES[blocks[0].structure].noun
             raise BadInput(
-                f"{OPTION} with --parameters-to-keep and --{blocks[0].structure}-to-keep: layers have different numbers "
+                f"{OPTION} with --parameters-to-keep and --{blocks[0].structure}-to-keep: layers differ in the number "
                 f"of {noun} left, so what they cost depends on which are kept; leave one of the three out"
             )
         return [block for block, shut in zip(blocks, few, strict=True) if not shut]
 
-    def problems(self, share: Share, blocks: Sequence[Block], given: str | None) -> list[str]:
-        """Why a number of units cannot be met in the layers that are left, with the arithmetic.
-
-        ``given`` is the text of the number as the user gave it; None where all units are kept.
-        """
-        if given is None:
-            return []
+    def problems(self, share: Share, blocks: Sequence[Block], given: str) -> list[str]:
+        """Why a number of units, ``given`` as text, cannot be met in the layers that are left, with the arithmetic."""
         few, many = (share.pool.without(self.closed(blocks, most), share.keep)[0] for most in (False, True))
-        found = [*few.problems(share.keep), *many.problems(share.keep)]
-        if share.keep > few.total:
-            left = " + ".join(self._arithmetic(blocks))
-            structure, count = blocks[0].structure, blocks[0].count
-            found = [
-                f"--{structure}-to-keep {given}: {OPTION} leaves {few.total * count} {STRUCTURES[structure].noun} "
-                f"({left}); keep at most {few.total * count}, or more layers"
-            ]
-        return list(dict.fromkeys(found))
+        if share.keep <= few.total:
+            return list(dict.fromkeys([*few.problems(share.keep), *many.problems(share.keep)]))
+        left = " + ".join(self._arithmetic(blocks))
+        structure, count = blocks[0].structure, blocks[0].count
+        return [
+            f"--{structure}-to-keep {given}: {OPTION} leaves {few.total * count} {STRUCTURES[structure].noun} "
+            f"({left}); keep at most {few.total * count}, or more layers"
+        ]
 
     def _arithmetic(self, blocks: Sequence[Block]) -> list[str]:
         """For each stack how many layers are left, and how many heads or hidden units in them."""

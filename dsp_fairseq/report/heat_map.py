@@ -115,8 +115,7 @@ def _readable_on(colour) -> str:
 def _explain(figure, report: Report) -> None:
     """Add the title, and below the panels a legend of the sorts of unit (kept, pruned, removed) in this checkpoint."""
     fates = {name: report.fates_of(name) for name in report.kept.inventory.structures}
-    parts = [f"{of['kept']} of {of['original']} {STRUCTURES[name].noun}" for name, of in fates.items()]
-    pictures.head(figure, f"{', '.join(parts)} kept")
+    pictures.head(figure, f"{', '.join(map(report.kept_in_words, fates))} kept")
     square = Line2D([], [], color=SAMPLE, marker="s", markersize=13, linestyle="")
     cross = Line2D([], [], color=LIGHT, marker="x", markersize=11, linestyle="")
     frame = Patch(facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2)

@@ -57,6 +57,10 @@ class Report(NamedTuple):
                     found[fate] += units * block.count
         return found
 
+    def kept_in_words(self, structure: str) -> str:
+        """What is kept of the architecture, such as ``12 of 36 heads``."""
+        return self.kept.inventory.keeping(self.kept.mask.tolist()).fractions_in_words(structure)
+
     @property
     def origin(self) -> Origin:
         """What the logits are: learned values, start values or ranks."""
@@ -175,10 +179,10 @@ def _original(block: Block) -> dict[str, int]:
 
 def _fate(report: Report, structure: str) -> str:
     """The line that counts kept, pruned and removed units of a structure."""
-    heads, noun = report.fates_of(structure), STRUCTURES[structure].noun
+    heads = report.fates_of(structure)
     pruned = [f"{heads['pruned']} pruned, still in the file"] if heads["pruned"] else []
     removed = [f"{heads['removed']} removed from the file"] if heads["removed"] else []
-    return "; ".join([f"{heads['kept']} of {heads['original']} {noun} kept", *pruned, *removed])
+    return "; ".join([f"{report.kept_in_words(structure)} kept", *pruned, *removed])
 
 
 def _marks(heads: dict[str, int]) -> str:

@@ -33,6 +33,11 @@ def layers_left(inventory: Inventory) -> dict[str, int]:
     return {block.part: block.units for block in _stacks(inventory)}
 
 
+def inside_of_layers(inventory: Inventory) -> Inventory:
+    """The blocks without the stacks of layers."""
+    return Inventory(block for block in inventory.blocks if not STRUCTURES[block.structure].nests)
+
+
 def closed_blocks(inventory: Inventory) -> list[bool]:
     """For each block, in flat order, whether it lies in a layer that the inventory lacks."""
     stacks = {stack.part: stack for stack in _stacks(inventory)}

@@ -12,7 +12,7 @@ from dsp_fairseq_startup.errors import shown
 from ...errors import flag
 from ..family import original_inventory
 from ..values import by_name, is_whole, value_problems
-from .words import LAYER_KINDS
+from .words import FFN_KINDS, LAYER_KINDS
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
 # options that every checkpoint must have
@@ -95,11 +95,16 @@ def _heads_problems(options: Any) -> list[str]:
     kept = getattr(options, "kept_heads", None)
     if kept is None:
         return problems
-    # a stack always has all layers that the options give it: layers that are removed are not counted there any more
+    # kept_heads never names stacks of layers: layers that are removed are not counted by the other options any more
     original = {name: units for name, units in original_inventory(options).indices().items() if name not in LAYER_KINDS}
-    if isinstance(kept, Mapping):
-        kept = {name: units for name, units in kept.items() if name not in LAYER_KINDS}
+    if isinstance(kept, Mapping) and not any(map(_is_feed_forward, kept)):
+        # the hidden units of the checkpoint had no gates: they are all there
+        kept = {**kept, **{name: units for name, units in original.items() if _is_feed_forward(name)}}
     return problems + _kept_problems(kept, original)
+
+
+def _is_feed_forward(block: object) -> bool:
+    return isinstance(block, str) and block.startswith(FFN_KINDS)
 
 
 def _kept_problems(kept: Any, original: dict[str, list[int]]) -> list[str]:
