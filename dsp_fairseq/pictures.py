@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .atomic import check_target, writing
 from .errors import BadInput
 
-# fairseq's settings of logging would print matplotlib's INFO lines, such as that it has looked for fonts at its first import
+# fairseq's settings of logging would print matplotlib's INFO lines, such as that its first import has looked for fonts
 logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 DOTS_PER_INCH = 150
