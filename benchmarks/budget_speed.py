@@ -4,7 +4,7 @@
         [--quantization int8|none] [--json FILE]
 
 IWSLT shape, random weights, one thread, beam 5, the setting of decoding_speed.py. The heads and hidden units that
-are kept are drawn: random logits under `--parameters-to-keep`, in groups of 64 hidden units, so that the blocks are uneven.
+are kept are drawn: random logits under `--parameters-to-keep`, in groups of 64 hidden units. So the blocks are uneven.
 
 * stock: fairseq's `transformer`, as `fairseq-generate` runs it;
 * P: `gated_transformer` with P of the prunable parameters kept, as `fairseq-generate` runs it;
