@@ -336,6 +336,13 @@ def test_another_budget_leaves_the_number_of_layers_as_it_is():
     assert choice.mask(torch.zeros(plan.inventory.units)).all()
 
 
+def test_a_model_without_some_heads_can_lose_hidden_units_and_layers():
+    kept = {**inventory_of(options(None)).indices(), "encoder.self.1": [0]}
+    assert model_problems(options(ffn_to_keep="8", ffn_group=8, kept_heads=kept)) == []
+    found = model_problems(options(kept_heads={**kept, "encoder.layers": [0]}))
+    assert len(found) == 1 and "kept_heads" in found[0]  # a stack has all the layers of --encoder-layers
+
+
 def test_layers_that_differ_are_judged_by_the_smallest():
     kept = {
         **inventory_of(options(None)).indices(),
