@@ -14,6 +14,7 @@ from dsp_fairseq.sweep.trained import read
 PLUGIN = ("--user-dir", "dsp_fairseq")
 BUDGET = ["--layers-to-keep", "encoder=2,decoder=1", "--heads-to-keep", 10]
 SEARCH = ["--search-updates", 8, "--search-warmup-updates", 2, "--max-update", 10, "--log-interval", 1]
+FEW = ["--beam", 2, "--max-len-b", 6, "--gen-subset", "valid", "--num-workers", 0]
 LEFT = ["--encoder-layers", 2, "--decoder-layers", 1]
 
 
@@ -26,7 +27,7 @@ def trained(run, corpus, tmp_path_factory):
 
 
 def translations(run, corpus, checkpoint, *plugin):
-    done = run("fairseq-generate", corpus.data_bin, *plugin, "--path", checkpoint, "--beam", 3, "--max-len-b", 8)
+    done = run("fairseq-generate", corpus.data_bin, *plugin, "--path", checkpoint, *FEW)
     assert done.returncode == 0, done.stderr
     return [line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("H-")]
 
@@ -89,8 +90,8 @@ def test_importance_prunes_layers_of_a_stock_model_to_a_stock_model(run, corpus,
         assert run("dsp-fairseq", "prune", out, dense, "--dense").returncode == 0
         weights = load(str(dense))["model"]
         assert all(weight.any(dim=1).all() for name, weight in weights.items() if name.endswith("q_proj.weight"))
-        first = translations(run, corpus, out, *PLUGIN)
-        assert first and translations(run, corpus, dense) == first
+    first = translations(run, corpus, out, *PLUGIN)
+    assert first and translations(run, corpus, dense) == first
     fewer = run("dsp-fairseq", "prune", out, tmp_path / "fewer.pt", "--layers-to-keep", "encoder=1,decoder=1")
     assert "layers: 3 + 3 => 1 + 1 of 3 + 3" in fewer.stdout, fewer.stderr
 
@@ -123,17 +124,30 @@ def test_every_command_counts_layers(run, corpus, trained, tmp_path):
     assert report["parameters"]["total"] - report["parameters"]["in pruned heads"] == left["parameters"]["total"]
     done = run(
         "dsp-fairseq", "bench", checkpoint, "--data", corpus.data_bin, "--with", "stock", "masked", "removed",
-        "--sentences", 8, "--rounds", 1, "--no-memory",
+        "--sentences", 8, "--rounds", 1, "--no-memory", "--beam", 2, "--max-len-a", 0, "--max-len-b", 5,
     )  # fmt: skip
     assert done.returncode == 0 and "10/36" in done.stdout, done.stderr
     assert f"{left['parameters']['total']:,}" in done.stdout
-    done = run("fairseq-generate", corpus.data_bin, *PLUGIN, "--path", checkpoint, "--max-len-b", 3)
+    done = run("fairseq-generate", corpus.data_bin, *PLUGIN, "--path", checkpoint, *FEW)
     assert "decoding with 10 of 36 heads (" in done.stderr and ", 2 of 3 + 1 of 3 layers" in done.stderr
     fewer = ["--model-overrides", "{'layers_to_keep': 'encoder=1,decoder=1', 'heads_to_keep': 5}"]
-    done = run("fairseq-generate", corpus.data_bin, *PLUGIN, "--path", checkpoint, "--max-len-b", 3, *fewer)
+    done = run("fairseq-generate", corpus.data_bin, *PLUGIN, "--path", checkpoint, *FEW, *fewer)
     assert "decoding with 5 of 36 heads (" in done.stderr and ", 1 of 3 + 1 of 3 layers" in done.stderr
     cell = Cell(str(checkpoint.parent), "dsp", None, 1, {}, ("fairseq-train",), ())
     assert sum(map(len, read(cell).kept.values())) == 10
+
+
+def test_a_yaml_file_has_the_budget_too(run, corpus, tmp_path):
+    done = run(
+        "fairseq-hydra-train", "--config-dir", "examples/quickstart", "--config-name", "third",
+        f"task.data={corpus.data_bin}", f"checkpoint.save_dir={tmp_path}", "common.user_dir=dsp_fairseq",
+        "optimization.max_update=5", "dataset.max_tokens=800", '+model.layers_to_keep="encoder=2,decoder=1"',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    kept = kept_heads(str(tmp_path / "checkpoint_last.pt"))
+    assert (kept.per_kind["encoder.layers"], kept.per_kind["decoder.layers"]) == (2, 1)
+    done = run("fairseq-generate", corpus.data_bin, *PLUGIN, "--path", tmp_path / "checkpoint_last.pt", *FEW)
+    assert "decoding with 12 of 36 heads (" in done.stderr and ", 2 of 3 + 1 of 3 layers" in done.stderr
 
 
 BAD = {
