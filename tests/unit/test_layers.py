@@ -1,6 +1,7 @@
 """Whole layers in a model: a closed layer is the identity, and a model without it computes the same."""
 
 import copy
+import json
 from argparse import Namespace
 
 import pytest
@@ -13,7 +14,11 @@ from tiny_models import SHAPE, VARIANTS, Task, batch, build, near, pair, transla
 
 from dsp_fairseq.checkpoints.prune import prune
 from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.errors import BadInput
 from dsp_fairseq.gates.methods import METHODS
+from dsp_fairseq.importance.gradient import negative_log_likelihood, sentence_gradients
+from dsp_fairseq.importance.run import rank
+from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel as GATED
 from dsp_fairseq.modules.layer_gates import LayerGate
 from dsp_fairseq.structures.inventory import Inventory
@@ -281,3 +286,41 @@ def test_any_heads_in_the_layers_that_are_left(bits, layers):
 
 
 _SHARED = {repr(layers): gated("post-norm", *layers) for layers in SETS}
+
+
+def test_gradients_of_sentences_with_respect_to_layers_against_a_loop():
+    model, _ = gated("post-norm", [1], [0, 2])
+    sample = {"net_input": batch(), "target": batch()["prev_output_tokens"].roll(-1, 1)}
+    found = sentence_gradients(model, sample)[:, -3:]
+    open_layers = [model.encoder.layers[1], model.decoder.layers[0], model.decoder.layers[2]]
+    for number in range(3):
+        inputs = {name: tensor[number : number + 1] for name, tensor in sample["net_input"].items()}
+        inputs["src_tokens"] = inputs["src_tokens"][:, -int(inputs["src_lengths"]) :]
+        gates = torch.ones(3, requires_grad=True)
+        for layer, gate in zip(open_layers, gates, strict=True):
+            layer.layer_gate.set(gate)
+        negative_log_likelihood(model, {"net_input": inputs, "target": sample["target"][number]}).backward()
+        assert torch.allclose(found[number], gates.grad, rtol=1e-3, atol=1e-4)
+        for layer in open_layers:
+            layer.layer_gate.set()
+
+
+def test_magnitude_of_layers_against_a_loop(tmp_path):
+    model = build(GATED, "post-norm", pruning_method="none")
+    path, out = write(tmp_path / "trained.pt", model), tmp_path / "ranked.pt"
+    chosen = {"score": "magnitude", "normalise": "none", "layers_to_keep": "encoder=1,decoder=2"}
+    result = rank(path, str(out), Settings(**chosen))
+    expected = [
+        sum(float(own.detach().double().square().sum()) for own in layer.parameters() if own.dim() == 2) ** 0.5
+        for layer in [*model.encoder.layers, *model.decoder.layers]
+    ]
+    assert result.ranking.importance[-5:].tolist() == pytest.approx(expected)
+    kept = kept_heads(str(out))
+    best = [
+        sorted(range(len(own)), key=own.__getitem__)[-count:] for own, count in ((expected[:2], 1), (expected[2:], 2))
+    ]
+    assert [torch.nonzero(piece).flatten().tolist() for piece in kept.mask[-5:].split([2, 3])] == [*map(sorted, best)]
+    assert json.loads(result.as_json())["layers_to_keep"] == {"encoder": 1, "decoder": 2}
+    assert kept.options.layers_to_keep == "encoder=1,decoder=2" and kept.options.heads_to_keep is None
+    with pytest.raises(BadInput, match="--step 2: .* not with --layers-to-keep"):
+        rank(path, str(tmp_path / "other.pt"), Settings(**chosen, step=2))
