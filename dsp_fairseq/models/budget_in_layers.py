@@ -11,7 +11,7 @@ NAME = "layers_to_keep"
 def budget_in_layers_hidden(options: Any) -> Iterator[None]:
     """While it lasts, options (a Namespace or an omegaconf container) have no budget in layers.
 
-    fairseq's ``TransformerConfig.from_namespace`` reads ``layers_to_keep`` as the layers of both stacks.
+    fairseq's ``TransformerConfig.from_namespace`` reads ``layers_to_keep`` of a container as the layers of both stacks.
     """
     given = getattr(options, NAME, None)
     if given is None:
