@@ -2,6 +2,7 @@
 
 import os
 from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -127,8 +128,11 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     """
     family, whole, left = known_family(model_options(state)), vars(model_options(state)), rebuilt(after)
     limits = {name: whole.get(name) for name in LIMITS}
-    layers = layers_left(after)
-    kept = {**structure_options(left), "kept_heads": left.indices(), **(family.layer_options(layers) if layers else {})}
+    kept = {
+        **structure_options(left),
+        "kept_heads": left.indices(),
+        **_layer_options(family, whole, layers_left(after)),
+    }
     options = Namespace(**{**whole, **unpruned_options(), **limits, **kept})
     return {
         "args": None,
@@ -141,12 +145,21 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     }
 
 
+def _layer_options(family: Family, whole: Mapping[str, Any], layers: Mapping[str, int]) -> dict[str, Any]:
+    """The options of a model with so many layers, and ``layers_before``: what they were before any layer was removed."""
+    if not layers:
+        return {}
+    options = family.layer_options(layers)
+    return {**options, "layers_before": {name: whole[name] for name in options} | (whole.get("layers_before") or {})}
+
+
 def _stock_state(small: dict[str, Any], left: Inventory) -> dict[str, Any]:
     """The same model as a checkpoint for plain fairseq: stock model, task and criterion, zeros for the pruned heads."""
     options = Namespace(**vars(small["cfg"]["model"]))
     family = known_family(options)
     for name in ("kept_heads", *unpruned_options()):
         delattr(options, name)
+    vars(options).pop("layers_before", None)
     for name in ("arch", "_name"):
         setattr(options, name, getattr(options, name).replace(family.model, family.stock))
     options.task, options.criterion = family.stock_task, family.stock_criterion

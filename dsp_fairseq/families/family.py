@@ -82,9 +82,9 @@ class Family(ABC):
     def layer_options(self, layers: Mapping[str, int]) -> dict[str, Any]:
         """The options of a model that has so many layers, by part of the model.
 
-        Called for families whose inventory has stacks of layers.
+        Empty for families whose inventory has no stacks of layers.
         """
-        raise LookupError(f"nothing is known of the layers of a {self.model}")
+        return {}
 
     def type_problems(self, options: Any) -> list[str]:
         """One line per option that is missing or has an impossible value; the later checks rely on this one."""

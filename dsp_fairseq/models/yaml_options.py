@@ -43,6 +43,8 @@ def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callab
     filled = {name: getattr(unsaid, name) for name in known["names"] - set(vars(options))}
     filled.update({name: getattr(everything, name) for name in vars(options)})
     filled.update(seed=getattr(everything, "seed", 1), kept_heads=getattr(everything, "kept_heads", None))
+    if getattr(everything, "layers_before", None) is not None:
+        filled.update(layers_before=everything.layers_before)
     for name, value in filled.items():
         cfg[name] = value
 

@@ -5,10 +5,7 @@ Each head of the original model is kept, or pruned (in the file but not computed
 
 import json
 import os
-from collections.abc import Mapping
 from typing import NamedTuple
-
-from torch import Tensor
 
 from ..checkpoints.logit_origin import RANKS, Origin, origin_of
 from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
@@ -16,9 +13,7 @@ from ..families import known_family
 from ..structures import parameters
 from ..structures.heads import HEADS
 from ..structures.inventory import Block
-from ..structures.nesting import layers_left
 from ..structures.structure import STRUCTURES
-from ..structures.surgery import remove_units
 from ..tables import table
 
 
@@ -76,18 +71,10 @@ def report_of(path: str) -> Report:
         block_heads(kept),
         kept,
         parameters.by_part(weights, kept.inventory, known_family(kept.options).submodules),
-        _in_pruned_units(weights, kept),
+        parameters.of_pruned_units(weights, kept.inventory, kept.mask.tolist()),
         parameters.bytes_on_disk(weights),
         os.path.getsize(path),
     )
-
-
-def _in_pruned_units(weights: Mapping[str, Tensor], kept: KeptHeads) -> int:
-    """Number of parameters in units that are not kept; a layer counts with everything in it."""
-    after = kept.inventory.keeping(kept.mask.tolist())
-    if not layers_left(after):
-        return parameters.of_pruned_units(weights, kept.inventory, kept.per_block)
-    return parameters.total(weights) - parameters.total(remove_units(weights, kept.inventory, after))
 
 
 def block_heads(kept: KeptHeads) -> list[BlockHeads]:

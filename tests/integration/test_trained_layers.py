@@ -15,7 +15,6 @@ PLUGIN = ("--user-dir", "dsp_fairseq")
 BUDGET = ["--layers-to-keep", "encoder=2,decoder=1", "--heads-to-keep", 10]
 SEARCH = ["--search-updates", 8, "--search-warmup-updates", 2, "--max-update", 10, "--log-interval", 1]
 FEW = ["--beam", 2, "--max-len-b", 6, "--gen-subset", "valid", "--num-workers", 0]
-LEFT = ["--encoder-layers", 2, "--decoder-layers", 1]
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +63,12 @@ def test_the_pruned_model_has_fewer_layers_and_translates_alike(run, corpus, tra
         assert not any(".layers.2." in name or "decoder.layers.1." in name for name in state["model"])
     first = translations(run, corpus, checkpoint, *PLUGIN)
     assert first and translations(run, corpus, small, *PLUGIN) == first and translations(run, corpus, dense) == first
-    # what is left trains on
-    wrong = train(
-        run, corpus, tmp_path / "tuned", "--finetune-from-model", small, "--pruning-method", "none", "--max-update", 2,
-        succeeds=False,
-    )  # fmt: skip
-    assert wrong.returncode == 2 and "--encoder-layers 3 (there 2)" in wrong.stderr
-    again = ["--finetune-from-model", small, "--pruning-method", "none", "--max-update", 2, *LEFT]
-    train(run, corpus, tmp_path / "tuned", *again)
+    # what is left trains on, and goes on after an interruption, with the flags of the first training
+    again = ["--finetune-from-model", small, "--pruning-method", "none"]
+    train(run, corpus, tmp_path / "tuned", *again, "--max-update", 1)
+    train(run, corpus, tmp_path / "tuned", "--pruning-method", "none", "--max-update", 2)
+    wrong = train(run, corpus, tmp_path / "other", *again, "--encoder-layers", 4, succeeds=False)
+    assert wrong.returncode == 2 and "--encoder-layers 4 (there 2)" in wrong.stderr
     before, after = (load(str(path))["model"] for path in (small, tmp_path / "tuned" / "checkpoint_last.pt"))
     assert not torch.equal(before["decoder.layers.0.fc1.weight"], after["decoder.layers.0.fc1.weight"])
 
@@ -134,7 +131,8 @@ def test_every_command_counts_layers(run, corpus, trained, tmp_path):
     done = run("fairseq-generate", corpus.data_bin, *PLUGIN, "--path", checkpoint, *FEW, *fewer)
     assert "decoding with 5 of 36 heads (" in done.stderr and ", 1 of 3 + 1 of 3 layers" in done.stderr
     cell = Cell(str(checkpoint.parent), "dsp", None, 1, {}, ("fairseq-train",), ())
-    assert sum(map(len, read(cell).kept.values())) == 10
+    found = read(cell)
+    assert sum(map(len, found.kept.values())) == 10 and found.parameters == left["parameters"]["total"]
 
 
 def test_a_yaml_file_has_the_budget_too(run, corpus, tmp_path):
