@@ -146,7 +146,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
 
 
 def _layer_options(family: Family, whole: Mapping[str, Any], layers: Mapping[str, int]) -> dict[str, Any]:
-    """The options of a model with so many layers, and ``layers_before``: what they were before any layer was removed."""
+    """The options of a model with so many layers, and ``layers_before``, what they were before layers were removed."""
     if not layers:
         return {}
     options = family.layer_options(layers)

@@ -81,7 +81,11 @@ def _adopt_layers(args: Namespace, stored: Namespace) -> None:
     args.layers_before = before
     names = known_family(args).layer_options(dict.fromkeys(known_family(args).parts, 0))
     for name in names:
-        if is_whole(before.get(name)) and getattr(args, name, None) == before[name] and is_whole(getattr(stored, name)):
+        if (
+            is_whole(before.get(name))
+            and getattr(args, name, None) == before[name]
+            and is_whole(getattr(stored, name, None))
+        ):
             setattr(args, name, getattr(stored, name))
 
 
