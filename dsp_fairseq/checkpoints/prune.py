@@ -2,9 +2,11 @@
 
 import os
 from argparse import Namespace
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
+from fairseq.tasks import TASK_DATACLASS_REGISTRY
 from torch import Tensor
 
 from ..atomic import check_target, writing
@@ -145,10 +147,13 @@ def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
     for name in ("kept_heads", *unpruned_options()):
         delattr(options, name)
     for name in ("arch", "_name"):
-        setattr(options, name, getattr(options, name).replace(family.model, family.stock))
+        setattr(options, name, family.stock_architecture(getattr(options, name)))
     options.task, options.criterion = family.stock_task, family.stock_criterion
     options.user_dir = None
-    unknown = ("max_epoch", "max_update", "update_freq")  # options that the stock task does not know
+    stock_task = TASK_DATACLASS_REGISTRY.get(options.task)
+    unknown = {"max_epoch", "max_update", "update_freq"}  # options of our task that the stock task does not know
+    if stock_task is not None and "train_subset" not in {field.name for field in fields(stock_task)}:
+        unknown.add("train_subset")
     cfg = small["cfg"]
     task, criterion, common = (options_of(cfg.get(name)) for name in ("task", "criterion", "common"))
     task = {key: value for key, value in task.items() if key not in unknown}

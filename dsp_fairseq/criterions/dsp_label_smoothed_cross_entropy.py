@@ -11,9 +11,9 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 
+from ..families.transformer.words import CRITERION
 from ..gates.methods import Unpruned
 from ..training import PruningCriterion
-from ..training.preflight import CRITERION
 from ..training.teacher import Teacher
 from .distillation_loss import distillation_loss
 from .label_smoothed_loss import label_smoothed_loss

@@ -53,6 +53,8 @@ class Family(ABC):
     stock: ClassVar[str]  # name of the stock model with the same weights
     stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
     stock_criterion: ClassVar[str]
+    training_task: ClassVar[str] = ""  # the package's task and criterions with which a choice can be learned
+    training_criterions: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]]  # kinds of attention block, in flat order
     ffn_kinds: ClassVar[tuple[str, ...]] = ()  # kinds of feed-forward block, after those
     parts: ClassVar[tuple[str, ...]]  # attributes of the model that together hold all weights; --frozen names one
@@ -105,6 +107,10 @@ class Family(ABC):
         """
         return []
 
+    def data_problems(self, options: Namespace) -> list[str]:
+        """Why a training with these options, of a whole command line, cannot read its data folder, one line each."""
+        return []
+
     @abstractmethod
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
         """What a model reads from its task, such as its dictionaries; ``dictionary(n)`` makes one of n words."""
@@ -138,6 +144,10 @@ class Family(ABC):
             f"--score gradient: nothing is known of the data of a {self.model}; choose --score magnitude or random"
         )
 
+    def log_probabilities(self, model: Any, sample: Mapping[str, Any]) -> Tensor:
+        """Log-probabilities [batch, target, types] that the model gives every word after the words of a batch."""
+        return model(**sample["net_input"])[0].log_softmax(dim=-1)
+
     def ctranslate2(self) -> Converter | None:
         """The converter to CTranslate2, or None; called only when CTranslate2 is installed."""
         return None
@@ -150,6 +160,11 @@ class Family(ABC):
         """The gated architecture that has the same options as the stock architecture ``name``."""
         gated = f"gated_{name}"
         return gated if gated in ARCH_MODEL_NAME_REGISTRY else self.model
+
+    def stock_architecture(self, name: str) -> str:
+        """The stock architecture that has the same options as the gated architecture ``name``."""
+        stock = name.replace(self.model, self.stock)
+        return stock if stock in ARCH_MODEL_NAME_REGISTRY else self.stock
 
     def model_class(self, gated: bool) -> Any:
         """The model class that is registered in fairseq."""

@@ -22,7 +22,7 @@ from ..checkpoints.reading import (
 )
 from ..config import unpruned_options
 from ..errors import BadInput, Failed, refuse
-from ..families import family_of, inventory_of, known_family, known_models
+from ..families import architecture_of, family_of, inventory_of, known_family, known_models
 from ..option_names import LIMITS
 from ..structures.surgery import without_gates
 
@@ -46,7 +46,7 @@ def with_gates(state: dict[str, Any]) -> dict[str, Any]:
     """A stock checkpoint as one of the gated architecture of that name, all heads open."""
     options = Namespace(**{**vars(model_options(state)), **unpruned_options()})
     # all options are in the checkpoint: the name is a name only
-    options.arch = options._name = known_family(options).gated_architecture(options.arch)
+    options.arch = options._name = known_family(options).gated_architecture(architecture_of(options))
     logits = torch.zeros(inventory_of(options).units, dtype=torch.float64)
     weights = {**state["model"], "gates.logits": logits}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}

@@ -1,4 +1,4 @@
-from . import gated_transformer  # isort: skip (registers the model; the next line registers its architectures)
-from . import architectures
+from . import gated_transformer, gated_transformer_lm  # isort: skip (registers models; then their architectures)
+from . import architectures, language_model_architectures
 
-__all__ = ["architectures", "gated_transformer"]
+__all__ = ["architectures", "gated_transformer", "gated_transformer_lm", "language_model_architectures"]

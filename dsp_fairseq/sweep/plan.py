@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..training.preflight import CRITERION, TASK
+from ..families.transformer.words import CRITERION, TASK
 from .config import PIPELINED, RANGE, SCORE, UNPRUNED, Config, Words, names
 
 TRAIN, GENERATE, VALIDATE, OWN = "fairseq-train", "fairseq-generate", "fairseq-validate", "dsp-fairseq"

@@ -1,5 +1,6 @@
 """Names of the parts of a Transformer and their texts in ``--help``; importing this does not import torch."""
 
+TASK, CRITERION = "translation_pruning", "dsp_label_smoothed_cross_entropy"
 STACKS = ("encoder", "decoder")
 KINDS = ("encoder.self", "decoder.self", "decoder.cross")  # kinds of attention block, in flat order
 FFN_KINDS = ("encoder.ffn", "decoder.ffn")  # kinds of feed-forward block, in flat order
