@@ -12,6 +12,7 @@ from torch import Tensor
 from ..checkpoints.building import build_model, build_stock_model, task_of
 from ..checkpoints.reading import kept_heads_of, model_options, with_mask
 from ..families.data import PAD
+from ..options.plan import Plan
 from ..structures.inventory import Inventory
 from ..structures.parameters import total
 from ..structures.surgery import fill_with_zeros, remove_units
@@ -41,7 +42,8 @@ class Subject(NamedTuple):
         return cls(state, kept.inventory, kept.inventory.keeping(mask.tolist()))
 
     def without_removed_heads(self) -> dict[str, Tensor]:
-        return remove_units(self.state["model"], self.before, self.after)
+        scaled = Plan.of(model_options(self.state)).scales_output
+        return remove_units(self.state["model"], self.before, self.after, scaled)
 
     def changed(self, weights: dict[str, Tensor], **options) -> dict[str, Any]:
         """The checkpoint with other weights and with these model options changed."""

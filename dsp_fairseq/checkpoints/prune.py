@@ -12,7 +12,7 @@ from torch import Tensor
 from ..atomic import check_target, writing
 from ..collisions import collisions
 from ..config import unpruned_options
-from ..errors import Failed, refuse
+from ..errors import BadInput, Failed, refuse
 from ..families import Family, known_family
 from ..option_names import LIMITS
 from ..removal import count_lines, removal_table
@@ -85,12 +85,14 @@ def prune(
     state = load_gated(checkpoint)
     check_target(out, force)
     kept, family = kept_heads_of(state), known_family(model_options(state))
+    if dense and not family.stock:
+        raise BadInput(f"--dense: fairseq has no model with the weights of an {family.model}; leave it out")
     before, mask, choice = kept.inventory, kept.mask, kept.plan.choice
     if heads_to_keep is not None or budgets:
         choice = kept.plan.keeping(heads_to_keep, **budgets)
         mask = choice.mask(kept.logits)
     after = before.keeping(mask.tolist())
-    small = _small_state(state, before, after)
+    small = _small_state(state, before, after, kept.plan.scales_output)
     masked = with_mask(state, mask)
     if half:
         small["model"], masked["model"] = _halved(small["model"]), _halved(masked["model"])
@@ -120,7 +122,7 @@ def _is_no_weight(name: str) -> bool:
     return name.startswith("gates.") or name.endswith((".version", "._float_tensor"))
 
 
-def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> dict[str, Any]:
+def _small_state(state: dict[str, Any], before: Inventory, after: Inventory, scaled: bool) -> dict[str, Any]:
     """The checkpoint without the removed heads and with the training state of a new training.
 
     The options of pruning are reset, except for the limits, which the next ``prune`` still needs.
@@ -132,7 +134,10 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
-        "model": {**remove_units(state["model"], before, after), **state_of_mask(torch.ones(after.units), after)},
+        "model": {
+            **remove_units(state["model"], before, after, scaled),
+            **state_of_mask(torch.ones(after.units), after),
+        },
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),

@@ -15,6 +15,7 @@ from ..errors import BadInput
 from ..families import inventory_of
 from ..gates.head_gates import mask_that_decodes
 from ..gates.stored_mask import mask_entries
+from ..option_names import SWITCH
 from ..options.plan import Plan
 from ..structures.ffn import FFN
 from ..structures.inventory import Inventory
@@ -114,7 +115,7 @@ def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """A copy of a loaded checkpoint that decodes with the units of ``mask``, bool [H], without any limits."""
     whole = model_options(state)
     inventory = inventory_of(whole)
-    kept = {**unpruned_options(), **structure_options(inventory), **budgets_of(mask, inventory)}
+    kept = {**unpruned_options(), **structure_options(inventory), **budgets_of(mask, inventory), **scaling_of(whole)}
     options = Namespace(**{**vars(whole), **kept})
     weights = {**state["model"], **state_of_mask(mask, inventory)}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
@@ -133,6 +134,11 @@ def structure_options(inventory: Inventory) -> dict[str, Any]:
     """The options, beside those of the architecture, that say what the units of an inventory are."""
     groups = {block.width for block in inventory.blocks if block.structure == FFN.name}
     return {"ffn_group": groups.pop()} if groups else {}
+
+
+def scaling_of(options: Namespace) -> dict[str, Any]:
+    """The option that says whether the outputs of blocks are scaled, whatever the method; empty if they are not."""
+    return {"output_scaling": SWITCH[0]} if Plan.of(options).scales_output else {}
 
 
 def state_of_mask(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:

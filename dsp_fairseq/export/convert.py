@@ -14,6 +14,7 @@ from ..collisions import collisions
 from ..errors import BadInput, flag, refuse
 from ..families import family_of, inventory_of, known_models
 from ..families.family import Converter
+from ..options.plan import Plan
 from ..removal import count_lines
 from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
@@ -196,7 +197,7 @@ def _save(
 ) -> None:
     weights = model.state_dict()
     if source.gated:
-        weights = remove_units(weights, source.before, source.after)
+        weights = remove_units(weights, source.before, source.after, Plan.of(model_options(source.state)).scales_output)
     spec = converter.specification(model, weights, source.after, *map(named_for_ctranslate2, words))
     spec.optimize(quantization)
     spec.save(folder)

@@ -50,7 +50,7 @@ class Family(ABC):
     """
 
     model: ClassVar[str]  # name under which fairseq knows the gated model
-    stock: ClassVar[str]  # name of the stock model with the same weights
+    stock: ClassVar[str]  # name of the stock model with the same weights; empty when fairseq has none
     stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
     stock_criterion: ClassVar[str]
     training_task: ClassVar[str] = ""  # the package's task and criterions with which a choice can be learned
@@ -173,7 +173,8 @@ class Family(ABC):
 
 def register_family(cls: type[Family]) -> type[Family]:
     """Class decorator: make a family known under the names of its models."""
-    _FAMILIES[cls.model] = _FAMILIES[cls.stock] = cls()
+    names = filter(None, (cls.model, cls.stock))
+    _FAMILIES.update(dict.fromkeys(names, cls()))
     return cls
 
 
@@ -184,7 +185,10 @@ def families() -> list[Family]:
 
 def known_models() -> str:
     """The models of all families, for messages."""
-    return " or ".join(f"a {family.model} or of the stock {family.stock}" for family in families())
+    return " or ".join(
+        f"a {family.model} or of the stock {family.stock}" if family.stock else f"an {family.model}"
+        for family in families()
+    )
 
 
 def known_kinds() -> tuple[str, ...]:

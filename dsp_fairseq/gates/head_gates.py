@@ -300,7 +300,7 @@ class HeadGates(nn.Module):
         if self.multipliers is not None:
             return None if self.settled else self._lagrangian(self.multipliers)
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
-        prices = [method.penalty(logits, share.pool) for method, share, logits in pieces]
+        prices = [method.penalty(logits, share.pool, self.update) for method, share, logits in pieces]
         known = [price for price in prices if price is not None]
         return reduce(torch.add, known) if len(known) == len(prices) else None
 

@@ -16,6 +16,7 @@ from ..checkpoints.reading import (
     load,
     model_options,
     save,
+    scaling_of,
     state_of_mask,
     structure_options,
     with_mask,
@@ -82,6 +83,7 @@ def with_feed_forward(state: dict[str, Any], group: int | None) -> dict[str, Any
     }
     limits = {name: getattr(options, name, None) for name in LIMITS}
     own = {**unpruned_options(), **limits, **structure_options(inventory), **budgets_of(mask, inventory)}
+    own.update(scaling_of(options))
     options = Namespace(**{**vars(options), **own})
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 

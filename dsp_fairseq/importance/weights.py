@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from ..structures.structure import STRUCTURES
 from ..structures.surgery import weights_of
 
 
@@ -12,7 +11,7 @@ def magnitude_importance(model) -> Tensor:
     """[H], float64: the Frobenius norm of all weights that a unit owns, without biases (see structure.py)."""
     weights = model.state_dict()
     blocks = model.gates.inventory.blocks
-    return torch.cat([STRUCTURES[b.structure].norms(weights_of(weights, b), b.width) for b in blocks])
+    return torch.cat([b.owned.norms(weights_of(weights, b), b.width) for b in blocks])
 
 
 def random_importance(heads: int, seed: int) -> Tensor:

@@ -57,6 +57,8 @@ class GatedModel:
             module.width = block.width
             if block.units < block.original_units:
                 module.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
+            if block.owned.output is not None:
+                module.scales_output = plan.scales_output
         self._freeze(plan)
         self._options = options_of_training(args)
 

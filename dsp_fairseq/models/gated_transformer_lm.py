@@ -1,7 +1,5 @@
 """``gated_transformer_lm``: fairseq's Transformer language model whose heads and hidden units carry gates."""
 
-import copy
-
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import register_model
 from fairseq.models.transformer import TransformerConfig, TransformerDecoder
@@ -15,6 +13,7 @@ from ..modules import GatedDecoderLayer
 from ..options.problems import model_problems
 from .gated_model import GatedModel
 from .gated_transformer import wrapped
+from .language_model_embeddings import embeddings_of
 
 
 @register_model(TransformerLmFamily.model)
@@ -33,18 +32,9 @@ class GatedTransformerLanguageModel(GatedModel, TransformerLanguageModel):
     @classmethod
     def build_model(cls, args, task):
         refuse(model_problems(args))
-        model = cls(GatedLmDecoder(args, task.target_dictionary, cls._embeddings(args, task), no_encoder_attn=True))
+        model = cls(GatedLmDecoder(args, task.target_dictionary, embeddings_of(args, task), no_encoder_attn=True))
         model.carry_gates(args, family_named(TransformerLmFamily.model))
         return model
-
-    @classmethod
-    def _embeddings(cls, args, task):
-        """The embeddings that the stock model builds; also sets ``args.max_target_positions`` as it does."""
-        bare = copy.copy(args)
-        bare.decoder_layers = 0
-        stock = super().build_model(bare, task)
-        args.max_target_positions = bare.max_target_positions
-        return stock.decoder.embed_tokens
 
     def make_generation_fast_(self, **kwargs):
         """Remove the pruned units, for evaluation and sampling. The arguments are those of fairseq."""

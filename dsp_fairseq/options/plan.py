@@ -68,6 +68,12 @@ class Plan:
         return self.options["pruning_lr"] or 0.0
 
     @property
+    def scales_output(self) -> bool:
+        """Whether attention blocks with closed heads scale their output (see structures/output_scaling.py)."""
+        said = self.options["output_scaling"]
+        return self.method.scales_output if said is None else said == "on"
+
+    @property
     def search_share(self) -> float:
         """Share of the planned updates that a search takes when --search-updates is not given."""
         return SEARCH_SHARE[self.mode]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from .structure import STRUCTURES
+from .structure import LAYOUTS, STRUCTURES, Structure
 
 T = TypeVar("T")
 
@@ -26,11 +26,17 @@ class Block:
     structure: str
     width: int  # entries that each unit owns along the axis of a slice (see structure.py); for a head its size d
     cost: int = 1  # number of parameters that one unit owns
+    layout: str | None = None  # where the module has its parameters, if not where the structure says (see LAYOUTS)
 
     @property
     def units(self) -> int:
         """Number of units that are not removed."""
         return len(self.indices)
+
+    @property
+    def owned(self) -> Structure:
+        """The structure with the slices of weights that the units of this block own."""
+        return STRUCTURES[self.structure] if self.layout is None else LAYOUTS[self.layout]
 
     @property
     def count(self) -> int:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .inventory import Block, Inventory
-from .structure import STRUCTURES, entries_of
+from .output_scaling import output_scale
+from .structure import entries_of
 
 UNUSED = "unused"  # name of the parameter without use that a model with frozen weights has, so that fairseq can train
 
@@ -21,7 +22,7 @@ def weights_of(state: Mapping[str, Tensor], block: Block) -> dict[str, Tensor]:
     Raises ValueError when their sizes do not fit the number of the block's units.
     """
     weights = {}
-    for name, axis in STRUCTURES[block.structure].slices:
+    for name, axis in block.owned.slices:
         weights[name] = tensor = state[f"{block.module}.{name}"]
         if tensor.size(axis) != block.units * block.width:
             raise ValueError(
@@ -31,10 +32,13 @@ def weights_of(state: Mapping[str, Tensor], block: Block) -> dict[str, Tensor]:
     return weights
 
 
-def remove_units(state: Mapping[str, Tensor], before: Inventory, after: Inventory) -> dict[str, Tensor]:
+def remove_units(
+    state: Mapping[str, Tensor], before: Inventory, after: Inventory, output_scaling: bool = False
+) -> dict[str, Tensor]:
     """Cut the state dict of a model with the units of ``before`` down to the units of ``after``.
 
-    Of the gates only the logits of the remaining units are kept, because the search is over.
+    Of the gates only the logits of the remaining units are kept, because the search is over. With ``output_scaling``
+    the output weights of attention blocks get the factor that the masked model has (see ``output_scaling.py``).
     """
     small = without_gates(state)
     logits = []
@@ -42,7 +46,10 @@ def remove_units(state: Mapping[str, Tensor], before: Inventory, after: Inventor
     for old, new, old_logits in zip(before.blocks, after.blocks, pieces, strict=True):
         places = torch.tensor([old.indices.index(i) for i in new.indices], dtype=torch.int64)
         logits.append(old_logits.detach()[places])
-        kept = STRUCTURES[old.structure].select(weights_of(state, old), entries_of(places, old.width))
+        kept = old.owned.select(weights_of(state, old), entries_of(places, old.width))
+        output = old.owned.output
+        if output_scaling and output is not None:
+            kept[output] = kept[output] * output_scale(old.units, new.units)
         small.update((f"{old.module}.{name}", tensor) for name, tensor in kept.items())
     return {**small, "gates.logits": torch.cat(logits)}
 
@@ -57,7 +64,7 @@ def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> dict[s
             shape = [length if i == axis else size for i, size in enumerate(tensor.shape)]
             return tensor.new_zeros(shape).index_copy(axis, entries, tensor)
 
-        zeros = STRUCTURES[block.structure].change(weights_of(state, block), filled)
+        zeros = block.owned.change(weights_of(state, block), filled)
         full.update((f"{block.module}.{name}", tensor) for name, tensor in zeros.items())
     return full
 

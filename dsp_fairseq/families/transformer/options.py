@@ -1,6 +1,6 @@
 """Types and ranges of the options that shape a Transformer, as fairseq's dataclasses declare them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Optional
 
@@ -10,8 +10,8 @@ from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecB
 from dsp_fairseq_startup.errors import shown
 
 from ...errors import flag
-from ..kept_heads import kept_problems
-from ..values import by_name, value_problems
+from ..family import original_inventory
+from ..values import by_name, is_whole, value_problems
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
 # options that every checkpoint must have
@@ -88,4 +88,19 @@ def _heads_problems(options: Any) -> list[str]:
         width, heads = (getattr(options, f"{side}_{part}") for part in ("embed_dim", "attention_heads"))
         if width % heads:
             problems.append(f"--{side}-attention-heads {heads}: must divide --{side}-embed-dim {width}")
-    return problems + kept_problems(options)
+    kept = getattr(options, "kept_heads", None)
+    return problems if kept is None else problems + _kept_problems(kept, original_inventory(options).indices())
+
+
+def _kept_problems(kept: Any, original: dict[str, list[int]]) -> list[str]:
+    if not isinstance(kept, Mapping) or set(kept) != set(original):
+        blocks = f"each of the {len(original)} blocks, such as {next(iter(original), '')}"
+        return [f"kept_heads {shown(kept)}: must have an entry for {blocks}"]
+    return [
+        f"kept_heads of {name} {shown(heads)}: must be some of 0 to {len(original[name]) - 1}, ascending, each once"
+        for name, heads in kept.items()
+        if not isinstance(heads, Sequence)
+        or isinstance(heads, str)
+        or not all(map(is_whole, heads))
+        or sorted(set(heads) & set(original[name])) != list(heads)
+    ]

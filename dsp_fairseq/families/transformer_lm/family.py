@@ -35,10 +35,10 @@ class TransformerLmFamily(Family):
     training_task = TASK
     training_criterions = CRITERIONS
     kinds = KINDS
-    ffn_kinds = FFN_KINDS
+    ffn_kinds: ClassVar[tuple[str, ...]] = FFN_KINDS
     parts = ("decoder",)
-    structure = STRUCTURE
-    group = DEFAULT_GROUP
+    structure: ClassVar[tuple[str, ...]] = STRUCTURE
+    group: ClassVar[int | None] = DEFAULT_GROUP
     defaults: ClassVar = DEFAULTS
     help: ClassVar = HELP
     submodules: ClassVar = {

@@ -59,9 +59,15 @@ def completed(options: Namespace) -> Namespace:
 
 
 def type_problems(
-    options: Any, types: Mapping[str, Any] = TYPES, ranges: Mapping[str, tuple[float, float]] = RANGES
+    options: Any,
+    types: Mapping[str, Any] = TYPES,
+    ranges: Mapping[str, tuple[float, float]] = RANGES,
+    with_kept: bool = True,
 ) -> list[str]:
-    """One line per option of a Namespace or DictConfig that is missing or has an impossible value."""
+    """One line per option of a Namespace or DictConfig that is missing or has an impossible value.
+
+    ``with_kept``: whether ``kept_heads`` can be checked too, which needs the blocks of the model.
+    """
     found = by_name(options)
     problems = [f"{flag(name)} is missing" for name in SHAPE if name not in found]
     problems += value_problems(found, types, ranges)
@@ -71,7 +77,7 @@ def type_problems(
     width, heads = found["decoder_embed_dim"], found["decoder_attention_heads"]
     if width % heads:
         problems.append(f"--decoder-attention-heads {heads}: must divide --decoder-embed-dim {width}")
-    return problems or kept_problems(options)
+    return problems or (kept_problems(options) if with_kept else [])
 
 
 def _cut(options: Mapping[str, Any], name: str) -> list[str]:

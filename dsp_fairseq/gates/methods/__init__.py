@@ -5,6 +5,7 @@ from .dsp_published import PublishedDsp
 from .ste import StraightThrough
 
 from .l0 import L0  # isort: skip (--help lists the methods in the order of their registration)
+from .layerwise_l0 import LayerwiseL0  # isort: skip
 from .uniform import Uniform
 
 from .none import Unpruned  # isort: skip
@@ -19,6 +20,7 @@ __all__ = [
     "SEARCH_SHARE",
     "UNIFORM_PRIOR",
     "CommittedDsp",
+    "LayerwiseL0",
     "Method",
     "Option",
     "PublishedDsp",
