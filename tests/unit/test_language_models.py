@@ -125,7 +125,11 @@ def test_a_stock_checkpoint_is_checked_and_may_be_of_an_older_version():
     [
         (TRANSFORMER, {"frozen": "decoder"}, "--frozen decoder: not supported by gated_transformer_lm"),
         (TRANSFORMER, {"character_embeddings": True}, "--character-embeddings True: not supported"),
-        (TRANSFORMER, {"decoder_attention_heads": 5}, "--decoder-attention-heads 5: must divide --decoder-embed-dim 24"),
+        (
+            TRANSFORMER,
+            {"decoder_attention_heads": 5},
+            "--decoder-attention-heads 5: must divide --decoder-embed-dim 24",
+        ),
         (TRANSFORMER, {"ffn_group": 5}, "--ffn-group 5: must divide --decoder-ffn-embed-dim 32"),
         (TRANSFORMER, {"adaptive_softmax_cutoff": "__import__('os')"}, "must be ascending numbers of words"),
         (TRANSFORMER, {"tie_adaptive_weights": True}, "--tie-adaptive-weights: needs --adaptive-input"),
