@@ -86,7 +86,7 @@ def prune(
     check_target(out, force)
     kept, family = kept_heads_of(state), known_family(model_options(state))
     if dense and not family.stock:
-        raise BadInput(f"--dense: fairseq has no model with the weights of an {family.model}; leave it out")
+        raise BadInput(f"--dense: fairseq has no model with the weights of {family.with_article}; leave it out")
     before, mask, choice = kept.inventory, kept.mask, kept.plan.choice
     if heads_to_keep is not None or budgets:
         choice = kept.plan.keeping(heads_to_keep, **budgets)

@@ -19,7 +19,11 @@ _FAMILIES: dict[str, "Family"] = {}  # by the name of the gated model and by tha
 
 
 class Converter(Protocol):
-    """How the models of a family become CTranslate2 models."""
+    """How the models of a family become CTranslate2 models.
+
+    A converter of models that do not translate also has a ``runtime``, with the functions of ``export/check.py`` that
+    depend on what the models do.
+    """
 
     def option_problems(self, options: Namespace) -> list[str]:
         """One line per option with which a model cannot be exported."""
@@ -166,6 +170,11 @@ class Family(ABC):
         stock = name.replace(self.model, self.stock)
         return stock if stock in ARCH_MODEL_NAME_REGISTRY else self.stock
 
+    @property
+    def with_article(self) -> str:
+        """The name of the model in a sentence, such as ``a gated_transformer``."""
+        return f"{'an' if self.model[0] in 'aeiou' else 'a'} {self.model}"
+
     def model_class(self, gated: bool) -> Any:
         """The model class that is registered in fairseq."""
         return MODEL_REGISTRY[self.model if gated else self.stock]
@@ -186,7 +195,7 @@ def families() -> list[Family]:
 def known_models() -> str:
     """The models of all families, for messages."""
     return " or ".join(
-        f"a {family.model} or of the stock {family.stock}" if family.stock else f"an {family.model}"
+        f"{family.with_article} or of the stock {family.stock}" if family.stock else family.with_article
         for family in families()
     )
 

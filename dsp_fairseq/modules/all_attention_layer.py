@@ -22,9 +22,9 @@ class AllAttentionLayer(nn.Module):
         Args:
             x: [words, batch, D].
             distances: vectors of the distances between words, see :class:`AllAttention`.
-            memory: [words before, batch, D]; no gradient flows into it.
+            memory: [words before, batch, D], as :func:`last_words` returns it, without gradient.
         """
-        past = None if memory is None else self.self_attn.past_of(self.self_attn_layer_norm(memory.detach()))
+        past = None if memory is None else self.self_attn.past_of(self.self_attn_layer_norm(memory))
         output, _ = self.self_attn(self.self_attn_layer_norm(x), distances, past)
         return x + self.dropout_module(output)
 

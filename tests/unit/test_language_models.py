@@ -34,7 +34,7 @@ MODELS = (TRANSFORMER, ALL_ATTENTION)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_with_all_gates_open_it_is_the_stock_model(variant):
     one, other = stock(variant), build(TRANSFORMER, variant)
-    missing, unexpected = other.load_state_dict(one.state_dict(), strict=False)
+    _, unexpected = other.load_state_dict(one.state_dict(), strict=False)
     assert not unexpected and set(one.state_dict()) <= set(other.state_dict())
     assert near(chances(other.eval()), chances(one), 1e-6)
 
@@ -67,7 +67,9 @@ def test_word_by_word_is_the_whole_text(model, variant, mask):
     gated = show_mask(build(model, variant), MASKS[mask])
     words = batch((19, 19))["src_tokens"]
     expected = chances(gated, {"src_tokens": words})
+    owned = sum(parameter.numel() for parameter in gated.parameters())
     gated.make_generation_fast_()
+    assert sum(parameter.numel() for parameter in gated.parameters()) < owned  # pruned heads are removed
     state, found, order = {}, [], torch.tensor([1, 0])
     with torch.no_grad():
         for length in range(1, words.size(1) + 1):

@@ -158,7 +158,7 @@ def test_removal_multiplies_the_weights(model, tmp_path):
     assert kept_heads_of(state).mask.tolist() == [bool(kept) for kept in KEPT]
     assert near(chances(build_model(small)), expected, 1e-5)
     assert near(chances(build_model(with_mask(state, kept_heads_of(state).mask))), expected, 1e-5)
-    unscaled, other = trained(model, output_scaling="off")
+    _, other = trained(model, output_scaling="off")
     assert not near(chances(other), expected, 1e-3)
     # pruned once more: the factor is that of what is left, on weights that have the first factor already
     torch.save(small, tmp_path / "again.pt")

@@ -71,6 +71,9 @@ class AllAttentionLmFamily(TransformerLmFamily):
     def max_positions(self, options: Namespace) -> Any:
         return math.inf
 
+    def ctranslate2(self) -> None:
+        """Nothing: CTranslate2 has neither persistent vectors nor a memory."""
+
     def size(self, options: Namespace, words: int) -> Size:
         width, layers = options.decoder_embed_dim, options.decoder_layers
         weights = width * (5 * width + 2 * options.persistent_vectors)

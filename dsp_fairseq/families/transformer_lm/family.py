@@ -13,7 +13,7 @@ from ...errors import flag
 from ...structures.inventory import Inventory
 from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
 from ..data import DataFolder, WordsOf
-from ..family import Family, Size, register_family
+from ..family import Converter, Family, Size, register_family
 from ..transformer.inventory import DEFAULT_GROUP
 from . import data as data_of
 from .inventory import language_model_inventory
@@ -122,6 +122,11 @@ class TransformerLmFamily(Family):
 
     def dataset(self, data: DataFolder, subset: str) -> FairseqDataset:
         return data_of.dataset(data, subset)
+
+    def ctranslate2(self) -> Converter | None:
+        from . import export  # needs CTranslate2
+
+        return export
 
     def size(self, options: Namespace, words: int) -> Size:
         layers, width, inner = (getattr(options, f"decoder_{n}") for n in ("layers", "embed_dim", "ffn_embed_dim"))
