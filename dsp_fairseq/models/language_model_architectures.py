@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from ..families.all_attention_lm import options as all_attention
 from ..families.all_attention_lm.family import AllAttentionLmFamily
 from ..families.transformer_lm.family import TransformerLmFamily
-from ..families.transformer_lm.options import completed
+from ..families.transformer_lm.options import completed, with_stock_defaults
 from ..training.preflight import check_training
 from .all_attention_lm import AllAttentionLanguageModel
 from .gated_transformer_lm import GatedTransformerLanguageModel
@@ -54,10 +54,7 @@ def _set(args, **values):
 
 def _register(name: str, family: str, model: Any, shape: Callable[[Any], Any], whole: Callable[[Any], Any]) -> None:
     def whole_shape(args):
-        pre_norm = getattr(args, "decoder_normalize_before", True)
         shape(args)
-        if model is GatedTransformerLanguageModel:
-            args.decoder_normalize_before = pre_norm  # the stock functions say True whatever a checkpoint says
         vars(args).update(vars(whole(args)))
 
     @register_model_architecture(family, name)
@@ -70,15 +67,26 @@ def _register(name: str, family: str, model: Any, shape: Callable[[Any], Any], w
             check_training(args)
 
 
-def _gated(name: str, shape: Callable[[Any], Any]) -> None:
-    _register(name, TransformerLmFamily.model, GatedTransformerLanguageModel, shape, completed)
+def _gated(name: str, shape: Callable[[Any], Any], whole: Callable[[Any], Any] = completed) -> None:
+    _register(name, TransformerLmFamily.model, GatedTransformerLanguageModel, shape, whole)
 
 
-_gated("gated_transformer_lm", lambda args: None)
+def _with_its_norms(shape: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """The same shape, but a checkpoint with norms after the blocks keeps them: stock shapes say before in any case."""
+
+    def changed(args):
+        before = getattr(args, "decoder_normalize_before", True)
+        shape(args)
+        args.decoder_normalize_before = before
+
+    return changed
+
+
+_gated("gated_transformer_lm", lambda args: None, with_stock_defaults)
 _gated("gated_transformer_lm_tiny", tiny)
 for _name in ARCH_MODEL_INV_REGISTRY[TransformerLmFamily.stock]:
     if _name != TransformerLmFamily.stock:
-        _gated(f"gated_{_name}", ARCH_CONFIG_REGISTRY[_name])
+        _gated(f"gated_{_name}", _with_its_norms(ARCH_CONFIG_REGISTRY[_name]))
 
 for _name, _shape_of in {
     "all_attention_lm": lambda args: None,

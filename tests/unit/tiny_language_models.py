@@ -9,14 +9,19 @@ from fairseq.models.transformer_lm import TransformerLanguageModel
 
 import dsp_fairseq  # noqa: F401 (registers)
 from dsp_fairseq.checkpoints.reading import kept_heads_of, with_mask
-from dsp_fairseq.families.transformer_lm.options import completed
+from dsp_fairseq.families.transformer_lm.options import with_stock_defaults
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
 
 TRANSFORMER, ALL_ATTENTION = "gated_transformer_lm", "all_attention_lm"
 SIZES = {"decoder_layers": 2, "decoder_embed_dim": 24, "decoder_attention_heads": 3, "dropout": 0.0}
 OWN = {
-    TRANSFORMER: {"decoder_ffn_embed_dim": 32, "tokens_per_sample": 64, "decoder_output_dim": 24},
+    TRANSFORMER: {
+        "decoder_ffn_embed_dim": 32,
+        "tokens_per_sample": 64,
+        "decoder_output_dim": 24,
+        "decoder_input_dim": 24,
+    },
     ALL_ATTENTION: {"persistent_vectors": 5, "segment_length": 4, "memory_length": 6, "attention_dropout": 0.0},
 }
 ADAPTIVE = {
@@ -25,6 +30,7 @@ ADAPTIVE = {
 }
 VARIANTS = {
     "plain": {},
+    "norms before blocks": {"decoder_normalize_before": True},
     "adaptive": ADAPTIVE,
     "shared embeddings": {"share_decoder_input_output_embed": True},
     "embedding norm": {"layernorm_embedding": True, "no_scale_embedding": True},
@@ -63,7 +69,7 @@ def shaken(model):
 
 def stock(variant="plain"):
     torch.manual_seed(0)
-    given = completed(Namespace(**{**SIZES, **OWN[TRANSFORMER], **VARIANTS[variant]}))
+    given = with_stock_defaults(Namespace(**{**SIZES, **OWN[TRANSFORMER], **VARIANTS[variant]}))
     return shaken(TransformerLanguageModel.build_model(given, Task())).eval()
 
 

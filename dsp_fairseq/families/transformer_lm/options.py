@@ -49,13 +49,21 @@ def dataclass_defaults(config: type) -> dict[str, Any]:
 DEFAULTS = {n: value for n, value in dataclass_defaults(TransformerLanguageModelConfig).items() if value is not None}
 
 
+def with_stock_defaults(options: Namespace) -> Namespace:
+    """The options with the values that ``--arch transformer_lm`` has for missing ones; its norms follow the blocks."""
+    return Namespace(**{**dataclass_defaults(TransformerLanguageModelConfig), **vars(options)})
+
+
 def completed(options: Namespace) -> Namespace:
-    """The options with the values that fairseq uses for missing ones, also those of names from older versions."""
+    """The options with the values that the shapes of fairseq have for missing ones, also under names of old versions.
+
+    Norms are before the blocks, and embeddings and outputs as wide as the layers, unless the options say otherwise.
+    """
     full = Namespace(**vars(options))
     base_lm_architecture(full)
     # the function of the architecture says True whatever there is
     full.decoder_normalize_before = getattr(options, "decoder_normalize_before", True)
-    return Namespace(**{**dataclass_defaults(TransformerLanguageModelConfig), **vars(full)})
+    return with_stock_defaults(full)
 
 
 def type_problems(
