@@ -114,26 +114,28 @@ class AllAttention(GatedMultiheadAttention):
 
     def _context(self, q: Tensor, now: Past, weights: AllAttentionWeights, distances: Tensor) -> Tensor:
         """What the heads read, [batch, heads, words, d], for queries q [batch, heads, words, d]."""
-        words, there, size = q.size(2), now.keys.size(2), self.head_dim
+        there, size, q = now.keys.size(2), self.head_dim, q * self.scaling
         # [n*d] -> [n, 1, d]
-        content, position = (bias.view(-1, 1, size) for bias in (weights.content, weights.position))
+        content, position = (b.view(-1, 1, size) * self.scaling for b in (weights.content, weights.position))
         # [there, n*d] -> [there, n, d] -> [n, d, there], from the largest distance to 0
         relative = F.linear(distances[:there].flip(0), weights.relative).view(there, -1, size).permute(1, 2, 0)
-        # [N, n*d] -> [N, n, d] -> [n, N, d]
-        keys, values = (
-            vectors.view(vectors.size(0), -1, size).transpose(0, 1)
-            for vectors in (weights.persistent_keys, weights.persistent_values)
-        )
-        to_words = torch.matmul(q + content, now.keys.transpose(2, 3)) + shifted(torch.matmul(q + position, relative))
-        later = torch.ones(words, there, dtype=torch.bool, device=q.device).triu(1 + there - words)
-        to_words = to_words.masked_fill(later, float("-inf"))
-        to_persistent = torch.matmul(q, keys.transpose(1, 2)) * math.sqrt(size)
-        # [batch, heads, words, there + N]
-        logits = torch.cat([to_words, to_persistent], dim=-1) * self.scaling
+        # [batch, n, words, there] + [batch, n, 1, there]
+        bias = shifted(torch.matmul(q + position, relative)) + torch.matmul(content, now.keys.transpose(2, 3))
+        later = torch.ones_like(bias[0, 0], dtype=torch.bool).triu(1 + there - q.size(2))
+        bias = F.pad(bias.masked_fill(later, float("-inf")), (0, weights.persistent_keys.size(0)))
+        keys = self._with_persistent(now.keys, weights.persistent_keys, math.sqrt(size))
+        values = self._with_persistent(now.values, weights.persistent_values, math.sqrt(len(weights.persistent_values)))
+        # [batch*heads, words, there + N]
+        logits = torch.baddbmm(bias.flatten(0, 1), q.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2))
         attention = self.dropout_module(F.softmax(logits, dim=-1, dtype=torch.float32).to(q))
-        to_words, to_persistent = attention.split([there, keys.size(1)], dim=-1)
-        read = torch.matmul(to_words, now.values) + torch.matmul(to_persistent, values) * math.sqrt(keys.size(1))
+        read = torch.bmm(attention, values.flatten(0, 1)).view_as(q)
         return read if self._sentence_gates is None else read * self._sentence_gates[:, :, None, None]
+
+    def _with_persistent(self, of_words: Tensor, vectors: Tensor, factor: float) -> Tensor:
+        """Keys or values of words [batch, heads, words, d] and of persistent vectors: [batch, heads, words + N, d]."""
+        # [N, n*d] -> [N, n, d] -> [n, N, d] -> [batch, n, N, d]
+        own = (vectors * factor).view(len(vectors), -1, self.head_dim).transpose(0, 1).expand(len(of_words), -1, -1, -1)
+        return torch.cat([of_words, own], dim=2)
 
     def _empty_output(self, x: Tensor, distances: Tensor) -> Tensor:
         """The output of a block without open heads: its output bias [words, batch, D]."""
