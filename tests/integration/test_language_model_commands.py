@@ -137,3 +137,17 @@ def test_a_learned_choice_needs_the_task_and_criterion(run, text, tmp_path):
     train(run, text, tmp_path / "none", *unpruned, "--max-update", 2, base=ALL_ATTENTION)
     state = load(str(tmp_path / "none" / "checkpoint_last.pt"))
     assert torch.equal(state["model"]["gates.kept.heads"], torch.ones(HEADS, dtype=torch.float64))
+
+
+def test_what_is_for_translation_is_refused_in_a_line(run, text, all_attention, tmp_path):
+    bench = run("dsp-fairseq", "bench", all_attention[0] / "checkpoint_last.pt")
+    assert bench.returncode == 2 and "an all_attention_lm does not translate, which bench times" in bench.stderr
+    (tmp_path / "sweep.yaml").write_text(
+        f"data: {text.data_bin}\nout: {tmp_path / 'out'}\ntrain: --arch all_attention_lm_tiny --optimizer adam "
+        "--max-tokens 640 --max-update 2 --task language_modeling_pruning --criterion dsp_cross_entropy\n"
+        "grid: {method: [dsp], heads_to_keep: [3], seed: [1]}\n"
+    )
+    sweep = run("dsp-fairseq", "sweep", tmp_path / "sweep.yaml", "--dry-run")
+    assert (
+        sweep.returncode == 2 and "sweeps translate and score; an all_attention_lm does not translate" in sweep.stderr
+    )

@@ -31,6 +31,7 @@ class TransformerFamily(Family):
     stock = "transformer"
     stock_task = "translation"
     stock_criterion = "label_smoothed_cross_entropy"
+    translates = True
     training_task = TASK
     training_criterions = (CRITERION,)
     kinds = KINDS
