@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_INV_REGISTRY, register_model_architecture
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ..families.all_attention_lm import options as all_attention
 from ..families.all_attention_lm.family import AllAttentionLmFamily
@@ -62,9 +62,18 @@ def _register(name: str, family: str, model: Any, shape: Callable[[Any], Any], w
         # fairseq calls this after it has parsed the command line and before it writes anything
         if OmegaConf.is_config(args):
             complete(args, model.add_args, whole_shape, check_training)
+            _take_positions(args)
         else:
             whole_shape(args)
             check_training(args)
+
+
+def _take_positions(cfg: DictConfig) -> None:
+    """Take the number of positions from the task of a YAML file, as the options of a command line have it."""
+    root: Any = cfg._get_root()
+    task = root.get("task") or {}
+    if cfg.get("max_target_positions") is None:
+        cfg["max_target_positions"] = task.get("max_target_positions") or task.get("tokens_per_sample")
 
 
 def _gated(name: str, shape: Callable[[Any], Any], whole: Callable[[Any], Any] = completed) -> None:

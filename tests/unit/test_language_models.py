@@ -4,16 +4,20 @@ from argparse import Namespace
 
 import pytest
 import torch
+from fairseq.models import ARCH_MODEL_REGISTRY
+from omegaconf import OmegaConf
 from tiny_language_models import (
     ALL_ATTENTION,
     SIZES,
     TRANSFORMER,
     VARIANTS,
+    Task,
     batch,
     build,
     chances,
     checkpoint_of,
     options,
+    shaken,
     show_mask,
     stock,
 )
@@ -144,6 +148,15 @@ def test_a_stock_checkpoint_is_checked_and_may_be_of_an_older_version():
 def test_bad_options_are_refused_in_a_line(model, wrong, line):
     args = Namespace(**{**vars(options(model)), **wrong})
     assert any(line in problem for problem in model_problems(args))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_options_of_a_yaml_file_build_the_same_model(model):
+    config = OmegaConf.create({**vars(options(model)), "max_target_positions": 64, "kept_heads": None})
+    OmegaConf.set_struct(config, True)
+    torch.manual_seed(0)
+    built = shaken(ARCH_MODEL_REGISTRY[model].build_model(config, Task())).eval()
+    assert near(chances(built), chances(build(model, max_target_positions=64)), 1e-6)
 
 
 def test_cut_offs_beyond_the_dictionary_are_refused():

@@ -1,6 +1,5 @@
 """The options of the All-attention language model: those of fairseq's language model that it has, and three more."""
 
-import copy
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -83,14 +82,16 @@ def with_defaults(options: Namespace) -> Namespace:
     """The options with the defaults of those that are missing; layers are as wide as words and outputs."""
     full = vars(completed(options))
     names = {each.name for each in fields(TransformerLanguageModelConfig)} - {*_SHARED, *vars(options)}
-    return Namespace(**{**DEFAULTS, **{name: value for name, value in full.items() if name not in names}})
+    # fairseq asks every model for its BASE layers when it saves a checkpoint
+    own = {**DEFAULTS, "base_layers": 0}
+    return Namespace(**{**own, **{name: value for name, value in full.items() if name not in names}})
 
 
-def stock_options(options: Any) -> Any:
-    """The options of fairseq's language model with the same embeddings and softmax, without positions."""
-    stock = copy.copy(options)
-    for name, value in vars(completed(Namespace(**by_name(options)))).items():
-        if name not in by_name(options):
-            setattr(stock, name, value)
+def stock_options(options: Any) -> Namespace:
+    """The options of fairseq's language model with the same embeddings and softmax, without positions.
+
+    ``options`` are a Namespace or an omegaconf container.
+    """
+    stock = completed(Namespace(**by_name(options)))
     stock.decoder_normalize_before = stock.no_token_positional_embeddings = True
     return stock
