@@ -2,8 +2,10 @@
 
     python benchmarks/language_model_speed.py [--shape SHAPE] [--batch N] [--rounds N]
 
-Random weights, evaluation, removed heads spread evenly; all models take turns. The table has the median time of the
-layers of a pass, without embeddings and softmax, which no head owns; on one core unless OMP_NUM_THREADS says otherwise.
+Random weights, evaluation, removed heads spread evenly; all models take turns. The table has the median processor time
+of the layers of a pass, without embeddings and softmax, which no head owns; one core unless OMP_NUM_THREADS says
+otherwise. Set MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ as examples/common.sh does, or clearing memory for large
+tensors takes longer than computing them.
 """
 
 import argparse
@@ -31,16 +33,17 @@ def model_of(shape: str, share: float):
     args.heads_to_keep = str(round(share * args.decoder_layers * args.decoder_attention_heads))
     words = _Words(TYPES)
     model = ARCH_MODEL_REGISTRY[shape].build_model(args, Namespace(source_dictionary=words, target_dictionary=words))
+    model.eval()  # returns nothing once it is ready for generation
     model.make_generation_fast_()
-    return model.eval(), int(args.heads_to_keep)
+    return model, int(args.heads_to_keep)
 
 
 @torch.no_grad()
 def seconds(model, x: torch.Tensor) -> float:
-    """Time of all layers for inputs x [words, batch, D]."""
-    begin = time.perf_counter()
+    """Processor time of all layers for inputs x [words, batch, D]."""
+    begin = time.process_time()
     model.decoder._segments(x, [None] * model.decoder.num_layers)
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 def main() -> None:
