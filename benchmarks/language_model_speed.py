@@ -3,9 +3,9 @@
     python benchmarks/language_model_speed.py [--shape SHAPE] [--batch N] [--rounds N]
 
 Random weights, evaluation, removed heads spread evenly; all models take turns. The table has the median processor time
-of the layers of a pass, without embeddings and softmax, which no head owns; one core unless OMP_NUM_THREADS says
-otherwise. Set MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ as examples/common.sh does, or clearing memory for large
-tensors takes longer than computing them.
+of the layers of a pass, without embeddings and softmax, which no head owns; one core unless OMP_NUM_THREADS says more.
+Set MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ as examples/common.sh does, or clearing memory for large tensors
+takes longer than computing them.
 """
 
 import argparse
