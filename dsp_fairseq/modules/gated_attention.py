@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..structures.heads import HEADS
 from ..structures.structure import entries_of
+from .masked_weights import masked_parameters, weight_and_bias
 
 
 class HeadWeights(NamedTuple):
@@ -139,21 +140,18 @@ class GatedMultiheadAttention(MultiheadAttention):
         return self._sliced
 
     def _gated_weights(self) -> HeadWeights:
-        output = self.out_proj.weight
+        query, key, value, (output, _) = map(
+            weight_and_bias, (self.q_proj, self.k_proj, self.v_proj, self.out_proj)
+        )
         if self._gates is not None:
             # [heads] -> [heads, d] -> [heads*d]; float32 because the gradient of a gate is a sum over D*d products,
             # which overflows half precision long before the gradients of the weights do
             columns = self._gates.unsqueeze(1).expand(-1, self.head_dim).reshape(-1)
             output = (output.float() * columns).to(output.dtype)
-        return HeadWeights(
-            (self.q_proj.weight, self.q_proj.bias),
-            (self.k_proj.weight, self.k_proj.bias),
-            (self.v_proj.weight, self.v_proj.bias),
-            output,
-        )
+        return HeadWeights(query, key, value, output)
 
     def _slice(self, rows: Tensor) -> HeadWeights:
-        own = HEADS.select(dict(self.named_parameters()), rows)
+        own = HEADS.select(masked_parameters(self), rows)
         query, key, value = ((own[f"{name}.weight"], own[f"{name}.bias"]) for name in ("q_proj", "k_proj", "v_proj"))
         return HeadWeights(query, key, value, own["out_proj.weight"])
 

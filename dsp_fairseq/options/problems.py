@@ -12,6 +12,7 @@ from ..gates.methods import METHODS, SEARCH_SHARE
 from ..gates.methods.registry import method_options, readers_of
 from ..option_names import BUDGETS, LIMITS
 from ..structures.heads import HEADS
+from .movement import movement_problems
 from .plan import Plan
 
 
@@ -47,10 +48,11 @@ def _method_problems(args: Namespace) -> list[str]:
         for option in sorted(method_options())
         if name not in readers_of(option) and getattr(args, option, None) is not None
     ]
+    counts = movement_problems(args) if METHODS[name].scores_weights else _count_problems(args, name)
     return (
         problems
         + _mode_problems(args, name, known_family(args).parts)
-        + _count_problems(args, name)
+        + counts
         + _number_problems(args)
     )
 

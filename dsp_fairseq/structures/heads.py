@@ -12,4 +12,5 @@ HEADS = register_structure(
         ("out_proj.weight", 1),
     ],
     "heads",
+    essential=("v_proj", "out_proj"),
 )

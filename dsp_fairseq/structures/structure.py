@@ -28,6 +28,8 @@ class Structure:
     slices: tuple[Slice, ...]
     noun: str  # for what budgets count, plural
     carrier: str | None = None  # attribute of the block's module that applies its gates; None: the module itself
+    # modules without whose slice of weights a unit adds nothing to the output of its block
+    essential: tuple[str, ...] = ()
     counted_by_entry: bool = False  # whether budgets count the entries of a unit, such as the hidden units of a group
 
     @property

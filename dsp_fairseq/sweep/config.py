@@ -185,8 +185,8 @@ def _axis(is_right: Callable[[Any], bool], allowed: str) -> Callable[[Any], list
 
 
 def trained_methods() -> list[str]:
-    """The registered methods that the cells of a sweep may be trained with."""
-    return [name for name in METHODS if name != UNPRUNED]
+    """The registered methods that the cells of a sweep, which count heads, may be trained with."""
+    return [name for name, method in METHODS.items() if name != UNPRUNED and not method.scores_weights]
 
 
 def _method_axis() -> Callable[[Any], list[Any]]:

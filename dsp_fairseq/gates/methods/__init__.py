@@ -7,6 +7,7 @@ from .ste import StraightThrough
 from .l0 import L0  # isort: skip (--help lists the methods in the order of their registration)
 from .uniform import Uniform
 
+from .movement import Movement  # isort: skip
 from .none import Unpruned  # isort: skip
 from .method import SEARCH_SHARE, Method
 from .option import Option
@@ -20,6 +21,7 @@ __all__ = [
     "UNIFORM_PRIOR",
     "CommittedDsp",
     "Method",
+    "Movement",
     "Option",
     "PublishedDsp",
     "StraightThrough",

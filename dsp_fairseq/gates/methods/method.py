@@ -40,6 +40,7 @@ class Method:
     needs_count: ClassVar[bool] = True  # whether --heads-to-keep is required; False also excludes --heads-to-keep-range
     independent: ClassVar[bool] = False  # whether the logits are log-odds: without K the positive ones decode
 
+    scores_weights: ClassVar[bool] = False  # whether blocks of weights have scores (see gates/weights), and no unit has
     constrained: ClassVar[bool] = False  # whether a Lagrangian on the expected cost meets the budget
 
     @classmethod
