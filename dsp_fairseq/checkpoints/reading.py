@@ -19,7 +19,7 @@ from ..options.plan import Plan
 from ..structures.ffn import FFN
 from ..structures.inventory import Inventory
 from . import schema
-from .movement import masked_weights
+from .movement import has_scores, masked_weights, units_left
 from .old import with_cfg
 from .schema import model_options
 
@@ -104,7 +104,8 @@ def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
     """The heads that a loaded checkpoint of a gated model decodes with."""
     options, gates = model_options(state), gates_of(state)
     plan = Plan.of(options)
-    mask = mask_that_decodes(gates, plan.inventory, plan.choice)
+    scored = has_scores(state)
+    mask = units_left(state, plan) if scored else mask_that_decodes(gates, plan.inventory, plan.choice)
     return KeptHeads(plan, mask, gates["logits"].detach().clone(), options)
 
 

@@ -146,8 +146,8 @@ class HeadGates(nn.Module):
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Fill in the entries that a checkpoint of a stock model or of an older version lacks."""
-        fitting = self.state_dict(prefix=f"{name}.")
-        for key in [key for key in state_dict if key.startswith(_of_scores(name)) and key not in fitting]:
+        known = set(self.state_dict(prefix=f"{name}."))
+        for key in [key for key in state_dict if key.startswith(_of_scores(name)) and key not in known]:
             del state_dict[key]  # of weights that movement scored
         logits, prefix = state_dict.get(f"{name}.logits"), f"{name}."
         own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}

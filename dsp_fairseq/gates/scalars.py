@@ -26,8 +26,8 @@ def scalars(gates: "HeadGates") -> dict[str, float]:
     """The numbers of the update that is about to begin, by their names in the logs.
 
     ``kept_*`` are the numbers of units of each kind in the mask that would decode now. Methods whose logits learn have
-    three more, and ``movement`` has those of its masks: ``subset_entropy`` in bits (see :func:`~dsp_fairseq.gates.inclusion.entropy`), and ``logits_mean`` and
-    ``logits_std``, the mean and standard deviation of all logits.
+    three more: ``subset_entropy`` in bits (see :func:`~dsp_fairseq.gates.inclusion.entropy`), and ``logits_mean`` and
+    ``logits_std``, the mean and standard deviation of all logits. ``movement`` has those of its masks.
     """
     kept = gates.inventory.kept_per_kind(gates.mask().tolist())
     found = {kept_name(kind): float(count) for kind, count in kept.items()} | gates.further_scalars()

@@ -140,9 +140,7 @@ class GatedMultiheadAttention(MultiheadAttention):
         return self._sliced
 
     def _gated_weights(self) -> HeadWeights:
-        query, key, value, (output, _) = map(
-            weight_and_bias, (self.q_proj, self.k_proj, self.v_proj, self.out_proj)
-        )
+        query, key, value, (output, _) = map(weight_and_bias, (self.q_proj, self.k_proj, self.v_proj, self.out_proj))
         if self._gates is not None:
             # [heads] -> [heads, d] -> [heads*d]; float32 because the gradient of a gate is a sum over D*d products,
             # which overflows half precision long before the gradients of the weights do

@@ -45,7 +45,7 @@ class Plan:
         options = with_defaults(args)
         method = METHODS[options["pruning_method"]].variant(options)
         inventory = inventory_of(args) if inventory is None else inventory
-        budget = Budget.of(options, method.independent or method.scores_weights)
+        budget = Budget.of(options, method.independent)
         return cls(
             inventory,
             budget,

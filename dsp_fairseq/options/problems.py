@@ -49,12 +49,7 @@ def _method_problems(args: Namespace) -> list[str]:
         if name not in readers_of(option) and getattr(args, option, None) is not None
     ]
     counts = movement_problems(args) if METHODS[name].scores_weights else _count_problems(args, name)
-    return (
-        problems
-        + _mode_problems(args, name, known_family(args).parts)
-        + counts
-        + _number_problems(args)
-    )
+    return problems + _mode_problems(args, name, known_family(args).parts) + counts + _number_problems(args)
 
 
 def _mode_problems(args: Namespace, method: str, parts: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ class Block:
     structure: str
     width: int  # entries that each unit owns along the axis of a slice (see structure.py); for a head its size d
     cost: int = 1  # number of parameters that one unit owns
-    # numbers of inputs of queries and outputs, and of keys and values; of a feed-forward block of both its sides; 0: not known
+    # width of queries and outputs, and of keys and values; of a feed-forward block both are its own; 0: not known
     widths: tuple[int, int] = (0, 0)
 
     @property

@@ -11,7 +11,16 @@ from ..families import families
 from ..gates.head_gates import HeadGates
 from ..gates.scalars import CHOICE, KEPT, scalars
 
-_OF_GATES = ("heads_kept", "ffn_kept", "temperature", "penalty", "expected_heads", "expected_ffn", "weights_kept", "threshold")
+_OF_GATES = (
+    "heads_kept",
+    "ffn_kept",
+    "temperature",
+    "penalty",
+    "expected_heads",
+    "expected_ffn",
+    "weights_kept",
+    "threshold",
+)
 
 
 class PruningCriterion:

@@ -2,10 +2,10 @@
 
 from argparse import Namespace
 
+from ...gates.methods import METHODS
 from ...structures.ffn import FFN
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
-from ...gates.methods import METHODS
 from .words import FFN_KINDS, KINDS, STACKS
 
 DEFAULT_GROUP = 64  # hidden units
@@ -58,7 +58,17 @@ def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
         )
         units, cost = hidden // group, group * (2 * width + 1)
         blocks += [
-            Block(kind, layer, f"{stack}.layers.{layer}", units, tuple(range(units)), FFN.name, group, cost, (width, width))
+            Block(
+                kind,
+                layer,
+                f"{stack}.layers.{layer}",
+                units,
+                tuple(range(units)),
+                FFN.name,
+                group,
+                cost,
+                (width, width),
+            )
             for layer in range(layers)
         ]
     return Inventory(blocks)

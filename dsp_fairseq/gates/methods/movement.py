@@ -29,7 +29,7 @@ class Movement(Method):
 
     SUMMARY: ClassVar[str] = "blocks of weights by movement"
     OPTIONS = (
-        RATE.with_default(0.01, default_words="0.01, falling to 0 with the planned updates,"),
+        RATE.with_default(0.01),
         Option(
             "weights_to_keep",
             str,
@@ -127,7 +127,7 @@ class Movement(Method):
             problems.append(f"--block-shape {options['block_shape']}: must be {' or '.join(SHAPES)}")
         if options["block_shape"] == HEAD:
             problems += [
-                f"--{name.replace('_', '-')} {given[name]}: --block-shape head has one score a head; leave out one of both"
+                f"--{name.replace('_', '-')} {given[name]}: --block-shape head scores whole heads; leave out one"
                 for name in ("block_rows", "block_cols")
                 if name in given
             ]

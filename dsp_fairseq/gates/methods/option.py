@@ -56,7 +56,8 @@ class Option:
 RATE = Option(
     "pruning_lr",
     float,
-    "constant learning rate of the importance logits, whatever --lr-scheduler does (default: {defaults})",
+    "constant learning rate of the importance logits, whatever --lr-scheduler does; with movement that of the scores "
+    "at the start, falling to 0 over the planned updates (default: {defaults})",
     1e-30,
     1e6,
 )

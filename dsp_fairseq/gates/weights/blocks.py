@@ -31,7 +31,7 @@ def masked(weight: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
         scores: S [r, c], which get a gradient and nothing else.
         mask: M [r, c], of zeros and ones.
     """
-    product: Tensor = _Masked.apply(weight, scores, mask)
+    product: Tensor = _Masked.apply(weight, scores, mask)  # type: ignore[no-untyped-call]  # torch has no types here
     return product
 
 

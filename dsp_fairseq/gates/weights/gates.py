@@ -188,7 +188,6 @@ class MovementGates(HeadGates):
         super()._load_from_state_dict(*args, **kwargs)
         self._leaves = self._mask = None
 
-
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Drop what a checkpoint of another method has; its units have gates, here they have none."""
         there = state_dict.get(f"{name}.scores")

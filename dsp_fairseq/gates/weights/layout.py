@@ -1,8 +1,8 @@
 """Which scores a model has: one for each block of weights, or one for each unit, in one flat vector.
 
-Scores lie in *sheets*, one after another: the blocks of one matrix, or the units of one block of the model, whose score
-all its matrices share. A sheet has one cost, the number of weights that one of its scores masks, and one group, in which
-the penalty takes its mean.
+Scores lie in *sheets*, one after another: the blocks of one matrix, or the units of one block of the model, whose
+score all its matrices share. A sheet has one cost, the number of weights that one of its scores masks, and one group,
+in which the penalty takes its mean.
 """
 
 import math
@@ -176,8 +176,8 @@ def blocking_problems(inventory: Inventory, blocking: Blocking) -> list[str]:
         "--block-cols": (blocking.columns, [width for block in blocks for width in block.widths]),
     }
     return [
-        f"{option} {size}: must divide the {_listed(lengths)} {option[8:].replace('cols', 'columns')} of the query, key "
-        f"and value matrices (in the output matrix rows and columns are swapped); say {_listed(_divisors(lengths))}"
+        f"{option} {size}: must divide the {_listed(lengths)} {option[8:].replace('cols', 'columns')} of the query, "
+        f"key and value matrices (in the output matrix rows and columns are swapped); say {_listed(_divisors(lengths))}"
         for option, (size, lengths) in sides.items()
         if any(length % size for length in lengths)
     ]

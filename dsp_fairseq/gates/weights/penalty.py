@@ -12,8 +12,8 @@ from .layout import Layout
 def open_share(scores: Tensor, layout: Layout, weights: Mapping[str, float]) -> Tensor:
     """R = mean over the groups of weight x mean sigmoid(S) of the group; a scalar with gradient to the scores [N].
 
-    The groups are attention and feed-forward of each part of the model (Lagunas et al. 2021, section 3, has four, all of
-    weight 1). A score that several matrices share counts once. R is 0.5 where all scores are 0 and all weights 1.
+    The groups are attention and feed-forward of each part of the model (four of weight 1 in Lagunas et al. 2021).
+    A score that several matrices share counts once. R is 0.5 where all scores are 0 and all weights 1.
 
     Args:
         weights: by name of group; 1 for a group without an entry.
