@@ -19,6 +19,7 @@ its median reported, with minimum and maximum.
 
 import argparse
 import random
+import re
 import sys
 import time
 from argparse import Namespace
@@ -34,6 +35,9 @@ from tqdm import tqdm
 PROJECT = Path(__file__).resolve().parents[1]
 HEADS = {"all": 72, "18": 18, "6": 6}
 BY_HAND = ("18 by hand", "6 by hand")
+FUSED = re.compile(
+    "(in_proj|out_proj|fc1|fc2)_(weight|bias)$"
+)  # copies that stock encoder layers make of their weights
 
 
 class NoAttention(torch.nn.Module):
@@ -144,7 +148,7 @@ def results_of(seconds, built, sentences):
             "variant": variant,
             "sentences_per_second": spread([sentences / each for each in seconds[variant]]),
             "ratio": spread([stock / own for stock, own in zip(seconds["stock"], seconds[variant], strict=True)]),
-            "parameters": sum(p.numel() for p in {id(p): p for p in model.parameters()}.values()),
+            "parameters": sum(p.numel() for name, p in model.named_parameters() if not FUSED.search(name)),
         }
         for variant, (_, model, _) in built.items()
     ]

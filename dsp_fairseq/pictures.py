@@ -8,6 +8,9 @@ from typing import NamedTuple
 from .atomic import check_target, writing
 from .errors import BadInput
 
+# fairseq's settings of logging would print matplotlib's INFO lines, such as that its first import has looked for fonts
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
 DOTS_PER_INCH = 150
 DARK, LIGHT, QUIET, GRID = "#202020", "#ffffff", "#808080", "#e0e0e0"
 NOT_KEPT = "#eeeeee"  # colour of heads that are not kept; not white, so that they can be seen
@@ -47,7 +50,6 @@ def new_figure(width: float, height: float, **options):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq's settings would print its INFO lines
     figure = Figure(figsize=(width, height), **options)
     FigureCanvasAgg(figure)
     return figure

@@ -7,7 +7,7 @@ import time
 
 from ..errors import BadInput, Failed, refuse
 
-HELP = "train, decode and compare a grid of methods, heads to keep and seeds"
+HELP = "train, decode and compare a grid of methods, heads or parameters to keep, and seeds"
 
 DESCRIPTION = (
     f"{HELP}: a folder per cell, results.csv, results.md and two pictures at the end. The same command goes on "
@@ -22,10 +22,15 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
   generate: --beam 5 --remove-bpe           # flags of fairseq-generate
   grid:
     method: [dsp, uniform]                  # of --pruning-method
-    heads_to_keep: [12, 4]
+    heads_to_keep: [12, 4]                  # or another budget, or several; each value makes a model:
+    parameters_to_keep: [50%, 25%]          # at most so many prunable parameters
+    ffn_to_keep: [256]                      # so many hidden units
     seed: [1, 2]
   unpruned: true                            # also train with all heads, once per seed (default: false)
   method_flags: {dsp-published: --cooldown-updates 250}    # of some methods only; none is the unpruned model
+  dense:                                    # also train small models of other shapes, without pruning, to compare with
+    narrow: --encoder-embed-dim 96 --decoder-embed-dim 96 ...
+  distillation: --distillation-weight 0.5   # also train all of them with the unpruned model of the same seed as teacher
   after:                                    # choose heads of the trained, unpruned model of the same seed:
     michel: --score gradient --subset train --sentences 1000   # as dsp-fairseq importance does, in seconds
     dsp: --pruning-method dsp --max-epoch 1                     # by gates that learn while the weights stay
@@ -34,8 +39,8 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
   score: {sacrebleu: test.en}               # against this text (default: fairseq, what fairseq-generate prints)
 
 the sweep itself gives --user-dir, --task, --criterion, --no-epoch-checkpoints unless train does, and
---pruning-method, --heads-to-keep, --seed, --save-dir, --log-format, --log-file. Each cell computes on one core
-unless OMP_NUM_THREADS says otherwise.
+--pruning-method, --heads-to-keep or the option of another budget, --teacher, --seed, --save-dir, --log-format,
+--log-file. Each cell computes on one core unless OMP_NUM_THREADS says otherwise.
 """
 
 
@@ -66,18 +71,18 @@ def add_arguments(parser) -> None:
 
 def _add_slurm(group) -> None:
     """Add the options of Slurm jobs; each ``dest`` is the name of a parameter of submitit."""
-    group.add_argument("--slurm-partition", dest="partition", metavar="NAME", help="of each job")
+    group.add_argument("--slurm-partition", dest="partition", metavar="NAME", help="partition of each job")
     group.add_argument(
         "--slurm-time",
         dest="time",
         type=_positive,
         metavar="MINUTES",
-        help="for the training and decoding of a cell, which goes on when it is submitted again (default: 1440)",
+        help="time limit of each job; a cell that needs longer goes on when it is submitted again (default: 1440)",
     )
-    group.add_argument("--slurm-gpus", dest="gpus_per_node", type=_positive, metavar="N", help="of each job")
+    group.add_argument("--slurm-gpus", dest="gpus_per_node", type=_positive, metavar="N", help="GPUs of each job")
     group.add_argument("--slurm-cpus", dest="cpus_per_task", type=_positive, metavar="N", help="cores of each job")
     group.add_argument("--slurm-mem", dest="mem", metavar="SIZE", help="memory of each job, such as 16G")
-    group.add_argument("--slurm-account", dest="account", metavar="NAME", help="that is charged")
+    group.add_argument("--slurm-account", dest="account", metavar="NAME", help="account that is charged")
     group.add_argument("--slurm-qos", dest="qos", metavar="NAME", help="quality of service")
     group.add_argument(
         "--slurm-extra",

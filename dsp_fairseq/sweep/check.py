@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, refuse
-from .config import PIPELINED, Words
+from .config import PIPELINED
+from .flags import Words
 from .plan import Cell
 
 Parser = Callable[[list[str]], Namespace]
@@ -57,12 +58,15 @@ def _noting(problems: dict[str, list[str]], key: str, cell: Cell) -> Iterator[No
 
 
 def _checkable(cell: Cell) -> Words:
-    """The training, without the checkpoint to start from when it will only be made by another cell."""
-    if cell.start is None or (os.path.isfile(cell.start.checkpoint) and not cell.before):
-        return cell.train
-    place = cell.train.index("--finetune-from-model")
-    words = cell.train[:place] + cell.train[place + 2 :]
-    return tuple("joint" if word == PIPELINED else word for word in words)
+    """The training, without the checkpoints of other cells that do not exist yet."""
+    words = cell.train
+    if cell.start and (cell.before or not os.path.isfile(cell.start.checkpoint)):
+        place = words.index("--finetune-from-model")
+        words = tuple("joint" if word == PIPELINED else word for word in words[:place] + words[place + 2 :])
+    if cell.teacher and not os.path.isfile(cell.teacher.checkpoint):
+        place = words.index("--teacher")
+        words = words[:place] + words[place + len(cell.teaching) :]
+    return words
 
 
 def _parse(read: Parser, words: Words) -> Namespace:

@@ -4,28 +4,60 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 from pydantic import ValidationInfo as Info
 
 from dsp_fairseq_startup.scoring.command import lines_of, what_is_wrong
 
-from ..errors import MOST_SEED, BadInput
-from ..families.transformer import KINDS
+from ..errors import MOST_SEED, BadInput, flag
+from ..families.transformer import FFN_KINDS, KINDS
 from ..gates.methods import METHODS
+from ..option_names import BUDGETS
+from ..training.teacher import RANGES
+from .flags import Words, is_name, names, read_flags, value_of, wrong_character
+from .yaml_file import load
 
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
 PIPELINED = "pipelined"  # the pruning mode of gates that learn in a trained model
+HEADS_TO_KEEP = "heads_to_keep"
 SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the heads of `after` are chosen
-Words = tuple[str, ...]
+
+
+class Amount(NamedTuple):
+    """How much a model keeps: one of BUDGETS, and its value."""
+
+    option: str
+    value: str
+
+    @property
+    def label(self) -> str:
+        """For names of folders: the number of heads, or the unit before the number."""
+        text = self.value.replace("%", "pct")
+        return text if self.option == HEADS_TO_KEEP else f"{self.option.removesuffix('_to_keep')}-{text}"
+
+    @property
+    def words(self) -> Words:
+        return flag(self.option), self.value
+
 
 _OWN = "the sweep sets it; leave it out"
 # flags of fairseq-train that the sweep sets itself, or that would hide the results from it
 _NOT_IN_TRAIN = {
     "--pruning-method": "the sweep sets it from grid.method; leave it out",
-    "--heads-to-keep": "the sweep sets it from grid.heads_to_keep; leave it out",
+    **{flag(name): f"the sweep sets it from grid.{name}; leave it out" for name in BUDGETS},
+    "--teacher": "the sweep sets it where distillation is given; leave it out",
     "--seed": "the sweep sets it from grid.seed; leave it out",
     "--save-dir": _OWN,
     "--log-file": _OWN,
@@ -63,6 +95,8 @@ _MISSING = {
     "grid": f"give {_GRID}",
     "grid.method": "give one value or more, such as [dsp]",
     "grid.heads_to_keep": "give one value or more, such as [24, 12]",
+    "grid.ffn_to_keep": "give one value or more, such as [2048, 1024]",
+    "grid.parameters_to_keep": "give one value or more, such as [50%, 25%]",
     "grid.seed": "give one value or more, such as [1, 2]",
 }
 
@@ -83,24 +117,12 @@ def _refuse(problems: Sequence[tuple[Any, ...]]) -> None:
         raise _Wrong(*problems)
 
 
-def _is_name(value: str) -> bool:
-    """Whether the operating system allows this text as a file name or an argument."""
-    try:
-        return b"\0" not in os.fsencode(value)
-    except UnicodeEncodeError:
-        return False
-
-
-def _character(value: str) -> tuple[str, str]:
-    return ascii(value), "holds a character that no name may have; write it anew"
-
-
 def _text(example: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(value, str) or not value:
             raise _Wrong((value, f"must be the name of a folder, {example}"))
-        if not _is_name(value):
-            raise _Wrong(_character(value))
+        if not is_name(value):
+            raise _Wrong(wrong_character(value))
         return value
 
     return read
@@ -118,37 +140,12 @@ def _one_path(value: str) -> str:
     return value
 
 
-def _words(value: Any) -> tuple[Words, list[tuple[Any, str]]]:
-    """Flags given as one string, which is split as a shell splits it, or as a list of words; and their problems."""
-    if value is None:
-        return (), []
-    if isinstance(value, str):
-        if not _is_name(value):
-            return (), [_character(value)]
-        try:
-            return tuple(shlex.split(value)), []
-        except ValueError as error:
-            return (), [(value, f"{str(error).lower()}; close the quotation")]
-    if not isinstance(value, list):
-        return (), [(value, "must be flags, as one string or as a list of words")]
-    return tuple(map(str, value)), [problem for word in value for problem in _word_problems(word)]
-
-
-def _word_problems(word: Any) -> Iterator[tuple[Any, str]]:
-    if isinstance(word, bool) or not isinstance(word, str | int | float):
-        yield word, "must be a word or a number; put it between quotation marks"
-    elif isinstance(word, str) and not _is_name(word):
-        yield _character(word)
-    elif isinstance(word, str) and word.startswith("--") and " " in word:
-        yield word, "is one word of the list; write a comma instead of the space"
-
-
 def _forbidden(words: Words, forbidden: dict[str, str]) -> list[tuple[Any, str]]:
     return [(name, forbidden[name]) for name in names(words) if name in forbidden]
 
 
 def _train(value: Any) -> Words:
-    words, problems = _words(value)
+    words, problems = read_flags(value)
     if not words:
         problems.append((_NOTHING, _FLAGS_OF_CELLS))
     elif "--arch" not in names(words):
@@ -158,7 +155,7 @@ def _train(value: Any) -> Words:
 
 
 def _generate(value: Any) -> Words:
-    words, problems = _words(value)
+    words, problems = read_flags(value)
     _refuse(problems + _forbidden(words, _NOT_IN_GENERATE))
     return words
 
@@ -167,6 +164,8 @@ def _axis(is_right: Callable[[Any], bool], allowed: str) -> Callable[[Any], list
     """Reads one list of the grid; a single value needs no list."""
 
     def read(value: Any) -> list[Any]:
+        if value == ():  # the key is not in the file
+            return []
         if value is None or value == []:
             raise _Wrong((_NOTHING, ""))
         values = value if isinstance(value, list) else [value]
@@ -202,12 +201,20 @@ def _is_seed(value: Any) -> bool:
     return _is_count(value) and value <= MOST_SEED
 
 
-def _is_budget(value: Any) -> bool:
-    """Checks the form only; fairseq-train checks that the model has so many heads."""
-    if isinstance(value, str) and "=" in value:
-        pairs = [part.partition("=") for part in value.split(",")]
-        return sorted(kind for kind, _, _ in pairs) == sorted(KINDS) and all(n.isdecimal() for _, _, n in pairs)
-    return _is_count(value)
+def _is_number_or_per_kind(kinds: Sequence[str]) -> Callable[[Any], bool]:
+    """Checks the form only; fairseq-train checks that the model has so many heads or hidden units."""
+
+    def is_right(value: Any) -> bool:
+        if isinstance(value, str) and "=" in value:
+            pairs = [part.partition("=") for part in value.split(",")]
+            return sorted(kind for kind, _, _ in pairs) == sorted(kinds) and all(n.isdecimal() for _, _, n in pairs)
+        return _is_count(value)
+
+    return is_right
+
+
+def _is_parameters(value: Any) -> bool:
+    return _is_count(value) or (isinstance(value, str) and re.fullmatch(r"\d{1,3}(\.\d{1,9})?%", value) is not None)
 
 
 def _is_grid(value: Any) -> Any:
@@ -232,32 +239,70 @@ def _method_flags(value: Any, info: Info) -> dict[str, Words]:
         if methods is not None and method not in methods:
             problems.append((method, given, f"no cell has this method; those of the sweep are {', '.join(methods)}"))
             continue
-        flags[method], wrong = _words(given)
+        flags[method], wrong = read_flags(given)
         problems += [(method, *problem) for problem in wrong + _forbidden(flags[method], _NOT_IN_TRAIN)]
     _refuse(problems)
     return flags
 
 
-def _after(value: Any) -> dict[str, Words]:
+def _named_flags(value: Any, example: str) -> tuple[dict[str, Words], list[tuple[Any, ...]]]:
+    """Flags by a name that the file chooses, and their problems."""
     value = value or {}
     if not isinstance(value, dict):
-        raise _Wrong((value, f'must be such as magnitude: "{SCORE} magnitude"'))
+        raise _Wrong((value, f"must be such as {example}"))
     flags, problems = {}, []
     for name, given in value.items():
-        flags[name], wrong = _words(given)
+        flags[name], wrong = read_flags(given)
         if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
             wrong.append((given, "its name must be small letters, digits and hyphens"))
-        elif not wrong and not {SCORE, RANGE, "--pruning-method"}.intersection(names(flags[name])):
-            wrong.append(
-                (given or "", f"must have {SCORE} (of dsp-fairseq importance), --pruning-method or {RANGE} LO:HI")
-            )
-        problems += [(name, *problem) for problem in wrong + _forbidden(flags[name], _NOT_IN_AFTER)]
+        problems += [(name, *problem) for problem in wrong]
+    return flags, problems
+
+
+def _dense(value: Any) -> dict[str, Words]:
+    flags, problems = _named_flags(value, 'narrow: "--encoder-embed-dim 96 --decoder-embed-dim 96"')
+    for name, words in flags.items():
+        if name in METHODS or name == "unpruned":
+            problems.append((name, shlex.join(words), "is the name of a method; choose another one"))
+        problems += [(name, *problem) for problem in _forbidden(words, _NOT_IN_TRAIN)]
+    _refuse(problems)
+    return flags
+
+
+def _distillation(value: Any) -> Words | None:
+    """None: there are no models that learn from the unpruned one."""
+    if value is None:
+        return None
+    words, problems = read_flags(value)
+    known = {flag(name): limits for name, limits in RANGES.items()}
+    if not words or set(names(words)) - set(known):
+        problems.append((shlex.join(words), f"must be one or more of {', '.join(known)}, each with its value"))
+    _refuse(problems)
+    for name in dict.fromkeys(names(words)):
+        low, high = known[name]
+        if (
+            not re.fullmatch(r"\d+(\.\d+)?", value_of(words, name) or "")
+            or not low <= float(value_of(words, name) or 0) <= high
+        ):
+            problems.append((f"{name} {value_of(words, name)}", f"must be {low:g} to {high:g}"))
+    _refuse(problems)
+    return words
+
+
+def _after(value: Any) -> dict[str, Words]:
+    flags, problems = _named_flags(value, f'magnitude: "{SCORE} magnitude"')
+    wrong = {problem[0] for problem in problems}
+    for name, words in flags.items():
+        if name not in wrong and not {SCORE, RANGE, "--pruning-method"}.intersection(names(words)):
+            remedy = f"must have {SCORE} (of dsp-fairseq importance), --pruning-method or {RANGE} LO:HI"
+            problems.append((name, shlex.join(words), remedy))
+        problems += [(name, *problem) for problem in _forbidden(words, _NOT_IN_AFTER)]
     _refuse(problems)
     return flags
 
 
 def _tune(value: Any) -> Words:
-    words, problems = _words(value)
+    words, problems = read_flags(value)
     _refuse(problems + _forbidden(words, _NOT_IN_TUNE))
     return words
 
@@ -280,11 +325,21 @@ def _reference(value: Any, info: Info) -> str | None:
     return path
 
 
-_PER_KIND = ",".join(f"{kind}=4" for kind in KINDS)
-_BUDGETS = _axis(_is_budget, f"must be a number of heads, or one for each kind of block: {_PER_KIND}")
+def _per_kind(kinds: Sequence[str], example: int) -> str:
+    return ",".join(f"{kind}={example}" for kind in kinds)
 
 
-_MAY_BE_EMPTY = ("data", "out", "train", "generate", "grid", "method_flags", "after", "tune")
+_HEADS = _axis(
+    _is_number_or_per_kind(KINDS), f"must be a number of heads, or one for each kind of block: {_per_kind(KINDS, 4)}"
+)
+_UNITS = _axis(
+    _is_number_or_per_kind(FFN_KINDS),
+    f"must be a number of hidden units, or one for each kind of block: {_per_kind(FFN_KINDS, 512)}",
+)
+_PARAMETERS = _axis(_is_parameters, "must be a number of parameters, or a share such as 50%")
+
+
+_MAY_BE_EMPTY = ("data", "out", "train", "generate", "grid", "method_flags", "dense", "distillation", "after", "tune")
 
 
 class _Model(BaseModel):
@@ -292,11 +347,23 @@ class _Model(BaseModel):
 
 
 class Grid(_Model):
-    """Every combination is a cell."""
+    """Every combination of a method, a value of one of the budgets, and a seed is a cell."""
 
     method: Annotated[Words, BeforeValidator(lambda value: _method_axis()(value))]
-    heads_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _BUDGETS(value))))]
+    heads_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _HEADS(value))))] = ()
+    ffn_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _UNITS(value))))] = ()
+    parameters_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _PARAMETERS(value))))] = ()
     seed: Annotated[tuple[int, ...], BeforeValidator(_axis(_is_seed, f"must be a whole number, 0 to {MOST_SEED}"))]
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> "Grid":
+        if not self.amounts:
+            raise _Wrong(("heads_to_keep", _NOTHING, ""))
+        return self
+
+    @property
+    def amounts(self) -> tuple[Amount, ...]:
+        return tuple(Amount(option, value) for option in BUDGETS for value in getattr(self, option, ()))
 
 
 class Config(_Model):
@@ -309,6 +376,8 @@ class Config(_Model):
     grid: Annotated[Grid, BeforeValidator(_is_grid)]
     unpruned: Annotated[bool, PlainValidator(_yes_or_no)] = False
     method_flags: Annotated[Mapping[str, Words], PlainValidator(_method_flags)] = Field(default_factory=dict)
+    dense: Annotated[Mapping[str, Words], PlainValidator(_dense)] = Field(default_factory=dict)
+    distillation: Annotated[Words | None, PlainValidator(_distillation)] = None
     after: Annotated[Mapping[str, Words], PlainValidator(_after)] = Field(default_factory=dict)
     tune: Annotated[Words, PlainValidator(_tune)] = Field(default_factory=list)  # type: ignore[arg-type]  # _tune reads it
     # score with sacreBLEU against this text; None: fairseq's own BLEU4
@@ -319,8 +388,8 @@ class Config(_Model):
         return self.grid.method
 
     @property
-    def heads_to_keep(self) -> Words:
-        return self.grid.heads_to_keep
+    def amounts(self) -> tuple[Amount, ...]:
+        return self.grid.amounts
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -336,7 +405,7 @@ def read_config(path: str, out: str | None = None, data: str | None = None) -> C
 
     Raises BadInput with a line for every problem.
     """
-    content = _load(path)
+    content = load(path)
     if not isinstance(content, dict):
         raise BadInput(f"{path}: must hold keys and values ({', '.join(Config.model_fields)}), holds {_shown(content)}")
     content |= {key: value for key, value in (("out", out), ("data", data)) if value is not None}
@@ -361,53 +430,10 @@ def _lines(error: Any) -> Iterator[str]:
         for *part, value, why in error["ctx"]["error"].problems:
             place = "generate" if part == ["generate"] else ".".join([key, *map(str, part)])
             yield (
-                f"{place} is missing: {why or _MISSING[key]}"
+                f"{place} is missing: {why or _MISSING[place]}"
                 if value is _NOTHING
                 else f"{place} {_shown(value)}: {why}"
             )
-
-
-def _load(path: str) -> Any:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return yaml.load(file, _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BadInput(f"{path}{line}: is not YAML: {error.problem}") from error
-    except RecursionError as error:
-        raise BadInput(f"{path}: is nested too deeply; a sweep needs three levels") from error
-    except Exception as error:  # PyYAML passes on Python's own errors for wrong numbers and dates
-        raise BadInput(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that occurs twice, of which PyYAML would silently take the last one.
-
-    It also refuses numbers that YAML reads otherwise than people do: 012 is 10, 1:30 is 90, 0x10 is 16, 1_0 is 10.
-    """
-
-    def construct_yaml_int(self, node):
-        if not re.fullmatch(r"[-+]?(0|[1-9]\d{0,17})", node.value):
-            shown = node.value if len(node.value) <= 30 else node.value[:27] + "..."
-            problem = f"{shown} is no plain number of at most 18 digits; write one, or put it between quotation marks"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-        return int(node.value)
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-
-
-def names(words: Sequence[str]) -> list[str]:
-    """The flags among the words, without the values that --flag=value may carry."""
-    return [word.partition("=")[0] for word in words if word.startswith("--")]
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""BLEU against heads: a colour and a shape per method, the seeds as a band."""
+"""BLEU against heads, or against parameters where models differ in more: a colour and a shape per method."""
 
 from statistics import mean
 
@@ -6,13 +6,14 @@ from .. import pictures
 from ..pictures import QUIET
 from ..pictures import RED as ALL  # the unpruned model
 from .config import trained_methods
+from .plan import DISTILLED
 from .results import Results, Row, is_tuned, untuned
 
 _WIDE = 8  # ratio of the largest to the smallest number of heads from which on the axis is logarithmic
 
 
 def looks(methods: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and shape of every method by its place in the registry, the same for a method and its tuned models.
+    """Colour and shape of every method by its place in the registry, the same for its tuned and distilled models.
 
     Names that are not in the registry, such as ways to choose in a trained model, take the looks that follow.
     """
@@ -21,7 +22,7 @@ def looks(methods: list[str]) -> dict[str, tuple[str, str]]:
     return {method: look[untuned(method)] for method in methods}
 
 
-def draw_heads(results: Results):
+def draw_scores(results: Results):
     """curve.png: the mean over the seeds as a line, the lowest to the highest as a band, unpruned across."""
     figure = pictures.new_figure(7.5, 4.8, layout="constrained")
     panel = figure.subplots()
@@ -29,14 +30,19 @@ def draw_heads(results: Results):
     _draw_unpruned(panel, results.unpruned)
     for method in results.methods:
         _draw_method(panel, results, method)
-    total = results.rows[0].original_heads
-    _count_heads(panel, sorted({row.heads for row in results.rows if row not in results.unpruned}))
-    panel.set(xlabel=f"heads kept of {total}", ylabel="BLEU")
+    against = "heads" if results.only_heads else "parameters"
+    if results.only_heads:
+        _count_heads(panel, sorted({row.heads for row in results.rows if row not in results.unpruned}))
+        panel.set_xlabel(f"heads kept of {results.rows[0].original_heads}")
+    else:
+        panel.xaxis.set_major_formatter(lambda number, _: f"{number / 1e6:g} M")
+        panel.set_xlabel("parameters of the model, embeddings included")
+    panel.set_ylabel("BLEU")
     pictures.open_frame(panel)
     if panel.get_legend_handles_labels()[0]:  # beside the panel, where it covers nothing
         panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, handlelength=3)
     note = "lines: mean over the seeds; bands: lowest to highest" if several else "one seed"
-    figure.suptitle("BLEU against heads", fontsize="x-large", fontweight="bold")
+    figure.suptitle(f"BLEU against {against}", fontsize="x-large", fontweight="bold")
     figure.supxlabel(f"{note}\n{results.signature}", fontsize="small", color=QUIET)
     return figure
 
@@ -53,14 +59,15 @@ def _draw_unpruned(panel, rows: list[Row]) -> None:
 def _draw_method(panel, results: Results, method: str) -> None:
     colour, shape = looks(results.methods)[method]
     groups = list(results.of(method).values())
-    heads = [mean(row.heads for row in rows) for rows in groups]
+    sizes = [mean(row.heads if results.only_heads else row.parameters for row in rows) for rows in groups]
     scores = [[row.bleu for row in rows] for rows in groups]
-    look = {"markerfacecolor": "white", "linestyle": (0, (4, 3))} if is_tuned(method) else {}
-    panel.plot(heads, list(map(mean, scores)), color=colour, marker=shape, linewidth=1.6, label=method, **look)
+    look: dict[str, object] = {"markerfacecolor": "white", "linestyle": (0, (4, 3))} if is_tuned(method) else {}
+    look |= {"linestyle": ":", "fillstyle": "left"} if DISTILLED in method else {}
+    panel.plot(sizes, list(map(mean, scores)), color=colour, marker=shape, linewidth=1.6, label=method, **look)
     if max(map(len, scores)) > 1:
-        panel.fill_between(heads, list(map(min, scores)), list(map(max, scores)), color=colour, alpha=0.18, linewidth=0)
-        if len(heads) == 1:  # a band without width
-            panel.vlines(heads, list(map(min, scores)), list(map(max, scores)), color=colour, linewidth=1.2)
+        panel.fill_between(sizes, list(map(min, scores)), list(map(max, scores)), color=colour, alpha=0.18, linewidth=0)
+        if len(sizes) == 1:  # a band without width
+            panel.vlines(sizes, list(map(min, scores)), list(map(max, scores)), color=colour, linewidth=1.2)
 
 
 def _count_heads(panel, counts: list[int]) -> None:

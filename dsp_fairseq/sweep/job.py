@@ -16,8 +16,9 @@ from . import executors, logs, records
 from .check import Parser, parsed
 from .config import Config, read_config
 from .estimate import estimate
+from .flags import as_shell
 from .lock import locked
-from .plan import Cell, as_shell, cells_of
+from .plan import Cell, cells_of
 from .progress import duration
 from .results import Results, as_csv, collect
 from .run import run_cells
@@ -135,7 +136,7 @@ def _write(results: Results, todo: Plan, with_pictures: bool) -> None:
     if with_pictures:
         from . import curves, survival  # need matplotlib
 
-        for name, draw in zip(PICTURES, (curves.draw_heads, survival.draw), strict=True):
+        for name, draw in zip(PICTURES, (curves.draw_scores, survival.draw), strict=True):
             pictures.save(draw(results), os.path.join(todo.config.out, name), force=True)
 
 

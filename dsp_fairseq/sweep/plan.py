@@ -1,15 +1,16 @@
 """The cells of a sweep, and the commands of each."""
 
 import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..training.preflight import CRITERION, TASK
-from .config import PIPELINED, RANGE, SCORE, UNPRUNED, Config, Words, names
+from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, Amount, Config
+from .flags import Words, given, names, value_of
 
 TRAIN, GENERATE, VALIDATE, OWN = "fairseq-train", "fairseq-generate", "fairseq-validate", "dsp-fairseq"
+DISTILLED = "-distilled"  # end of the method's name when the unpruned model is the teacher
 # flags of the training that a validation of its model needs as well
 _OF_DATA = ("--max-tokens", "--batch-size", "--cpu", "--fp16", "--num-workers", "--source-lang", "--target-lang")
 
@@ -57,7 +58,7 @@ class Cell(Files):
     """One model: the commands that make its checkpoint, and its decoding."""
 
     method: str  # pruning method, or how the heads of a trained model are chosen; names a line of the table
-    heads_to_keep: str | None  # as the option of training; None: all
+    amount: Amount | None  # what it keeps, as the option of training says it; None: everything
     seed: int
     flags: dict[str, Any]  # what makes the cell what it is, wherever its folder lies
     train: Words  # makes the checkpoint: fairseq-train, or dsp-fairseq
@@ -65,65 +66,89 @@ class Cell(Files):
     before: Words = ()  # runs before `train`: removes the pruned heads of the checkpoint to start from
     validate: Words = ()  # the validation of a checkpoint that needs no training
     start: "Cell | None" = field(default=None, repr=False)  # the cell whose checkpoint this one starts from
+    teacher: "Cell | None" = field(default=None, repr=False)  # the cell whose model this one learns from
+    teaching: Words = ()  # the words of `train` about the teacher
 
     @property
     def trains(self) -> bool:
         return self.train[:1] == (TRAIN,)
 
+    @property
+    def sources(self) -> "list[Cell]":
+        """The cells that must be trained before this one."""
+        return [cell for cell in (self.start, self.teacher) if cell]
+
 
 def cells_of(config: Config) -> list[Cell]:
-    """The unpruned cells, then those of the grid, then those whose heads are chosen afterwards, then the tuned ones."""
-    grid = [(heads, seed) for heads in config.heads_to_keep for seed in config.seeds]
+    """All cells of the sweep.
+
+    In this order: unpruned, dense, those of the grid, those that learn from the unpruned one, those whose heads are
+    chosen afterwards, tuned.
+    """
+    grid = [(amount, seed) for amount in config.amounts for seed in config.seeds]
     bases = {seed: trained(config, UNPRUNED, None, seed) for seed in config.seeds}
     from_unpruned = any(RANGE not in names(flags) for flags in config.after.values())
+    from_unpruned = from_unpruned or config.distillation is not None
     cells = [*bases.values()] if config.unpruned or from_unpruned else []
-    cells += [trained(config, method, *place) for method in config.methods for place in grid]
+    for teachers in [{}] if config.distillation is None else [{}, bases]:
+        for dense in config.dense:
+            cells += [trained(config, dense, None, seed, teacher=teachers.get(seed)) for seed in config.seeds]
+        for method in config.methods:
+            cells += [trained(config, method, *place, teacher=teachers.get(place[1])) for place in grid]
     for name, flags in config.after.items():
         starts = {seed: any_heads(config, name, seed) for seed in config.seeds} if RANGE in names(flags) else bases
         cells += [*starts.values()] if RANGE in names(flags) else []
-        cells += [afterwards(config, name, heads, seed, starts[seed]) for heads, seed in grid]
+        cells += [afterwards(config, name, amount, seed, starts[seed]) for amount, seed in grid]
     if config.tune:
         cells += [tuned(config, cell) for cell in cells if RANGE not in names(cell.train)]
     return cells
 
 
 def trained(
-    config: Config, method: str, heads: str | None, seed: int, name: str | None = None, extra: Words = ()
+    config: Config,
+    method: str,
+    amount: Amount | None,
+    seed: int,
+    name: str | None = None,
+    extra: Words = (),
+    teacher: Cell | None = None,
 ) -> Cell:
-    """A training from random weights."""
-    name = name or "-".join(filter(None, ("unpruned" if method == UNPRUNED else method, heads, f"seed{seed}")))
-    flags = [*config.train, *config.method_flags.get(method, ()), *extra]
-    own = {"--pruning-method": method, **_heads(heads), "--seed": str(seed)}
-    return _training(config, name, (method, heads, seed), _with_task(flags) + _flat(own))
+    """A training from random weights; ``method`` may also be the name of a dense model."""
+    label = f"{method}{DISTILLED}" if teacher else method
+    of_name = ["unpruned" if method == UNPRUNED else label, *([amount.label] if amount else []), f"seed{seed}"]
+    flags = [*config.train, *config.dense.get(method, ()), *config.method_flags.get(method, ()), *extra]
+    own = {"--pruning-method": UNPRUNED if method in config.dense else method}
+    words = [*_with_task(flags), *_flat(own), *(amount.words if amount else ()), "--seed", str(seed)]
+    return _training(config, name or "-".join(of_name), (label, amount, seed), words, teacher=teacher)
 
 
 def any_heads(config: Config, method: str, seed: int, name: str | None = None, extra: Words = ()) -> Cell:
     """The training for a range of numbers of heads from which the cells of ``after.METHOD`` take theirs."""
     flags = config.after[method]
-    heads = value_of(flags, RANGE) or ""
-    name = name or f"{method}-{heads.replace(':', 'to')}-seed{seed}"
+    amount = Amount(HEADS_TO_KEEP, value_of(flags, RANGE) or "")
+    name = name or f"{method}-{amount.value.replace(':', 'to')}-seed{seed}"
     own = {"--seed": str(seed)}
-    return _training(config, name, (method, heads, seed), _with_task([*config.train, *flags, *extra]) + _flat(own))
+    return _training(config, name, (method, amount, seed), _with_task([*config.train, *flags, *extra]) + _flat(own))
 
 
 def afterwards(
-    config: Config, method: str, heads: str, seed: int, start: Cell, name: str | None = None, extra: Words = ()
+    config: Config, method: str, amount: Amount, seed: int, start: Cell, name: str | None = None, extra: Words = ()
 ) -> Cell:
     """Heads of the trained model ``start`` that are chosen as the flags of ``after.METHOD`` say."""
-    name, flags = name or f"{method}-after-{heads}-seed{seed}", (*config.after[method], *extra)
-    place, own = (f"{method}-after", heads, seed), [*flags, *_flat(_heads(heads))]
+    name, flags = name or f"{method}-after-{amount.label}-seed{seed}", (*config.after[method], *extra)
+    place, own = (f"{method}-after", amount, seed), [*flags, *amount.words]
     if SCORE not in names(flags) and RANGE not in names(flags):
         own = _with_task([*config.train, *own]) + _flat({"--pruning-mode": PIPELINED, "--seed": str(seed)})
-        return _training(config, name, place, own, start, ("--finetune-from-model", start.checkpoint))
+        return _training(config, name, place, own, start, start.checkpoint)
     files = Files(os.path.join(config.out, name))
     if RANGE in names(flags):
-        own = [*_flat(_heads(heads)), *extra]
+        own = [*amount.words, *extra]
         choose = [OWN, "prune", start.checkpoint, files.checkpoint, *own]
     else:
         own += _flat({"--seed": str(seed)})
         choose = [OWN, "importance", start.checkpoint, config.data, files.checkpoint, *own]
-    given = [word for flag in _OF_DATA if flag in names(config.train) for word in _given(config.train, flag)]
-    validate = [VALIDATE, config.data, *_user_dir(config.train), *given, "--path", files.checkpoint]
+    of_data = [word for flag in _OF_DATA if flag in names(config.train) for word in given(config.train, flag)]
+    validate = [VALIDATE, config.data, *_user_dir(config.train), *of_data, "--path", files.checkpoint]
     validate += _flat({"--valid-subset": "valid", "--log-format": "json"})
     return _cell(config, files, place, own, [*choose, "--force"], start, validate=tuple(validate))
 
@@ -132,16 +157,16 @@ def tuned(config: Config, cell: Cell) -> Cell:
     """The model of ``cell`` without its pruned heads, trained on with the flags ``tune``."""
     label = f"tuned{value_of(config.tune, '--max-epoch') or ''}"
     method = "unpruned" if cell.method == UNPRUNED else cell.method
-    place = f"{method}-{label}", cell.heads_to_keep, cell.seed
+    place = f"{method}-{label}", cell.amount, cell.seed
     own = _with_task([*config.train, *config.tune])
     own += _flat({"--pruning-method": UNPRUNED, "--seed": str(cell.seed)})
     name = f"{cell.name}-{label}"
     small = os.path.join(config.out, name, "small.pt")
     before = (OWN, "prune", cell.checkpoint, small, "--force")
-    return _training(config, name, place, own, cell, ("--finetune-from-model", small), before)
+    return _training(config, name, place, own, cell, small, before)
 
 
-Place = tuple[str, str | None, int]  # method, heads to keep, seed
+Place = tuple[str, Amount | None, int]  # method, what it keeps, seed
 
 
 def _training(
@@ -150,25 +175,28 @@ def _training(
     place: Place,
     own: list[str],
     start: Cell | None = None,
-    from_model: Words = (),
+    checkpoint: str = "",
     before: Words = (),
+    teacher: Cell | None = None,
 ) -> Cell:
+    """A cell of fairseq-train; ``checkpoint`` is where the weights of ``start`` are."""
     files = Files(os.path.join(config.out, name))
+    teaching = ("--teacher", teacher.checkpoint, *(config.distillation or ())) if teacher else ()
+    others = [*(("--finetune-from-model", checkpoint) if start else ()), *teaching]
     logs = ["--log-format", "json", "--log-file", files.train_log]
-    train = [TRAIN, config.data, *_user_dir(config.train), *own, *from_model, "--save-dir", files.folder, *logs]
-    return _cell(config, files, place, own, train, start, before=before)
+    train = [TRAIN, config.data, *_user_dir(config.train), *own, *others, "--save-dir", files.folder, *logs]
+    more: dict[str, Any] = {"before": before, "teacher": teacher, "teaching": teaching}
+    return _cell(config, files, place, own, train, start, **more)
 
 
 def _cell(config: Config, files: Files, place: Place, own: list[str], train: list[str], start: Cell | None, **more):
     flags: dict[str, Any] = {"data": config.data, "train": own, "generate": list(config.generate)}
     if start:
         flags["start"] = {"name": start.name, **start.flags}
+    if teacher := more.get("teacher"):
+        flags["teacher"] = {"name": teacher.name, **teacher.flags, "distillation": list(config.distillation or ())}
     generate = [GENERATE, config.data, *_user_dir(config.generate), *config.generate, "--path", files.checkpoint]
     return Cell(files.folder, *place, flags, tuple(train), tuple(generate), start=start, **more)
-
-
-def _heads(heads: str | None) -> dict[str, str]:
-    return {"--heads-to-keep": heads} if heads else {}
 
 
 def _with_task(flags: list[str]) -> list[str]:
@@ -184,24 +212,3 @@ def _flat(flags: Mapping[str, str | None]) -> list[str]:
 def _user_dir(given: Words) -> list[str]:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return [] if "--user-dir" in names(given) else ["--user-dir", package]
-
-
-def value_of(words: Words, name: str) -> str | None:
-    """The last value of a flag, None when it is not given."""
-    found = None
-    for word, after in zip(words, [*words[1:], ""], strict=True):
-        if word == name:
-            found = after
-        elif word.startswith(f"{name}="):
-            found = word.partition("=")[2]
-    return found
-
-
-def _given(words: Words, name: str) -> list[str]:
-    """A flag with its last value, if it has one."""
-    value = value_of(words, name)
-    return [name] if not value or value.startswith("--") else [name, value]
-
-
-def as_shell(words: Words) -> str:
-    return shlex.join(words)

@@ -19,6 +19,8 @@ class Record(NamedTuple):
     jobs: int | None = None  # number of cells that ran at the same time
     kept: dict[str, list[int]] | None = None  # head indices by block
     heads: dict[str, int] | None = None  # of each block before anything was pruned
+    ffn: int | None = None  # hidden units that are kept; None too: no choice was made among them
+    parameters: int | None = None  # of the whole model without what is pruned
 
     @property
     def trained(self) -> bool:

@@ -9,8 +9,8 @@ import pandas
 from ..errors import Failed
 from ..families.transformer import KINDS
 from . import logs, records
-from .config import UNPRUNED, Config
-from .plan import Cell
+from .config import HEADS_TO_KEEP, UNPRUNED, Config
+from .plan import DISTILLED, Cell
 from .records import Record
 
 
@@ -31,6 +31,11 @@ class Row(NamedTuple):
     def blocks(self) -> dict[str, int]:
         """Heads of each block before anything was pruned."""
         return self.record.heads or {}
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole model without what is pruned; 0: an earlier version made the record, which does not say it."""
+        return self.record.parameters or 0
 
     @property
     def heads(self) -> int:
@@ -54,12 +59,12 @@ def per_kind(kept: dict[str, list[int]]) -> dict[str, int]:
 
 
 def is_tuned(method: str) -> bool:
-    return untuned(method) != method
+    return re.search(r"-tuned\d*$", method) is not None
 
 
 def untuned(method: str) -> str:
-    """The method of the models that those of a tuned method start from."""
-    return re.sub(r"-tuned\d*$", "", method)
+    """The method without what was done besides: training on after the removal, and a teacher."""
+    return re.sub(r"-tuned\d*$", "", method).removesuffix(DISTILLED)
 
 
 class Results(NamedTuple):
@@ -76,13 +81,26 @@ class Results(NamedTuple):
     def methods(self) -> list[str]:
         return list(dict.fromkeys(row.cell.method for row in self.rows if row.cell.method != UNPRUNED))
 
+    @property
+    def only_heads(self) -> bool:
+        """Whether the models differ in nothing but their heads."""
+        return all(
+            row.cell.method == UNPRUNED or (row.cell.amount and row.cell.amount.option == HEADS_TO_KEEP)
+            for row in self.rows
+        )
+
     def of(self, method: str) -> dict[str, list[Row]]:
-        """The rows of a method by the value of --heads-to-keep, from many heads to few; one row for each seed."""
-        rows = sorted((row for row in self.rows if row.cell.method == method), key=lambda row: -row.heads)
+        """The rows of a method by what they keep, from large models to small ones; one row for each seed."""
+        rows = [row for row in self.rows if row.cell.method == method]
+        rows.sort(key=lambda row: (-row.heads,) if self.only_heads else (-row.parameters, -row.heads))
         found: dict[str, list[Row]] = {}
         for row in rows:
-            found.setdefault(row.cell.heads_to_keep or "", []).append(row)
+            found.setdefault(row.cell.amount.label if row.cell.amount else "", []).append(row)
         return found
+
+
+def _value(cell: Cell, option: str) -> str | None:
+    return cell.amount.value if cell.amount and cell.amount.option == option else None
 
 
 def collect(cells: list[Cell], config: Config) -> tuple[Results, list[str]]:
@@ -133,13 +151,16 @@ class _Score:
 
 def as_csv(results: Results) -> str:
     """A line per cell, kept heads by kind."""
+    options = [row.cell.amount.option for row in results.rows if row.cell.amount]
     lines = [
         {
             "cell": row.cell.name,
             "method": row.cell.method,
-            "heads_to_keep": row.cell.heads_to_keep,
+            **{option: _value(row.cell, option) for option in dict.fromkeys([HEADS_TO_KEEP, *options])},
             "seed": row.cell.seed,
             "heads": row.heads,
+            "ffn": row.record.ffn,
+            "parameters": row.record.parameters,
             "bleu": f"{row.bleu:.2f}",
             "valid_nll": row.valid_nll,
             "train_seconds": row.record.train_seconds,

@@ -64,7 +64,7 @@ def run_cells(cells: list[Cell], jobs: int, executor: submitit.Executor, until: 
 def _next(left: list[Cell], running: list["_Run"]) -> Cell | None:
     """The first cell that waits for no other one."""
     unfinished = {cell.folder for cell in left} | {run.cell.folder for run in running}
-    return next((cell for cell in left if cell.start is None or cell.start.folder not in unfinished), None)
+    return next((cell for cell in left if unfinished.isdisjoint(source.folder for source in cell.sources)), None)
 
 
 def _share(cell: Cell) -> float:
@@ -128,11 +128,11 @@ class _Run:
         self.attached = False  # to a job that an earlier sweep has submitted
 
     def can_start(self) -> bool:
-        """Whether the checkpoint that the cell starts from was made; if not, that is a failure of this cell too."""
-        start = self.cell.start
-        if start is None or records.read(start).trained:
+        """Whether the checkpoints that the cell needs were made; if not, that is a failure of this cell too."""
+        missing = next((cell for cell in self.cell.sources if not records.read(cell).trained), None)
+        if missing is None:
             return True
-        self._fail(f"starts from {start.name}, which failed")
+        self._fail(f"{'starts' if missing is self.cell.start else 'learns'} from {missing.name}, which failed")
         return False
 
     def start(self) -> None:
@@ -235,9 +235,9 @@ class _Run:
         except Failed as problem:
             self._fail(f"{self.cell.train[0]} ended well, but {problem}")
             return False
-        self.record = self.record._replace(train_seconds=found.seconds, kept=found.kept, heads=found.heads)
+        self.record = self.record._replace(**found._asdict())
         records.write(self.cell, self.record)
-        made = f"trained in {clock(found.seconds)}" if self.cell.trains else "heads are chosen"
+        made = f"trained in {clock(found.train_seconds)}" if self.cell.trains else "heads are chosen"
         self.display.tell(f"{self.cell.name}: {made}")
         return True
 

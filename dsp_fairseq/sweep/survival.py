@@ -23,7 +23,7 @@ class Grid(NamedTuple):
     """The places of the panels."""
 
     methods: list[str]
-    budgets: list[str]  # as --heads-to-keep says them, from many heads to few
+    budgets: list[str]  # labels of what is kept, from many heads to few
     blocks: dict[str, int]  # heads of each
     cell: float
 
@@ -49,8 +49,9 @@ class Grid(NamedTuple):
 
 def draw(results: Results):
     """A row of panels per method, K falling from left to right; the darker, the more seeds keep the head."""
-    # a tuned model keeps the heads of the one that it started from
+    # a tuned model keeps the heads of the one that it started from, and a dense one has blocks of its own
     groups = {method: results.of(method) for method in results.methods if not is_tuned(method)}
+    groups = {method: of for method, of in groups.items() if "" not in of}
     grid = _grid(results, groups)
     seeds = max((len(rows) for of in groups.values() for rows in of.values()), default=1)
     colours = _colours(seeds)
@@ -74,7 +75,7 @@ def draw(results: Results):
 
 def _grid(results: Results, groups: dict[str, dict[str, list[Row]]]) -> Grid:
     heads = {budget: rows[0].heads for of in groups.values() for budget, rows in of.items()}
-    blocks = results.rows[0].blocks
+    blocks = next((rows[0].blocks for of in groups.values() for rows in of.values()), results.rows[0].blocks)
     columns = max(1, len(heads))
     cell = min(CELL, (WIDEST / columns - GAP) / max(blocks.values()))
     return Grid(list(groups), sorted(heads, key=lambda budget: -heads[budget]), blocks, cell)

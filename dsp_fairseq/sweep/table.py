@@ -1,19 +1,20 @@
 """results.md: a row per method and K, over the seeds."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..tables import mean_and_range, table, whole_table
-from .config import Config
+from .config import HEADS_TO_KEEP, Config
 from .results import Results, Row
 
 _HEADER = ["method", "heads kept", "seeds", "BLEU", "valid nll"]
-_ALIGN = ["left", *["right"] * (len(_HEADER) - 1)]
+_OF_SIZE = ["hidden units", "parameters"]  # after the heads, where models differ in more than heads
 
 
 def as_markdown(results: Results, config: Config, missing: list[str]) -> str:
     """Title, table, how it was measured, and the cells that are not in it."""
-    text = ["# BLEU and validation nll against attention heads", "", whole_table(_HEADER, _rows(results), _ALIGN), ""]
+    against = "attention heads" if results.only_heads else "parameters"
+    text = [f"# BLEU and validation nll against {against}", "", whole_table(*_content(results)), ""]
     text += ["Means over the seeds, in brackets the lowest and the highest.", ""]
     text += [
         f"- BLEU: {results.signature}",
@@ -31,25 +32,42 @@ def as_markdown(results: Results, config: Config, missing: list[str]) -> str:
 
 def as_table(results: Results) -> str:
     """For the screen."""
-    return table(_HEADER, _rows(results), _ALIGN, keys=2)
+    return table(*_content(results), keys=2)
+
+
+def _content(results: Results) -> tuple[list[str], list[list[str]], list[str]]:
+    """The header, the rows, and how each column is aligned."""
+    header = _HEADER if results.only_heads else [*_HEADER[:2], *_OF_SIZE, *_HEADER[2:]]
+    return header, _rows(results), ["left", *["right"] * (len(header) - 1)]
 
 
 def _rows(results: Results) -> list[list[str]]:
     groups = [("all heads", results.unpruned)] if results.unpruned else []
     groups += [(method, rows) for method in results.methods for rows in results.of(method).values()]
-    return [_line(name, found) for name, found in groups]
+    return [_line(name, found, results.only_heads) for name, found in groups]
 
 
-def _line(name: str, rows: list[Row]) -> list[str]:
-    kept = sorted({row.heads for row in rows})
-    asked = rows[0].cell.heads_to_keep
+def _line(name: str, rows: list[Row], only_heads: bool) -> list[str]:
     return [
         name,
-        f"{kept[0]} of {rows[0].original_heads}" + (f" ({asked})" if asked and "=" in asked else ""),
+        _heads(rows),
+        *([] if only_heads else [_range([row.record.ffn for row in rows]), _range([row.parameters for row in rows])]),
         str(len(rows)),
         _spread(rows, lambda row: row.bleu, 2),
         _spread(rows, lambda row: row.valid_nll, 3),
     ]
+
+
+def _heads(rows: list[Row]) -> str:
+    """How many heads are kept of how many; and what was asked for, where the number does not say it."""
+    amount = rows[0].cell.amount
+    asked = amount.value if amount and ("=" in amount.value or amount.option != HEADS_TO_KEEP) else ""
+    return f"{_range([row.heads for row in rows])} of {rows[0].original_heads}" + (f" ({asked})" if asked else "")
+
+
+def _range(values: Iterable[int | None]) -> str:
+    known = sorted({value for value in values if value is not None})
+    return " to ".join(f"{value:,}" for value in dict.fromkeys([*known[:1], *known[-1:]])) or "-"
 
 
 def _spread(rows: list[Row], measure: Callable[[Row], float | None], digits: int) -> str:

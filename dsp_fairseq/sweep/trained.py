@@ -5,30 +5,42 @@ from typing import NamedTuple
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, Failed
+from ..structures.ffn import FFN
 from ..structures.heads import HEADS
 from . import records
 from .plan import Cell
 
 
 class Trained(NamedTuple):
-    seconds: float  # of the training, restarts included; of heads chosen without training: 0
+    """The part of the record that a training decides."""
+
+    train_seconds: float  # restarts included; of heads chosen without training: 0
     kept: dict[str, list[int]]  # head indices by block
     heads: dict[str, int]  # of each block before anything was pruned
+    ffn: int | None  # hidden units that are kept; None: no choice was made among them
+    parameters: int  # of the whole model without what is pruned
 
 
 def read(cell: Cell) -> Trained:
     """Raises Failed when the checkpoint is not there, or is not one of a gated_transformer."""
     from ..checkpoints.reading import kept_heads_of, load_gated
+    from ..structures import parameters
 
     try:
         state = load_gated(cell.checkpoint)
     except (BadCheckpoint, BadInput) as problem:
         raise Failed(str(problem)) from problem
     found = kept_heads_of(state)
-    after = found.inventory.keeping(found.mask.tolist()).of_structure(HEADS.name)
-    heads = {block.name: block.original_units for block in after.blocks}
-    kept = after.indices()
-    return Trained(_seconds(cell, state) if cell.trains else 0.0, kept, heads)
+    after = found.inventory.keeping(found.mask.tolist())
+    heads = after.of_structure(HEADS.name)
+    weights = state["model"]
+    return Trained(
+        _seconds(cell, state) if cell.trains else 0.0,
+        heads.indices(),
+        {block.name: block.original_units for block in heads.blocks},
+        after.count_of(FFN.name) if FFN.name in after.structures else None,
+        parameters.total(weights) - parameters.of_pruned_units(weights, found.inventory, found.per_block),
+    )
 
 
 def _seconds(cell: Cell, state: dict) -> float:

@@ -14,7 +14,7 @@ from ..errors import BadInput, flag
 from ..families import architecture_of, family_of, is_gated, known_models
 
 WEIGHT, TEMPERATURE = "distillation_weight", "distillation_temperature"
-_RANGES = {WEIGHT: (0.0, 1.0), TEMPERATURE: (1e-3, 1e3)}
+RANGES = {WEIGHT: (0.0, 1.0), TEMPERATURE: (1e-3, 1e3)}
 
 
 class Teacher:
@@ -48,7 +48,7 @@ def teacher_problems(args: Namespace, has_data: bool = True) -> list[str]:
         has_data: whether the data folder of the training was found to be one.
     """
     path = getattr(args, "teacher", None)
-    given = {name: getattr(args, name, None) for name in _RANGES}
+    given = {name: getattr(args, name, None) for name in RANGES}
     given = {name: value for name, value in given.items() if value is not None}
     if path is None:
         remedy = "without --teacher there is nothing to learn from; name a checkpoint with --teacher, or leave it out"
@@ -56,7 +56,7 @@ def teacher_problems(args: Namespace, has_data: bool = True) -> list[str]:
     problems = [
         f"{flag(name)} {value}: must be {low:g} to {high:g}"
         for name, value in given.items()
-        for low, high in [_RANGES[name]]
+        for low, high in [RANGES[name]]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high
     ]
     try:

@@ -1,6 +1,6 @@
-"""One model of sweep.yaml, made as `dsp-fairseq sweep` makes it; train.sh and prune.sh call it.
+"""One model of sweep.yaml or budgets.yaml, made as `dsp-fairseq sweep` makes it; train.sh and prune.sh call it.
 
-python one.py train.sh K|LO:HI|all [options] [-- FLAGS]
+python one.py train.sh K|P%|LO:HI|all [options] [-- FLAGS]
 python one.py prune.sh K [options] [-- FLAGS]
 """
 
@@ -14,11 +14,13 @@ import summary
 
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.sweep import check, job, plan, records
-from dsp_fairseq.sweep.config import RANGE, UNPRUNED, Config, read_config, trained_methods
+from dsp_fairseq.sweep.config import HEADS_TO_KEEP, RANGE, UNPRUNED, Amount, Config, read_config, trained_methods
+from dsp_fairseq.sweep.flags import value_of
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 HERE = Path(__file__).resolve().parent
 ANY_K, ANY_RANGE = "any-k", "3:24"
+SHARE = r"\d+%"
 EPILOG = """What is finished is skipped, and an interrupted training goes on from its last epoch when called again.
 METHOD of train.sh: {trained}.
 METHOD of prune.sh: {chosen}, from the unpruned
@@ -38,9 +40,12 @@ def parsed(script: str, words: "list[str]", config: Config) -> argparse.Namespac
         trained=", ".join(trained_methods()), chosen=", ".join(name for name in config.after if name != ANY_K)
     )
     parser = Parser(script, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
-    numbers = ", a range LO:HI, or all for the unpruned model" if script == "train.sh" else ""
-    pattern = r"\d+|\d+:\d+|all" if numbers else r"\d+"
-    parser.add_argument("keep", metavar="K", nargs="?", help=f"heads of the whole model to keep{numbers}")
+    numbers = ", a share of the parameters such as 50%, " if script == "train.sh" else ""
+    numbers += "a range LO:HI, or all for the unpruned model" if numbers else ""
+    pattern = rf"\d+|{SHARE}|\d+:\d+|all" if numbers else r"\d+"
+    parser.add_argument(
+        "keep", metavar="K", nargs="?", help=f"heads of the whole model to keep{numbers}".replace("%", "%%")
+    )
     parser.add_argument("--method", metavar="METHOD", default="dsp", help="see below (default: dsp)")
     parser.add_argument("--seed", default="1", help="of the training and the choice (default: 1)")
     parser.add_argument("--tune", metavar="E", help="then remove the other heads, and train on for E epochs")
@@ -83,30 +88,34 @@ def cells_of(given: argparse.Namespace, config: Config) -> "list[plan.Cell]":
         if not records.read(start).trained:
             command = f"train.sh {ANY_RANGE if any_k else 'all'} --seed {seed} --out {given.out}"
             raise BadInput(f"{start.folder} is not there or not finished: run {command} first")
-        cell = plan.afterwards(config, given.method, given.keep, seed, start, **where)
+        cell = plan.afterwards(config, given.method, amount_of(given.keep), seed, start, **where)
     elif ":" in given.keep:
         flags = () if given.method == "dsp" else ("--pruning-method", given.method)
         name = "-".join([ANY_K, *flags[1:]])
         after = {name: (RANGE, given.keep, *flags)}
         cell = plan.any_heads(config.model_copy(update={"after": after}), name, seed, **where)
     else:
-        method, heads = (UNPRUNED, None) if given.keep == "all" else (given.method, given.keep)
-        cell = plan.trained(config, method, heads, seed, **where)
+        method, amount = (UNPRUNED, None) if given.keep == "all" else (given.method, amount_of(given.keep))
+        cell = plan.trained(config, method, amount, seed, **where)
     if given.flags and not given.name:
         raise BadInput(f"flags after --: they make another run than {cell.name}; say --name")
     return [cell, plan.tuned(with_epochs(config, given.tune), cell)] if given.tune else [cell]
 
 
+def amount_of(keep: str) -> Amount:
+    return Amount("parameters_to_keep" if re.fullmatch(SHARE, keep) else HEADS_TO_KEEP, keep)
+
+
 def with_epochs(config: Config, epochs: str) -> Config:
     """``tune`` of so many epochs."""
-    if plan.value_of(config.tune, "--max-epoch") == epochs:
+    if value_of(config.tune, "--max-epoch") == epochs:
         return config
     return config.model_copy(update={"tune": (*config.tune, "--max-epoch", epochs)})
 
 
 def run(script: str, words: "list[str]") -> int:
-    file = str(HERE / "sweep.yaml")
-    given = parsed(script, words, read_config(file, data=str(HERE)))
+    given = parsed(script, words, read_config(str(HERE / "sweep.yaml"), data=str(HERE)))
+    file = str(HERE / ("budgets.yaml" if re.fullmatch(SHARE, given.keep) else "sweep.yaml"))
     data = os.path.join(given.out, "data-bin")
     if not os.path.exists(data):
         raise BadInput(f"{data} does not exist: run prepare.sh --out {given.out} first")

@@ -103,6 +103,8 @@ def test_flags_of_the_table_make_a_training(corpus, trained, said):
     words = [*commands(OWN_MODEL, "fairseq-train")[0], *shlex.split(said)]
     if "pipelined" in said:  # "its weights" are those of the row above
         words += ["--finetune-from-model", "CKPT"]
+    if "parameters" in said:  # the feed-forward blocks of the tests are narrower than a group of 64
+        words += ["--ffn-group", "16"]
     counted = "--heads-to-keep-range" in said
     words = [word for word in words if not (counted and word in ("--heads-to-keep", "24"))]
     args = options.parse_args_and_arch(

@@ -184,6 +184,18 @@ class TestRun:
         assert (rows[chosen]["method"], rows[chosen]["valid_nll"]) == ("michel-after", "3.5")
         assert rows[f"{chosen}-tuned"]["method"] == "michel-after-tuned" and len(rows) == 6
 
+    def test_a_cell_waits_for_its_teacher(self, tmp_path, pretended, capsys):
+        run, called = pretended
+        grid = {"method": ["dsp"], "parameters_to_keep": ["50%"], "seed": [1]}
+        path = write_config(tmp_path, grid=grid, distillation="--distillation-weight 0.5")
+        assert run(path, "--jobs", "9", **{"unpruned-seed1 fairseq-train": "fail"}) == 1
+        distilled = "dsp-distilled-parameters-50pct-seed1"
+        assert f"{distilled}: learns from unpruned-seed1, which failed" in capsys.readouterr().err
+        assert sorted({line[1] for line in called()}) == ["dsp-parameters-50pct-seed1", "unpruned-seed1"]
+        assert run(path, "--jobs", "9") == 0
+        names = [(line[0], line[1]) for line in called()]
+        assert names.index(("fairseq-train", "unpruned-seed1")) < names.index(("fairseq-train", distilled))
+
     def test_a_sweep_stops_in_time_and_goes_on_seed_by_seed(self, tmp_path, pretended, capsys, monkeypatch):
         run, called = pretended
         path = write_config(tmp_path, grid={**GRID, "heads_to_keep": [12, 4]})
@@ -502,7 +514,7 @@ def test_a_job_runs_through_submitits_debug_executor_too(tmp_path):
 def pretended_training(cell):
     assert os.path.isfile(cell.checkpoint)
     record = with_heads(records.Record(), 12)
-    return trained.Trained(77.0, record.kept, record.heads)
+    return trained.Trained(77.0, record.kept, record.heads, None, 1_000_000)
 
 
 def out_of_luck(cell):

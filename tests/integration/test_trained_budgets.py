@@ -8,6 +8,8 @@ import torch
 from trainings import logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.cli import main
+from dsp_fairseq.structures import parameters
 from dsp_fairseq.sweep.plan import Cell
 from dsp_fairseq.sweep.trained import read
 
@@ -126,9 +128,12 @@ def test_every_command_counts_heads_and_hidden_units_apart(run, corpus, trained,
     assert f"{units[0]} of 36 heads (" in done.stderr + done.stdout and f"{units[1]} of 768 hidden units" in done.stderr
 
 
-def test_a_sweep_lists_the_heads_of_its_cells(trained):
+def test_a_sweep_tells_heads_hidden_units_and_parameters_of_its_cells(trained, tmp_path):
     _, checkpoint = trained
     cell = Cell(str(checkpoint.parent), "dsp", None, 1, {}, ("fairseq-train",), ())
     found = read(cell)
     assert {block.rpartition(".")[0] for block in found.heads} == {"encoder.self", "decoder.self", "decoder.cross"}
     assert found.kept.keys() == found.heads.keys()
+    assert found.ffn == sum(kept_heads(str(checkpoint)).per_kind[kind] for kind in ("encoder.ffn", "decoder.ffn"))
+    assert main(["prune", str(checkpoint), str(tmp_path / "small.pt")]) == 0
+    assert found.parameters == parameters.total(load(str(tmp_path / "small.pt"))["model"])

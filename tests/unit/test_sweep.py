@@ -16,7 +16,7 @@ from sweep_cases import TRAIN, cells, with_heads, write_config
 from dsp_fairseq.commands.sweep import parsed_choice
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.sweep import check, estimate, logs, plan, records
-from dsp_fairseq.sweep.config import read_config
+from dsp_fairseq.sweep.config import Amount, read_config
 from dsp_fairseq.sweep.results import Results, Row, as_csv, collect
 from dsp_fairseq.sweep.table import as_markdown, as_table
 
@@ -36,7 +36,7 @@ class TestConfig:
 
     def test_one_value_needs_no_list(self, tmp_path):
         config = read_config(write_config(tmp_path, grid={"method": "ste", "heads_to_keep": 3, "seed": 7}))
-        assert (config.methods, config.heads_to_keep, config.seeds) == (("ste",), ("3",), (7,))
+        assert (config.methods, config.amounts, config.seeds) == (("ste",), (("heads_to_keep", "3"),), (7,))
 
     CASES = {
         "unknown": ({"outt": "x"}, ["outt x: unknown key; known are data, out,"]),
@@ -65,6 +65,48 @@ class TestConfig:
                 "grid.heads_to_keep 12: stands 2 times",
                 "grid.heads_to_keep encoder.self=1: must be",
                 "grid.seed is missing",
+            ],
+        ),
+        "other budgets": (
+            {
+                "grid": {
+                    "method": "dsp",
+                    "seed": 1,
+                    "ffn_to_keep": ["x", "encoder.self=3"],
+                    "parameters_to_keep": [0.5, "50 %", "50%", "50%"],
+                }
+            },
+            [
+                "grid.ffn_to_keep x: must be a number of hidden units, or one for each kind of block: encoder.ffn=512",
+                "grid.ffn_to_keep encoder.self=3: must be",
+                "grid.parameters_to_keep 0.5: must be a number of parameters, or a share such as 50%",
+                "grid.parameters_to_keep 50 %: must be",
+                "grid.parameters_to_keep 50%: stands 2 times",
+            ],
+        ),
+        "no budget": ({"grid": {"method": "dsp", "seed": 1}}, ["grid.heads_to_keep is missing: give one value"]),
+        "empty budget": (
+            {"grid": {"method": "dsp", "seed": 1, "heads_to_keep": 3, "parameters_to_keep": []}},
+            ["grid.parameters_to_keep is missing: give one value or more, such as [50%, 25%]"],
+        ),
+        "budget in train": (
+            {"train": f"{TRAIN} --parameters-to-keep 50% --teacher x.pt"},
+            ["train --parameters-to-keep: the sweep sets it from grid.", "train --teacher: the sweep sets it where"],
+        ),
+        "dense": (
+            {"dense": {"dsp": "--arch x", "A b": "--arch x", "small": "--seed 3"}},
+            [
+                "dense.dsp --arch x: is the name of a method",
+                "dense.A b --arch x: its name must be small letters",
+                "dense.small --seed: the sweep sets",
+            ],
+        ),
+        "no distillation": ({"distillation": "--teacher x"}, ["distillation --teacher x: must be one or more of --d"]),
+        "distillation": (
+            {"distillation": "--distillation-weight 2 --distillation-temperature x"},
+            [
+                "distillation --distillation-weight 2: must be 0 to 1",
+                "distillation --distillation-temperature x: must be",
             ],
         ),
         "flags of no method": ({"method_flags": {"ste": "--x"}}, ["method_flags.ste --x: no cell has this method"]),
@@ -223,6 +265,41 @@ class TestPlan:
             tuned.train
         )
         assert [cell.start.name for cell in (michel, any_k, tuned)] == ["unpruned-seed2", whole.name, michel.name]
+
+    def test_budgets_dense_models_and_a_teacher(self, tmp_path):
+        grid = {"method": "dsp", "parameters_to_keep": ["50%"], "ffn_to_keep": [64], "seed": 2}
+        more = {"dense": {"narrow": "--encoder-embed-dim 32"}, "distillation": "--distillation-weight 0.3"}
+        found = {cell.name: cell for cell in cells(tmp_path, grid=grid, method_flags={"dsp": "--ffn-group 16"}, **more)}
+        plain = ["narrow-seed2", "dsp-ffn-64-seed2", "dsp-parameters-50pct-seed2"]
+        distilled = ["narrow-distilled-seed2", "dsp-distilled-ffn-64-seed2", "dsp-distilled-parameters-50pct-seed2"]
+        assert list(found) == ["unpruned-seed2", *plain, *distilled]
+        start = found["unpruned-seed2"]
+        for name, other in zip(plain, distilled, strict=True):
+            alone, taught = shlex.join(found[name].train), shlex.join(found[other].train)
+            teaching = f"--teacher {start.checkpoint} --distillation-weight 0.3 "
+            assert teaching in taught and taught.replace(teaching, "").replace(other, name) == alone
+            assert found[other].sources == [start] and found[name].sources == []
+        small, dsp = (shlex.join(found[name].train) for name in (plain[0], plain[2]))
+        assert "--encoder-embed-dim 32" in small and "--pruning-method none --seed" in small
+        assert "--ffn-group 16" in dsp and "--pruning-method dsp --parameters-to-keep 50% --seed 2" in dsp
+        assert "--ffn-group" not in small and "--encoder-embed-dim" not in dsp
+
+    def test_a_teacher_that_is_not_there_yet_is_no_problem(self, tmp_path):
+        for language in ("de", "en"):
+            (tmp_path / "data").mkdir(exist_ok=True)
+            (tmp_path / "data" / f"dict.{language}.txt").write_text("a 1\n")
+        grid = {"method": "dsp", "parameters_to_keep": ["50%"], "seed": 2}
+        changes = {
+            "grid": grid,
+            "distillation": "--distillation-weight 0.3",
+            "train": f"{TRAIN} --ffn-group 7",
+        }
+        with pytest.raises(BadInput) as raised:
+            check.parsed(cells(tmp_path, **changes))
+        assert {line.partition(":")[0] for line in str(raised.value).splitlines()} == {"train"}
+        assert "--teacher" not in str(raised.value) and "--ffn-group 7: must divide" in str(raised.value)
+        parsed = check.parsed(cells(tmp_path, grid=grid, distillation="--distillation-weight 0.3"))
+        assert parsed["dsp-distilled-parameters-50pct-seed2"].parameters_to_keep == "50%"
 
     def test_wrong_flags_of_a_choice_are_told_although_its_model_is_not_there_yet(self, tmp_path):
         for language in ("de", "en"):
@@ -386,7 +463,8 @@ class TestEstimate:
 
 
 def row(method, heads, seed, bleu, nll=2.5, **shape):
-    cell = plan.Cell(f"x/{method}-{heads}-{seed}", method, None if method == "none" else str(heads), seed, {}, (), ())
+    amount = None if method == "none" else Amount("heads_to_keep", str(heads))
+    cell = plan.Cell(f"x/{method}-{heads}-{seed}", method, amount, seed, {}, (), ())
     record = with_heads(records.Record(60.0, 10.0, 2), heads, **shape)
     return Row(cell, record, bleu, nll)
 
@@ -408,6 +486,58 @@ RESULTS = Results(
 def wide_screen(monkeypatch):
     """Every table in one piece."""
     monkeypatch.setenv("COLUMNS", "200")
+
+
+def sized(method, amount, seed, bleu, parameters, ffn=None):
+    """A row of a sweep whose models differ in more than heads."""
+    cell = plan.Cell(f"x/{method}-{amount}-{seed}", method, amount, seed, {}, (), ())
+    record = with_heads(records.Record(60.0, 10.0, 2), 36 if amount is None else 10 + seed)
+    return Row(cell, record._replace(parameters=parameters, ffn=ffn), bleu, 2.5)
+
+
+HALF = Amount("parameters_to_keep", "50%")
+SIZES = Results(
+    [
+        sized("none", None, 1, 40.0, 2_000_000),
+        sized("narrow", None, 1, 35.0, 1_000_000),
+        sized("dsp", HALF, 1, 37.0, 1_000_100, 640),
+        sized("dsp", HALF, 2, 38.0, 1_000_200, 600),
+        sized("dsp-distilled", HALF, 1, 39.0, 1_000_000, 640),
+        sized("dsp", Amount("heads_to_keep", "11"), 1, 36.0, 1_500_000),
+    ],
+    "BLEU of the test",
+)
+
+
+class TestSizes:
+    """Models that differ in hidden units or shape too are compared by their parameters."""
+
+    def test_table(self):
+        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in as_table(SIZES).splitlines()[2:]]
+        assert [line[:5] for line in lines] == [
+            ["all heads", "36 of 36", "-", "2,000,000", "1"],
+            ["narrow", "36 of 36", "-", "1,000,000", "1"],
+            ["dsp", "11 of 36", "-", "1,500,000", "1"],
+            ["dsp", "11 to 12 of 36 (50%)", "600 to 640", "1,000,100 to 1,000,200", "2"],
+            ["dsp-distilled", "11 of 36 (50%)", "640", "1,000,000", "1"],
+        ]
+
+    def test_csv(self):
+        [*_, distilled, heads] = csv.DictReader(io.StringIO(as_csv(SIZES)))
+        assert (distilled["parameters_to_keep"], distilled["heads_to_keep"], distilled["ffn"]) == ("50%", "", "640")
+        assert (heads["parameters_to_keep"], heads["heads_to_keep"], heads["parameters"]) == ("", "11", "1500000")
+
+    @pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="matplotlib is not installed")
+    def test_pictures(self):
+        from dsp_fairseq.sweep import curves, survival
+
+        [panel] = curves.draw_scores(SIZES).axes
+        assert panel.get_xlabel() == "parameters of the model, embeddings included"
+        lines = {line.get_label(): line.get_xydata().tolist() for line in panel.get_lines()}
+        assert lines["dsp"] == [[1_500_000, 36.0], [1_000_150, 37.5]]
+        assert lines["narrow"] == [[1_000_000, 35.0]] and lines["dsp-distilled"] == [[1_000_000, 39.0]]
+        titles = [text.get_text() for text in survival.draw(SIZES).texts]
+        assert "dsp" in titles and "dsp-distilled" in titles and "narrow" not in titles
 
 
 class TestResults:
@@ -449,7 +579,7 @@ class TestPictures:
     def test_curve_has_means_bands_and_the_unpruned_line(self):
         from dsp_fairseq.sweep import curves
 
-        [panel] = curves.draw_heads(RESULTS).axes
+        [panel] = curves.draw_scores(RESULTS).axes
         lines = {line.get_label(): line for line in panel.get_lines()}
         assert list(lines["dsp"].get_xdata()) == [12, 4] and list(lines["dsp"].get_ydata()) == [37.75, 30.0]
         assert set(lines["all 36 heads"].get_ydata()) == {40.5}
@@ -462,9 +592,9 @@ class TestPictures:
         from dsp_fairseq.sweep import curves
 
         rows = [row("dsp", heads, 1, 30.0) for heads in (24, 12, 11, 2)]
-        [panel] = curves.draw_heads(RESULTS._replace(rows=rows)).axes
+        [panel] = curves.draw_scores(RESULTS._replace(rows=rows)).axes
         assert panel.get_xscale() == "log" and list(panel.get_xticks()) == [24, 12, 2]
-        [panel] = curves.draw_heads(RESULTS._replace(rows=[*rows, row("dsp", 0, 1, 1.0)])).axes
+        [panel] = curves.draw_scores(RESULTS._replace(rows=[*rows, row("dsp", 0, 1, 1.0)])).axes
         assert panel.get_xscale() == "linear" and 0 in panel.get_xticks()
 
     def test_heads_count_the_seeds(self):
@@ -481,5 +611,5 @@ class TestPictures:
     def test_little_is_enough(self, rows):
         from dsp_fairseq.sweep import curves, survival
 
-        for draw in (curves.draw_heads, survival.draw):
+        for draw in (curves.draw_scores, survival.draw):
             draw(RESULTS._replace(rows=rows)).draw_without_rendering()
