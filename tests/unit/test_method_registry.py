@@ -44,7 +44,8 @@ def problems(**pruning):
     return model_problems(Namespace(**SHAPE, heads_to_keep="7", **pruning))
 
 
-def test_help_has_the_method_and_its_option():
+def test_help_has_the_method_and_its_option(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "10000")  # so that no name is broken at its hyphen
     parser = ArgumentParser()
     GatedTransformerModel.add_args(parser)
     text = " ".join(parser.format_help().split())
