@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from ..checkpoints.another_choice import is_of_a_training, options_of_training, warnings_of
 from ..checkpoints.reading import KeptHeads
+from ..config import with_defaults
 from ..families import Family
 from ..gates.choice import Choice, Share
 from ..gates.head_gates import HeadGates
 from ..gates.limits import Limits
 from ..gates.methods import Method
+from ..gates.methods.movement import MASK_OPTIONS
 from ..gates.weights.gates import MovementGates
 from ..modules.masked_weights import BlockMask, make_masks_final, set_block_mask
 from ..options.plan import Plan
@@ -41,6 +43,7 @@ class GatedModel:
     get_submodule: Callable[[str], Any]
     _mask_in_place: Tensor | None = None  # the mask that the blocks apply now, bool [H]; None: gates, or no mask
     _was_loaded = _was_trained = _announced = _is_of_a_training = False
+    _masks_are_overridden = False  # whether --model-overrides ask for other masks than those of the training
     _options: Namespace  # the options of the training, without --model-overrides
 
     def __init__(self, *args, **kwargs):
@@ -61,6 +64,8 @@ class GatedModel:
                 module.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
         self._freeze(plan)
         self._options = options_of_training(args)
+        of_training = with_defaults(self._options)
+        self._masks_are_overridden = any(of_training[name] != plan.options[name] for name in MASK_OPTIONS)
 
     @property
     def gated_blocks(self) -> Sequence[Any]:
@@ -104,6 +109,8 @@ class GatedModel:
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         self._is_of_a_training = is_of_a_training(state_dict)
         result = super().load_state_dict(state_dict, strict, model_cfg, args)
+        if isinstance(self.gates, MovementGates) and self._masks_are_overridden:
+            self.gates.finish_pruning()
         self._was_loaded, self._was_trained = True, False
         if not self.training:
             self._mask_weights()

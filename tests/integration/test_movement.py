@@ -45,7 +45,7 @@ def decode(run, corpus, checkpoint):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     [said] = re.findall(r"decoding with (.*)", done.stdout + done.stderr)
-    pairs = {number: text for number, text in re.findall(r"^H-(\d+)\t\S+\t(.*)$", done.stdout, re.MULTILINE)}
+    pairs = dict(re.findall(r"^H-(\d+)\t\S+\t(.*)$", done.stdout, re.MULTILINE))
     return [pairs[number] for number in sorted(pairs, key=int)], said
 
 

@@ -172,6 +172,18 @@ def test_masked_equals_zeros_equals_removed(variant):
         assert [block.open_units for block in model.gated_blocks] == kept.per_block
 
 
+def test_another_share_decodes_when_the_options_of_the_model_are_overridden():
+    """fairseq notes the values of the training in ``overridden``; see ``options_of_training``."""
+    trained = random_scores(movement_model(), 5, 0.3)  # by a threshold
+    model = movement_model(weights_to_keep="20%", overridden={"weights_to_keep": None})
+    model.load_state_dict(trained.state_dict())
+    budget = 0.2 * model.gates.layout.weights
+    assert budget - 32 < model.gates.layout.weights_in(model.gates.weight_mask()) <= budget
+    same = movement_model(overridden={})
+    same.load_state_dict(trained.state_dict())
+    assert torch.equal(same.gates.weight_mask(), trained.gates.weight_mask())
+
+
 def test_beam_search_is_the_same_masked_and_removed():
     models = [random_scores(movement_model(), 4, 0.5, ("0.encoder_attn.v_proj",)) for _ in range(2)]
     models[1].make_generation_fast_()

@@ -16,6 +16,7 @@ from .method import Method, Options
 from .option import RATE, Option
 from .registry import register_method
 
+MASK_OPTIONS = ("weights_to_keep", "final_threshold")  # which --model-overrides may change
 THRESHOLD_PENALTY = 5.0  # default of --movement-penalty where a threshold prunes
 
 

@@ -125,6 +125,11 @@ class MovementGates(HeadGates):
         self.level.fill_(self.settings.level(self.progress))
         self._mask = None
 
+    def finish_pruning(self) -> None:
+        """Mask as at the end of a training with these settings, whatever level was stored."""
+        self.level.fill_(self.settings.level(1.0))
+        self._mask = None
+
     def penalty(self) -> Tensor | None:
         """The price of open scores, for the loss and the logs; its gradient is added in :meth:`step`."""
         price = self.settings.penalty * self.progress
