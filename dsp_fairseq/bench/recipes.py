@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..checkpoints.logit_origin import origin_of
 from ..checkpoints.reading import kept_heads_of
-from ..errors import BadInput, refuse
+from ..errors import BadInput, flag, refuse
 from ..export.dictionaries import load_dictionaries
 from ..importance.checkpoints import load_with_gates
 from ..structures.heads import HEADS
@@ -36,15 +36,15 @@ def recipes_of(
 
     Raises BadInput when K is out of range, or an export is asked for and cannot be made.
     """
-    recipes, notes = [], _notes_on_choice(checkpoints, states, settings.heads_to_keep)
+    recipes, notes = [], _notes_on_choice(checkpoints, states, settings.budgets)
     wanted = settings.variants or WITHOUT_BEING_ASKED
-    subjects = _subjects(checkpoints, states, settings.heads_to_keep)
+    subjects = _subjects(checkpoints, states, settings.budgets)
     for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects, strict=True)):
         there = subject.after.of_structure(HEADS.name)
         heads = there.units, there.original_units
         for name in (name for name in VARIANTS if name in wanted):
             if name not in EXPORTS:
-                arguments = name, checkpoint, settings.heads_to_keep, settings.decoding
+                arguments = name, checkpoint, settings.budgets, settings.decoding
                 count = parameters_of(name, subject)
                 recipes.append(Recipe(checkpoint, name, *heads, count, _fairseq_variant, arguments))
                 continue
@@ -59,33 +59,32 @@ def recipes_of(
     return recipes, notes
 
 
-def _notes_on_choice(checkpoints: list[str], states: list[dict[str, Any]], heads_to_keep: str | None) -> list[str]:
-    """A note for each checkpoint whose logits do not rank its heads, when K is given."""
-    origins = (
-        {}
-        if heads_to_keep is None
-        else {c: origin_of(kept_heads_of(s)) for c, s in zip(checkpoints, states, strict=True)}
-    )
+def _notes_on_choice(checkpoints: list[str], states: list[dict[str, Any]], budgets: dict[str, str]) -> list[str]:
+    """A note for each checkpoint whose logits do not rank its units, when a budget is given."""
+    if not budgets:
+        return []
+    given = " ".join(f"{flag(name)} {value}" for name, value in budgets.items())
+    origins = {path: origin_of(kept_heads_of(state)) for path, state in zip(checkpoints, states, strict=True)}
     return [
-        f"--heads-to-keep {heads_to_keep} of {checkpoint}: not by importance, its numbers are {origin.words}"
+        f"{given} of {checkpoint}: not by importance, its numbers are {origin.words}"
         for checkpoint, origin in origins.items()
         if not origin.ranks_heads
     ]
 
 
-def _subjects(checkpoints: list[str], states: list[dict[str, Any]], heads_to_keep: str | None) -> list[Subject]:
+def _subjects(checkpoints: list[str], states: list[dict[str, Any]], budgets: dict[str, str]) -> list[Subject]:
     subjects, problems = [], []
     for checkpoint, state in zip(checkpoints, states, strict=True):
         try:
-            subjects.append(Subject.of(state, heads_to_keep))
+            subjects.append(Subject.of(state, **budgets))
         except BadInput as problem:
-            problems.append(f"{checkpoint}: {problem}")
+            problems += [f"{checkpoint}: {line}" for line in str(problem).splitlines()]
     refuse(problems)
     return subjects
 
 
-def _fairseq_variant(name: str, checkpoint: str, heads_to_keep: str | None, decoding: Decoding) -> FairseqVariant:
-    return FairseqVariant(name, Subject.of(load_with_gates(checkpoint), heads_to_keep), decoding)
+def _fairseq_variant(name: str, checkpoint: str, budgets: dict[str, str], decoding: Decoding) -> FairseqVariant:
+    return FairseqVariant(name, Subject.of(load_with_gates(checkpoint), **budgets), decoding)
 
 
 def _exported(name: str, checkpoint: str, state: dict[str, Any], settings: Settings, out: str) -> tuple:
@@ -98,6 +97,6 @@ def _exported(name: str, checkpoint: str, state: dict[str, Any], settings: Setti
     from ..export.convert import export
 
     quantization = EXPORTS[name]
-    export(checkpoint, out, quantization, settings.data, settings.heads_to_keep)
+    export(checkpoint, out, quantization, settings.data, **settings.budgets)
     compute_type = "float32" if quantization == "none" else quantization
     return out, load_dictionaries(state, settings.data), settings.decoding, compute_type

@@ -1,6 +1,7 @@
 """The options of ``dsp-fairseq bench`` and the checks that need no checkpoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import MOST
 
@@ -44,6 +45,13 @@ class Settings:
     variants: tuple[str, ...] | None = None  # None: all possible ones but int8
     heads_to_keep: str | None = None  # as --heads-to-keep of a training; None: the heads that decode now
     memory: bool = True  # whether to measure peak memory, in a process for each variant
+    other_budgets: dict[str, str] = field(default_factory=dict)  # values by the names of options
+
+    @property
+    def budgets(self) -> dict[str, Any]:
+        """The given values of all budgets, by the names of their options."""
+        heads = {} if self.heads_to_keep is None else {"heads_to_keep": self.heads_to_keep}
+        return heads | self.other_budgets
 
     def problems(self) -> list[str]:
         """One line for each problem that does not depend on the checkpoints."""

@@ -34,10 +34,10 @@ class Subject(NamedTuple):
     after: Inventory  # heads kept
 
     @classmethod
-    def of(cls, state: dict[str, Any], heads_to_keep: str | None = None) -> "Subject":
-        """The checkpoint with its K most important heads; None: with the heads that it decodes with."""
+    def of(cls, state: dict[str, Any], heads_to_keep: str | None = None, **others: str) -> "Subject":
+        """The checkpoint with its most important units within the budgets; without any, with those that decode."""
         kept = kept_heads_of(state)
-        mask = kept.mask if heads_to_keep is None else kept.best(heads_to_keep)
+        mask = kept.mask if heads_to_keep is None and not others else kept.best(heads_to_keep, **others)
         return cls(state, kept.inventory, kept.inventory.keeping(mask.tolist()))
 
     def without_removed_heads(self) -> dict[str, Tensor]:

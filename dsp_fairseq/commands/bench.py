@@ -4,7 +4,8 @@ import os
 
 from ..bench.settings import VARIANTS
 from ..errors import refuse
-from .inputs import K_OF_EACH_KIND, refuse_if_missing, target_problems
+from .budgets import add_budgets, budgets_of
+from .inputs import refuse_if_missing, target_problems
 
 HELP = "measure how fast a checkpoint decodes: stock fairseq, heads masked, heads removed, exported"
 
@@ -45,12 +46,7 @@ def _add_decoding(group) -> None:
     group.add_argument("--max-len-b", type=int, default=200, metavar="B", help="(default: %(default)s)")
     group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
     group.add_argument("--half", action="store_true", help="float16")
-    group.add_argument(
-        "--heads-to-keep",
-        metavar="K",
-        help=f"decode with the K most important heads, or of each kind: {K_OF_EACH_KIND} "
-        "(default: those that the checkpoint decodes with)",
-    )
+    add_budgets(group, "decode with")
 
 
 def _add_measuring(group) -> None:
@@ -118,6 +114,7 @@ def _settings(arguments):
         arguments.device,
         arguments.half,
     )
+    budgets = budgets_of(arguments)
     return Settings(
         decoding,
         arguments.rounds,
@@ -125,8 +122,9 @@ def _settings(arguments):
         arguments.data,
         arguments.text,
         arguments.variants and tuple(arguments.variants),
-        arguments.heads_to_keep,
+        budgets.pop("heads_to_keep", None),
         not arguments.no_memory,
+        budgets,
     )
 
 

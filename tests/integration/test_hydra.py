@@ -6,7 +6,7 @@ import pytest
 from console import PROJECT
 from trainings import assert_same_state, heads_of_generate
 
-from dsp_fairseq.checkpoints.reading import load
+from dsp_fairseq.checkpoints.reading import kept_heads, load
 
 SMALL = {"max_update": 10, "max_tokens": 800, "warmup_updates": 20}
 
@@ -52,9 +52,19 @@ def test_the_same_job(run, corpus, tmp_path):
     assert heads_of_generate(run, corpus, small) == 12
 
 
+def test_a_budget_in_parameters(run, corpus, tmp_path):
+    budget = ["model.heads_to_keep=null", "+model.parameters_to_keep=40%", "+model.ffn_group=16"]
+    done = hydra(run, corpus, tmp_path, *budget, "optimization.max_update=4", "dataset.max_tokens=800")
+    assert done.returncode == 0, done.stderr + done.stdout
+    kept = kept_heads(str(tmp_path / "checkpoint_last.pt"))
+    [share] = kept.plan.choice.shares
+    assert share.keep == int(0.4 * share.pool.total) and share.pool.allows(kept.mask, share.keep)
+
+
 @pytest.mark.parametrize(
     "override, words",
     [
+        ("+model.parameters_to_keep=140%", ["--parameters-to-keep 140%", "must be"]),
         ("+model.heads_to_kep=3", ["model.heads_to_kep", "unknown"]),
         ("model.heads_to_keep=37", ["--heads-to-keep 37", "0 to 36"]),
         ("+criterion.teacher=nowhere.pt", ["--teacher", "nowhere.pt", "does not exist"]),

@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 import torch
-from trainings import logged, train
+from trainings import TRAIN, logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads, load
 from dsp_fairseq.cli import main
+from dsp_fairseq.errors import BadInput
 from dsp_fairseq.structures import parameters
 from dsp_fairseq.sweep.plan import Cell
 from dsp_fairseq.sweep.trained import read
@@ -70,6 +71,22 @@ def test_it_trains_on_without_the_removed_units(run, corpus, trained, tmp_path):
     assert before[name].shape == after[name].shape and not torch.equal(before[name], after[name])
     report = json.loads(run("dsp-fairseq", "report", tmp_path / "checkpoint_last.pt", "--json").stdout)
     assert report["ffn"]["removed"] > 0 and report["ffn"]["pruned"] == 0
+
+
+def test_another_choice_from_the_pruned_model_takes_its_groups_of_hidden_units(corpus, trained, tmp_path):
+    from fairseq import options
+
+    small = str(tmp_path / "small.pt")
+    assert main(["prune", str(trained[1]), small]) == 0
+
+    def parsed(*more):
+        words = [str(corpus.data_bin), *TRAIN, "--finetune-from-model", small]
+        words += ["--pruning-method", "dsp", "--parameters-to-keep", "20%", "--max-update", "40", *more]
+        return options.parse_args_and_arch(options.get_training_parser(), words)
+
+    assert parsed().ffn_group == parsed("--ffn-group", "16").ffn_group == 16
+    with pytest.raises(BadInput, match=f"--ffn-group 8: {small} has lost groups of 16 hidden units; leave it out"):
+        parsed("--ffn-group", "8")
 
 
 def test_importance_meets_both_kinds_of_budget(run, corpus, trained, tmp_path):

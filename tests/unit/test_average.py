@@ -23,7 +23,7 @@ def written(folder, count, variant="shared embeddings", seed=0, change=lambda st
         state = masked_checkpoint(variant)
         for name, tensor in state["model"].items():
             if tensor.is_floating_point() and not name.endswith(("_float_tensor", ".version")) and "kept" not in name:
-                tensor += 20 * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+                tensor += 60 * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
         kept = kept_heads_of({**state, "model": without_mask(state["model"])})
         state["model"].update(state_of_mask(kept.mask, kept.inventory))
         if number:

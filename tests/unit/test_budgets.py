@@ -11,6 +11,7 @@ from dsp_fairseq.errors import BadInput
 from dsp_fairseq.families import inventory_of
 from dsp_fairseq.options.plan import Plan
 from dsp_fairseq.options.problems import model_problems
+from dsp_fairseq.structures.padding import padded_heads
 
 SHAPE = {
     "arch": "gated_transformer", "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_embed_dim": 16,
@@ -139,3 +140,34 @@ def test_a_uniform_choice_keeps_like_shares_of_blocks_whatever_their_number_of_u
     pieces = mask.split([4, 4, 2, 2, 16, 16, 16])
     assert [int(piece.sum()) for piece in pieces[:2]] == [2, 2]
     assert all(5 <= int(piece.sum()) <= 9 for piece in pieces[4:])
+
+
+NEW_BUDGETS = {
+    "parameters replace all": (
+        {"heads_to_keep": "5", "ffn_to_keep": "24"},
+        {"parameters_to_keep": "30%"},
+        {"parameters_to_keep": "30%"},
+    ),
+    "numbers of everything replace parameters": (
+        {"parameters_to_keep": "60%"},
+        {"heads_to_keep": "5", "ffn_to_keep": "24"},
+        {"heads_to_keep": "5", "ffn_to_keep": "24"},
+    ),
+    "heads leave parameters as they are": (
+        {"parameters_to_keep": "60%"},
+        {"heads_to_keep": "encoder.self=3,decoder.self=1,decoder.cross=1"},
+        {"parameters_to_keep": "60%", "heads_to_keep": "encoder.self=3,decoder.self=1,decoder.cross=1"},
+    ),
+    "nothing changes nothing": ({"parameters_to_keep": "60%"}, {}, {"parameters_to_keep": "60%"}),
+}
+
+
+@pytest.mark.parametrize("old, new, expected", NEW_BUDGETS.values(), ids=NEW_BUDGETS.keys())
+def test_new_budgets_of_a_trained_model(old, new, expected):
+    logits = torch.arange(HEADS + GROUPS).double().flip(0)
+    chosen = Plan.of(options(**old)).keeping(**new)
+    assert torch.equal(chosen.mask(logits), Plan.of(options(**expected)).choice.mask(logits))
+
+
+def test_blocks_of_an_export_are_padded_to_heads_not_to_groups():
+    assert padded_heads(inventory_of(options(encoder_ffn_embed_dim=64))) == {"encoder": 4, "decoder": 2}

@@ -121,3 +121,6 @@ def test_hidden_units_that_all_stay_are_counted_as_hidden_units():
     gated = build(GatedTransformerModel, "post-norm", pruning_method="ste", heads_to_keep=5, ffn_group=GROUP).train()
     gated.gates.set_num_updates(1)
     assert gated.gates.open_counts == {"heads": 5, "ffn": GROUP * GROUPS}
+    inventory = gated.gates.inventory
+    assert (inventory.noun, inventory.nouns) == ("units", ["heads", "hidden units"])
+    assert [inventory.of_structure(name).noun for name in inventory.structures] == ["heads", "hidden units"]

@@ -1,9 +1,12 @@
+from argparse import Namespace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsp_fairseq.families.transformer.inventory import transformer_inventory
+from dsp_fairseq.families.transformer.inventory import feed_forward_inventory, transformer_inventory
 from dsp_fairseq.gates import hard_top_k
 from dsp_fairseq.gates.methods import uniform_logits
+from dsp_fairseq.removal import removal_table
 from dsp_fairseq.structures.inventory import uniform_order
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 4), st.integers(1, 5))
@@ -44,3 +47,12 @@ def test_uniform_choice_is_even(shape, data):
     roomy = [n for n, size in zip(kept, inventory.sizes, strict=True) if n < size]
     assert not roomy or max(kept) - min(roomy) <= 1
     assert sum(inventory.kept_per_kind(mask).values()) == k
+
+
+def test_kept_hidden_units_are_told_in_ranges():
+    inventory = feed_forward_inventory(
+        Namespace(**{f"{stack}_{part}": n for stack in ("encoder", "decoder")
+                     for part, n in (("embed_dim", 8), ("ffn_embed_dim", 32), ("layers", 1))}), 8)  # fmt: skip
+    table = removal_table(inventory, inventory.keeping([True, True, False, True, False, False, False, False]))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert rows == [["encoder.ffn.0", "32 => 24", "0-15 24-31"], ["decoder.ffn.0", "32 => 0", "none"]]

@@ -14,6 +14,8 @@ from tiny_gates import HEADS, INVENTORY, UNITS, gates_of
 from dsp_fairseq.gates.inclusion import entropy, inclusion
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.methods import METHODS
+from dsp_fairseq.gates.priced_pool import PricedPool
+from dsp_fairseq.gates.priced_units import PricedUnits
 from dsp_fairseq.gates.scalars import CHOICE, scalars
 from dsp_fairseq.gates.subset import gumbel_noise, hard_top_k
 from dsp_fairseq.history.events import KEPT
@@ -125,6 +127,27 @@ class TestInclusion:
         """A floor of 1 and one head in each block: all that is left to choose is which."""
         chances = inclusion(np.zeros(12), 3, 1.0, Limits((4, 4, 4), floor=1))
         assert chances == pytest.approx(np.full(12, 0.25)) and entropy(chances) > 9
+
+
+class TestInclusionAtCosts:
+    """Of units that compete for a budget in parameters."""
+
+    UNITS = PricedUnits((3, 4, 2), (5, 2, 7))
+
+    def test_costs_of_equal_size_change_nothing(self):
+        logits = random_logits(9, 3)
+        priced = inclusion(logits, 4 * 6, 0.7, PricedPool(PricedUnits((9,), (6,))))
+        assert priced == pytest.approx(inclusion(logits, 4, 0.7, Limits((9,))), abs=1e-6)
+
+    @pytest.mark.parametrize("least", [(0, 0, 0), (3, 0, 0), (0, 4, 2)])
+    def test_the_expected_cost_is_the_budget(self, least):
+        """Blocks that keep all of their units in any case are part of it."""
+        pool = PricedPool(replace(self.UNITS, least=least))
+        for budget in (24, 30, 36):
+            for noise in (0.1, 1.0, 10.0):
+                chances = inclusion(random_logits(9, 8), budget, noise, pool)
+                assert (chances * self.UNITS.unit_costs).sum() == pytest.approx(budget, abs=1e-6)
+                assert (chances[pool.fixed_units.numpy()] == 1).all()
 
 
 class TestEntropy:
