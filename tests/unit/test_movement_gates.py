@@ -69,7 +69,7 @@ def test_gradients_of_all_batches_and_processes_are_summed_and_divided_once():
     models[0].gates.step()
     (8.0 * loss_of(models[1])).backward()
     models[1].gates.add_sample_size(4)
-    others = 8.0 * torch.cat([2 * models[1].gates._gradient(), torch.tensor([0.5])])
+    others = torch.cat([2 * models[1].gates._gradient(), torch.tensor([4.0])])
     models[1].gates.step(loss_scale=8.0, all_reduce=lambda total: total + others)
     assert near(models[1].gates.scores, models[0].gates.scores)
     assert near(models[1].gates.score_adam.mean, models[0].gates.score_adam.mean)  # Adam's step hides their size
