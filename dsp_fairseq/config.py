@@ -18,7 +18,8 @@ from .option_names import BUDGETS
 SAME_PRUNING = (
     *("pruning_method", "pruning_mode", *BUDGETS, "heads_to_keep_range", "prunable", "frozen"),
     *("min_heads_per_block", "max_heads_per_block", "min_ffn_per_block", "max_ffn_per_block", "ffn_group"),
-    *("search_updates", "output_scaling"),
+    *("search_updates", "output_scaling", "weights_to_keep", "block_rows", "block_cols", "block_shape"),
+    *("final_threshold", "pruning_start", "pruning_end"),
 )
 
 

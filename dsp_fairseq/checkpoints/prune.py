@@ -15,12 +15,14 @@ from ..config import unpruned_options
 from ..errors import BadInput, Failed, refuse
 from ..families import Family, known_family
 from ..option_names import LIMITS
-from ..removal import count_lines, removal_table
+from ..removal import count_lines, removal_table, zero_lines
 from ..structures.inventory import Inventory
 from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
+from ..structures.zero_weights import ZeroWeights, count_zeros, fill_zeros
 from .another_choice import is_of_a_training, warnings_of
 from .building import build_model, build_stock_model
+from .movement import fill_problems, folded, has_scores
 from .reading import kept_heads_of, load, load_gated, model_options, save, state_of_mask, structure_options, with_mask
 from .schema import options_of
 
@@ -37,6 +39,8 @@ class Pruned(NamedTuple):
     difference: float  # largest difference of an output logit between the masked and the written model
     warnings: list[str]
     budget: str | None = None  # how much of a budget in parameters is used
+    zeros: ZeroWeights | None = None  # in the matrices that were written; None: not counted
+    filled: int = 0  # number of zeros that were replaced
 
     def __str__(self) -> str:
         (parameters, parameters_left), (size, size_left) = self.parameters, self.bytes
@@ -46,9 +50,10 @@ class Pruned(NamedTuple):
                 *count_lines(self.before, self.after),
                 *([f"budget: {self.budget}"] if self.budget else []),
                 f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
+                *zero_lines(self.zeros, self.filled),
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
-                "checked: reloaded, the same logits as with the heads masked (largest difference "
-                f"{self.difference:.1e})",
+                f"checked: {'before the filling' if self.filled else 'reloaded'}, the same logits as with the "
+                f"{'weights' if self.zeros else 'heads'} masked (largest difference {self.difference:.1e})",
                 *(f"warning: {line}" for line in self.warnings),
             ]
         )
@@ -61,6 +66,7 @@ def prune(
     half: bool = False,
     dense: bool = False,
     force: bool = False,
+    fill: bool = False,
     **budgets: Any,
 ) -> Pruned:
     """Write the model of a checkpoint without its pruned units and without the state of the optimiser.
@@ -76,14 +82,17 @@ def prune(
         half: write the weights in float16.
         dense: write the stock model in its original size, with zeros as the weights of the pruned units.
         force: overwrite ``out``.
+        fill: put small random numbers in the place of zeros in what is left, to train all of it further.
 
     Raises:
-        BadInput: ``checkpoint`` is not of a gated model; K is out of range; ``out`` exists or is ``checkpoint``.
+        BadInput: ``checkpoint`` is not of a gated model, or has no zeros to fill; K is out of range; ``out`` exists or
+            is ``checkpoint``.
         Failed: an output logit of the written model differs by more than ``TOLERANCE``.
     """
     refuse(collisions({"OUT": out}, [checkpoint]))
     state = load_gated(checkpoint)
     check_target(out, force)
+    refuse(fill_problems(checkpoint, state, dense, budgets={"heads_to_keep": heads_to_keep, **budgets}, fill=fill))
     kept, family = kept_heads_of(state), known_family(model_options(state))
     if dense and not family.stock:
         raise BadInput(f"--dense: fairseq has no model with the weights of {family.with_article}; leave it out")
@@ -92,13 +101,22 @@ def prune(
         choice = kept.plan.keeping(heads_to_keep, **budgets)
         mask = choice.mask(kept.logits)
     after = before.keeping(mask.tolist())
-    small = _small_state(state, before, after, kept.plan.scales_output)
     masked = with_mask(state, mask)
+    if has_scores(state):
+        state, mask = folded(state, mask)
+        after = before.keeping(mask.tolist())
+    small = _small_state(state, before, after, kept.plan.scales_output)
     if half:
         small["model"], masked["model"] = _halved(small["model"]), _halved(masked["model"])
     masked = build_model(masked)
     masked.mask_only()
     expected = _probe(family, masked)
+    scored, filled = has_scores(state), 0
+    zeros = count_zeros(small["model"], after)
+    if fill:
+        unfilled = _difference(expected, _probe(family, build_model(small)))  # the filled model computes others
+        small["model"], filled = fill_zeros(small["model"], after, torch.Generator().manual_seed(1)), zeros.zero
+        expected = _probe(family, build_model(small))
     if dense:
         small = _stock_state(small, after)
     small["model"] = _own_storage(small["model"])
@@ -107,6 +125,7 @@ def prune(
         written = load(beside)
         model = build_stock_model(written) if dense else build_model(written)
         difference = _difference(expected, _probe(family, model))
+    difference = unfilled if fill else difference
     return Pruned(
         before,
         after,
@@ -115,6 +134,8 @@ def prune(
         difference,
         warnings_of(kept, mask, is_of_a_training(state["model"])),
         choice.budget_in_words(mask),
+        zeros if scored else None,
+        filled,
     )
 
 

@@ -146,6 +146,9 @@ class HeadGates(nn.Module):
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Fill in the entries that a checkpoint of a stock model or of an older version lacks."""
+        known = set(self.state_dict(prefix=f"{name}."))
+        for key in [key for key in state_dict if key.startswith(_of_scores(name)) and key not in known]:
+            del state_dict[key]  # of weights that movement scored
         logits, prefix = state_dict.get(f"{name}.logits"), f"{name}."
         own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
         if logits is not None and logits.shape != self.logits.shape:
@@ -336,6 +339,10 @@ class HeadGates(nn.Module):
         """Expected number of open heads, of hard-concrete gates."""
         return self.expected_counts.get(HEADS.name, 0.0)
 
+    def further_scalars(self) -> dict[str, float]:
+        """Numbers of this update for the logs, by name, that other gates have beside those of ``scalars.py``."""
+        return {}
+
     def _generator(self, offset: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.update + offset)
 
@@ -376,6 +383,11 @@ class HeadGates(nn.Module):
     def per_block(self, flat: Tensor) -> list[Tensor]:
         """Cut a flat tensor [H] into one tensor [units of the block] per block."""
         return list(torch.split(flat, self.inventory.sizes))
+
+
+def _of_scores(name: str) -> tuple[str, ...]:
+    """Beginnings of the names of what ``movement`` stores in the gates ``name`` of a state dict."""
+    return tuple(f"{name}.{own}" for own in ("scores", "level", "score_adam."))
 
 
 def mask_that_decodes(weights: Mapping[str, Tensor], inventory: Inventory, choice: Choice) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..structures.heads import HEADS
 from ..structures.output_scaling import output_scale
 from ..structures.structure import entries_of
+from .masked_weights import masked_parameters, weight_and_bias
 
 
 class HeadWeights(NamedTuple):
@@ -77,7 +78,7 @@ class GatedMultiheadAttention(MultiheadAttention):
 
     def _select(self, rows: Tensor) -> dict[str, Tensor]:
         """The weights of the heads that own these rows, by their names; the output weight is scaled."""
-        own = self.structure.select(dict(self.named_parameters()), rows)
+        own = self.structure.select(masked_parameters(self), rows)
         if self.scales_output and self.structure.output is not None:
             factor = output_scale(self.num_heads, len(rows) // self.head_dim)
             own[self.structure.output] = own[self.structure.output] * factor
@@ -156,18 +157,13 @@ class GatedMultiheadAttention(MultiheadAttention):
         return self._sliced
 
     def _gated_weights(self) -> HeadWeights:
-        output = self.out_proj.weight
+        query, key, value, (output, _) = map(weight_and_bias, (self.q_proj, self.k_proj, self.v_proj, self.out_proj))
         if self._gates is not None:
             # [heads] -> [heads, d] -> [heads*d]; float32 because the gradient of a gate is a sum over D*d products,
             # which overflows half precision long before the gradients of the weights do
             columns = self._gates.unsqueeze(1).expand(-1, self.head_dim).reshape(-1)
             output = (output.float() * columns).to(output.dtype)
-        return HeadWeights(
-            (self.q_proj.weight, self.q_proj.bias),
-            (self.k_proj.weight, self.k_proj.bias),
-            (self.v_proj.weight, self.v_proj.bias),
-            output,
-        )
+        return HeadWeights(query, key, value, output)
 
     def _slice(self, rows: Tensor) -> HeadWeights:
         own = self._select(rows)

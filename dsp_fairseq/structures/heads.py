@@ -13,4 +13,5 @@ HEADS = register_structure(
     ],
     "heads",
     output="out_proj.weight",
+    essential=("v_proj", "out_proj"),
 )

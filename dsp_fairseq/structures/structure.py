@@ -30,6 +30,8 @@ class Structure:
     noun: str  # for what budgets count, plural
     carrier: str | None = None  # attribute of the block's module that applies its gates; None: the module itself
     output: str | None = None  # weight that turns the units into the block's output, which output scaling multiplies
+    # modules without whose slice of weights a unit adds nothing to the output of its block
+    essential: tuple[str, ...] = ()
     counted_by_entry: bool = False  # whether budgets count the entries of a unit, such as the hidden units of a group
 
     @property

@@ -58,6 +58,8 @@ def _adopt_structure(args: Namespace) -> list[str]:
     problems = known_family(args).structure_problems(args, path, stored)
     if not problems and getattr(stored, "kept_heads", None) is not None:
         args.kept_heads = stored.kept_heads
+        if getattr(METHODS.get(args.pruning_method), "scores_weights", False):
+            return _adopt_single_units(args, stored)
         group, there = getattr(args, "ffn_group", None), getattr(stored, "ffn_group", None)
         if there is not None and group not in (None, there):
             return [f"--ffn-group {group}: {path} has lost groups of {there} hidden units; leave it out"]
@@ -65,6 +67,13 @@ def _adopt_structure(args: Namespace) -> list[str]:
         if args.pruning_method == "none":  # no new choice is made, so later pruning observes the limits of the old one
             vars(args).update({option: getattr(stored, option, None) for option in LIMITS})
     return problems
+
+
+def _adopt_single_units(args: Namespace, stored: Namespace) -> list[str]:
+    """Take over what is left of a checkpoint for a method that leaves single hidden units; returns no problem."""
+    inventory = inventory_of(stored).in_single_units()
+    args.kept_heads = inventory.indices()
+    return []
 
 
 def _limits_of_nothing(args: Namespace) -> list[str]:
@@ -86,9 +95,14 @@ def _driver_problems(args: Namespace) -> list[str]:
     method = args.pruning_method
     if method == "none":
         return _budgets_of_nothing(args)
-    if method not in METHODS or not METHODS[method].learns:
+    if method not in METHODS or not (METHODS[method].learns or METHODS[method].scores_weights):
         return []
     problems = []
+    if METHODS[method].scores_weights and not (args.max_update or args.max_epoch):
+        problems.append(
+            f"--max-update is missing: --pruning-method {method} prunes in shares of the planned updates; say "
+            "--max-update or --max-epoch"
+        )
     if args.pruning_mode == "pipelined" and args.finetune_from_model is None and _restored(args) is None:
         problems.append(
             "--pruning-mode pipelined: needs a converged model to choose heads of; name its checkpoint with "

@@ -10,6 +10,7 @@ from dsp_fairseq.options.plan import Plan
 
 INVENTORY = transformer_inventory(2, 3, 2, 4)
 HEADS = INVENTORY.units
+UNITS = [name for name, cls in METHODS.items() if not cls.scores_weights]  # methods that choose units
 LEARNED = [name for name, cls in METHODS.items() if cls.learns]
 COUNTED = [name for name in LEARNED if not METHODS[name].independent]  # a sample has exactly so many heads
 

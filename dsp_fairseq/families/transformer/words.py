@@ -9,6 +9,7 @@ HELP = {
     "all kinds": "all three kinds",
     "K of each kind": ",".join(f"{kind}={heads}" for kind, heads in zip(KINDS, (8, 6, 10), strict=True)),
     "F of each kind": ",".join(f"{kind}={units}" for kind, units in zip(FFN_KINDS, (1024, 512), strict=True)),
+    "group weights": ",".join(f"{stack}.ffn=0.5" for stack in STACKS),
     "parts": f"{' or '.join(STACKS)} (L0 pruning of the encoder freezes the decoder); shared embeddings belong to both",
     "H": "encoder layers x encoder heads + 2 x decoder layers x decoder heads",
 }

@@ -8,6 +8,7 @@ from .l0 import L0  # isort: skip (--help lists the methods in the order of thei
 from .layerwise_l0 import LayerwiseL0  # isort: skip
 from .uniform import Uniform
 
+from .movement import Movement  # isort: skip
 from .none import Unpruned  # isort: skip
 from .method import SEARCH_SHARE, Method
 from .option import Option
@@ -22,6 +23,7 @@ __all__ = [
     "CommittedDsp",
     "LayerwiseL0",
     "Method",
+    "Movement",
     "Option",
     "PublishedDsp",
     "StraightThrough",

@@ -41,6 +41,7 @@ class Method:
     independent: ClassVar[bool] = False  # whether the logits are log-odds: without K the positive ones decode
 
     scales_output: ClassVar[bool] = False  # whether --output-scaling is on unless the user says otherwise
+    scores_weights: ClassVar[bool] = False  # whether blocks of weights have scores (see gates/weights), and no unit has
     constrained: ClassVar[bool] = False  # whether a Lagrangian on the expected cost meets the budget
 
     @classmethod
