@@ -19,7 +19,7 @@ from dsp_fairseq.gates.weights.schedule import Schedule
 from dsp_fairseq.structures.inventory import Block, Inventory
 
 HEADS = transformer_inventory(2, 3, 1, 2, (8, 12))  # 24 wide
-FFN = Block("encoder.ffn", 0, "encoder.layers.0", 10, tuple(range(10)), "ffn", 1, 49, (24, 24))
+FFN = Block("encoder.ffn", 0, "encoder.layers.0", 10, tuple(range(10)), "ffn", 1, 49, widths=(24, 24))
 INVENTORY = Inventory([*HEADS.blocks, FFN])
 LAYOUT = Layout.of(INVENTORY, Blocking(4, 8))
 
