@@ -82,6 +82,13 @@ class CommonOptions(FairseqDataclass):
             "(default: all, or as many as --parameters-to-keep leaves)"
         },
     )
+    layers_to_keep: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "layers of each stack that are open at evaluation, exactly, such as {E of each stack}; at least 1. "
+            "They are chosen first: heads and hidden units of other layers do not count (default: all)"
+        },
+    )
     parameters_to_keep: Optional[str] = field(
         default=None,
         metadata={

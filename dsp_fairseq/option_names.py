@@ -1,6 +1,8 @@
 """Names of options of pruning that commands read without torch, which takes seconds to import."""
 
-BUDGETS = ("heads_to_keep", "ffn_to_keep", "parameters_to_keep")  # options that say how much is kept
+# options that say how much is kept
+BUDGETS = ("heads_to_keep", "ffn_to_keep", "layers_to_keep", "parameters_to_keep")
+COMPETING = BUDGETS[:2]  # those of the structures that a budget in parameters chooses from, where they have none
 # options of the limits; a pruned checkpoint keeps them, so that pruning it further respects them
 LIMITS = (
     *("prunable", "min_heads_per_block", "max_heads_per_block"),

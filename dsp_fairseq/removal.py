@@ -22,10 +22,16 @@ def removal_table(before: Inventory, after: Inventory) -> str:
 def count_lines(before: Inventory, after: Inventory) -> list[str]:
     """A line such as ``heads: 36 => 12 of 36`` for each structure; the last number is the architecture's."""
     original = before.original()
-    return [
-        f"{STRUCTURES[name].noun}: {before.count_of(name)} => {after.count_of(name)} of {original.count_of(name)}"
-        for name in before.structures
-    ]
+    lines = []
+    for name in before.structures:
+        there, left, first = (
+            " + ".join(str(block.units) for block in inventory.of_structure(name).blocks)
+            if STRUCTURES[name].nests
+            else str(inventory.count_of(name))
+            for inventory in (before, after, original)
+        )
+        lines.append(f"{STRUCTURES[name].noun}: {there} => {left} of {first}")
+    return lines
 
 
 def zero_lines(zeros: ZeroWeights | None, filled: int = 0) -> list[str]:
@@ -44,11 +50,8 @@ def zero_lines(zeros: ZeroWeights | None, filled: int = 0) -> list[str]:
 
 def left_in_words(inventory: Inventory) -> str:
     """What is left of the architecture, such as ``12 of 36 heads and 512 of 1536 hidden units``."""
-    original = inventory.original()
-    return " and ".join(
-        f"{inventory.count_of(name)} of {original.count_of(name)} {STRUCTURES[name].noun}"
-        for name in inventory.structures
-    )
+    *others, last = [inventory.fractions_in_words(name) for name in inventory.structures]
+    return " and ".join(filter(None, [", ".join(others), last]))
 
 
 def _kept(block: Block) -> str:

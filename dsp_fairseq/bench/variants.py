@@ -11,9 +11,11 @@ from torch import Tensor
 
 from ..checkpoints.building import build_model, build_stock_model, task_of
 from ..checkpoints.reading import kept_heads_of, model_options, with_mask
+from ..families import known_family
 from ..families.data import PAD
 from ..options.plan import Plan
 from ..structures.inventory import Inventory
+from ..structures.nesting import inside_of_layers, layers_left, rebuilt
 from ..structures.parameters import total
 from ..structures.surgery import fill_with_zeros, remove_units
 from .sentences import Sentence
@@ -45,6 +47,14 @@ class Subject(NamedTuple):
         scaled = Plan.of(model_options(self.state)).scales_output
         return remove_units(self.state["model"], self.before, self.after, scaled)
 
+    @property
+    def layer_options(self) -> dict[str, Any]:
+        """The options of a model without the layers that are not kept."""
+        layers = layers_left(self.after)
+        if not layers:
+            return {}
+        return {"layers_to_keep": None, **known_family(model_options(self.state)).layer_options(layers)}
+
     def changed(self, weights: dict[str, Tensor], **options) -> dict[str, Any]:
         """The checkpoint with other weights and with these model options changed."""
         model = Namespace(**{**vars(model_options(self.state)), **options})
@@ -54,12 +64,13 @@ class Subject(NamedTuple):
         """A checkpoint of the gated model that has the heads ``present`` and decodes with the heads ``after``."""
         pairs = zip(present.blocks, self.after.blocks, strict=True)
         mask = torch.tensor([head in kept.indices for block, kept in pairs for head in block.indices])
-        return with_mask(self.changed(weights, kept_heads=present.indices()), mask)
+        return with_mask(self.changed(weights, kept_heads=inside_of_layers(present).indices()), mask)
 
 
 def stock_state(subject: Subject) -> dict[str, Any]:
-    """A checkpoint of the stock model in its original size, with zeros for the heads that are not kept."""
-    return subject.changed(fill_with_zeros(subject.without_removed_heads(), subject.after))
+    """A checkpoint of the stock model in its original size (but for layers), zeros for the heads that are not kept."""
+    weights = fill_with_zeros(subject.without_removed_heads(), rebuilt(subject.after))
+    return subject.changed(weights, **subject.layer_options)
 
 
 def masked_state(subject: Subject) -> dict[str, Any]:
@@ -112,6 +123,8 @@ def parameters_of(name: str, subject: Subject) -> int:
     """Number of parameters that a variant computes with; shared parameters count once."""
     if name == REMOVED:
         return total(subject.without_removed_heads())
+    if name == STOCK and subject.layer_options:
+        return total(stock_state(subject)["model"])
     return total(fill_with_zeros(subject.state["model"], subject.before))
 
 

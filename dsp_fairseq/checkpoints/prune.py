@@ -2,6 +2,7 @@
 
 import os
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ..families import Family, known_family
 from ..option_names import LIMITS
 from ..removal import count_lines, removal_table, zero_lines
 from ..structures.inventory import Inventory
+from ..structures.nesting import layers_left, rebuilt
 from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
 from ..structures.zero_weights import ZeroWeights, count_zeros, fill_zeros
@@ -105,20 +107,20 @@ def prune(
     if has_scores(state):
         state, mask = folded(state, mask)
         after = before.keeping(mask.tolist())
-    small = _small_state(state, before, after, kept.plan.scales_output)
+    small, left = _small_state(state, before, after, kept.plan.scales_output), rebuilt(after)
     if half:
         small["model"], masked["model"] = _halved(small["model"]), _halved(masked["model"])
     masked = build_model(masked)
     masked.mask_only()
     expected = _probe(family, masked)
     scored, filled = has_scores(state), 0
-    zeros = count_zeros(small["model"], after)
+    zeros = count_zeros(small["model"], left)
     if fill:
         unfilled = _difference(expected, _probe(family, build_model(small)))  # the filled model computes others
-        small["model"], filled = fill_zeros(small["model"], after, torch.Generator().manual_seed(1)), zeros.zero
+        small["model"], filled = fill_zeros(small["model"], left, torch.Generator().manual_seed(1)), zeros.zero
         expected = _probe(family, build_model(small))
     if dense:
-        small = _stock_state(small, after)
+        small = _stock_state(small, left)
     small["model"] = _own_storage(small["model"])
     with writing(out, force) as beside:
         save(small, beside, out)
@@ -148,16 +150,20 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory, sca
 
     The options of pruning are reset, except for the limits, which the next ``prune`` still needs.
     """
-    whole = vars(model_options(state))
+    family, whole, left = known_family(model_options(state)), vars(model_options(state)), rebuilt(after)
     limits = {name: whole.get(name) for name in LIMITS}
-    kept = {**structure_options(after), "kept_heads": after.indices()}
+    kept = {
+        **structure_options(left),
+        "kept_heads": left.indices(),
+        **_layer_options(family, whole, layers_left(after)),
+    }
     options = Namespace(**{**whole, **unpruned_options(), **limits, **kept})
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
         "model": {
             **remove_units(state["model"], before, after, scaled),
-            **state_of_mask(torch.ones(after.units), after),
+            **state_of_mask(torch.ones(left.units), left),
         },
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
@@ -166,12 +172,21 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory, sca
     }
 
 
-def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
+def _layer_options(family: Family, whole: Mapping[str, Any], layers: Mapping[str, int]) -> dict[str, Any]:
+    """The options of a model with so many layers, and ``layers_before``: those before any layer was removed."""
+    if not layers:
+        return {}
+    options = family.layer_options(layers)
+    return {**options, "layers_before": {name: whole[name] for name in options} | (whole.get("layers_before") or {})}
+
+
+def _stock_state(small: dict[str, Any], left: Inventory) -> dict[str, Any]:
     """The same model as a checkpoint for plain fairseq: stock model, task and criterion, zeros for the pruned heads."""
     options = Namespace(**vars(small["cfg"]["model"]))
     family = known_family(options)
     for name in ("kept_heads", *unpruned_options()):
         delattr(options, name)
+    vars(options).pop("layers_before", None)
     for name in ("arch", "_name"):
         setattr(options, name, family.stock_architecture(getattr(options, name)))
     options.task, options.criterion = family.stock_task, family.stock_criterion
@@ -192,7 +207,7 @@ def _stock_state(small: dict[str, Any], after: Inventory) -> dict[str, Any]:
             "criterion": {**criterion, "_name": options.criterion},
             "common": {**common, "user_dir": None},
         },
-        "model": fill_with_zeros(small["model"], after),
+        "model": fill_with_zeros(small["model"], left),
     }
 
 

@@ -19,6 +19,8 @@ from ..option_names import SWITCH
 from ..options.plan import Plan
 from ..structures.ffn import FFN
 from ..structures.inventory import Inventory
+from ..structures.nesting import closed_blocks, layers_left
+from ..structures.structure import STRUCTURES
 from . import schema
 from .movement import has_scores, masked_weights, units_left
 from .old import with_cfg
@@ -126,12 +128,25 @@ def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
 
 
 def budgets_of(mask: Tensor, inventory: Inventory) -> dict[str, Any]:
-    """The budgets, by their options, that ask for as many units of each structure as a mask, bool [units], keeps."""
+    """The budgets, by their options, that ask for as many units of each structure as a mask, bool [units], keeps.
+
+    None for a structure of which the layers that are left are whole: with fewer layers it will need no other number.
+    """
     kept = inventory.keeping(mask.tolist())
-    return {
-        f"{name}_to_keep": sum(block.units * block.count for block in kept.of_structure(name).blocks)
-        for name in inventory.structures
+    budgets: dict[str, Any] = {
+        f"{name}_to_keep": kept.count_of(name) for name in inventory.structures if not STRUCTURES[name].nests
     }
+    layers = layers_left(kept)
+    if layers:
+        shut = closed_blocks(kept)
+        cut = {
+            b.structure
+            for b, own, gone in zip(inventory.blocks, kept.blocks, shut, strict=True)
+            if b.units > own.units and not gone
+        }
+        budgets.update({f"{name}_to_keep": None for name in inventory.of_structures_in_layers if name not in cut})
+        budgets["layers_to_keep"] = ",".join(f"{part}={number}" for part, number in layers.items())
+    return budgets
 
 
 def structure_options(inventory: Inventory) -> dict[str, Any]:

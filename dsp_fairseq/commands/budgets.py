@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..option_names import BUDGETS
-from .inputs import F_OF_EACH_KIND, K_OF_EACH_KIND
+from .inputs import E_OF_EACH_STACK, F_OF_EACH_KIND, K_OF_EACH_KIND
 
 UNCHANGED = "(default: those that the checkpoint decodes with)"
 _HELP = {
@@ -14,6 +14,10 @@ _HELP = {
     "ffn_to_keep": (
         "F",
         f"the F most important hidden units of feed-forward blocks, or of each kind: {F_OF_EACH_KIND} {UNCHANGED}",
+    ),
+    "layers_to_keep": (
+        "E",
+        f"so many of the most important layers of each stack, such as {E_OF_EACH_STACK} {UNCHANGED}",
     ),
     "parameters_to_keep": (
         "P",

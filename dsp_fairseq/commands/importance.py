@@ -2,7 +2,7 @@
 
 from ..importance import GRADIENT, NORMALISATIONS, SCORES
 from ..importance.settings import DEFAULTS, Settings, folder_problems
-from .inputs import F_OF_EACH_KIND, K_OF_EACH_KIND, refuse_if_missing, target_problems
+from .inputs import E_OF_EACH_STACK, F_OF_EACH_KIND, K_OF_EACH_KIND, refuse_if_missing, target_problems
 
 HELP = "prune the least important heads of a trained model, without training"
 
@@ -40,6 +40,11 @@ def _add_choice(group) -> None:
         "--ffn-to-keep",
         metavar="F",
         help=f"hidden units of all feed-forward blocks, or of each kind: {F_OF_EACH_KIND}",
+    )
+    group.add_argument(
+        "--layers-to-keep",
+        metavar="E",
+        help=f"layers of each stack, such as {E_OF_EACH_STACK}; heads and hidden units of other layers do not count",
     )
     group.add_argument(
         "--parameters-to-keep",

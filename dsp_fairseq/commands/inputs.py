@@ -9,6 +9,7 @@ from ..families.transformer import HELP
 
 K_OF_EACH_KIND = HELP["K of each kind"]  # an example of --heads-to-keep
 F_OF_EACH_KIND = HELP["F of each kind"]  # an example of --ffn-to-keep
+E_OF_EACH_STACK = HELP["E of each stack"]  # an example of --layers-to-keep
 
 
 def refuse_if_missing(checkpoints: Iterable[str], others: Callable[[], list[str]] = list) -> None:

@@ -15,7 +15,7 @@ def add_arguments(parser) -> None:
         "--dense",
         action="store_true",
         help="write a checkpoint of the stock transformer, with zeros for the pruned heads: as large as "
-        "before, decoded by plain fairseq",
+        "before (but for pruned layers, which are gone), decoded by plain fairseq",
     )
     parser.add_argument(
         "--fill",

@@ -24,10 +24,11 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
     method: [dsp, uniform]                  # of --pruning-method
     heads_to_keep: [12, 4]                  # or another budget, or several; each value makes a model:
     parameters_to_keep: [50%, 25%]          # at most so many prunable parameters
-    ffn_to_keep: [256]                      # so many hidden units
+    ffn_to_keep: [256]                      # so many hidden units; layers_to_keep takes layers of each stack
     seed: [1, 2]
   unpruned: true                            # also train with all heads, once per seed (default: false)
-  method_flags: {dsp-published: --cooldown-updates 250}    # of some methods only; none is the unpruned model
+  method_flags: {dsp-published: --cooldown-updates 250}    # of some methods only, also --layers-to-keep; none is
+                                            # the unpruned model
   dense:                                    # also train small models of other shapes, without pruning, to compare with
     tiny: --arch gated_transformer_tiny
   distillation: --distillation-weight 0.5   # also train all of them with the unpruned model of the same seed as teacher

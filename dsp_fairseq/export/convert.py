@@ -18,6 +18,7 @@ from ..options.plan import Plan
 from ..removal import count_lines
 from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
+from ..structures.nesting import closed_blocks, rebuilt
 from ..structures.padding import padded_heads
 from ..structures.surgery import remove_units
 from . import check
@@ -63,11 +64,11 @@ class Export(NamedTuple):
         return "\n".join([*lines, *self.usage])
 
     def _table(self) -> str:
-        padded = padded_heads(self.after)
+        padded, shut = padded_heads(self.after), closed_blocks(self.after)
         rows = []
-        for old, new in zip(self.before.blocks, self.after.blocks, strict=True):
+        for old, new, gone in zip(self.before.blocks, self.after.blocks, shut, strict=True):
             count = padded[new.part] if new.structure == HEADS.name else new.units * new.count
-            written = count if new.units else "output bias only"
+            written = "nothing" if gone else count if new.units else "output bias only"
             rows.append([new.name, f"{old.units * old.count} => {new.units * new.count}", written])
         header = ["block", ", ".join(self.after.nouns), "written"]
         return tabulate(rows, header, tablefmt="github", disable_numparse=True)
@@ -198,6 +199,6 @@ def _save(
     weights = model.state_dict()
     if source.gated:
         weights = remove_units(weights, source.before, source.after, Plan.of(model_options(source.state)).scales_output)
-    spec = converter.specification(model, weights, source.after, *map(named_for_ctranslate2, words))
+    spec = converter.specification(model, weights, rebuilt(source.after), *map(named_for_ctranslate2, words))
     spec.optimize(quantization)
     spec.save(folder)

@@ -62,6 +62,7 @@ class Family(ABC):
     training_criterions: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]]  # kinds of attention block, in flat order
     ffn_kinds: ClassVar[tuple[str, ...]] = ()  # kinds of feed-forward block, after those
+    layer_kinds: ClassVar[tuple[str, ...]] = ()  # kinds of stacks of layers, after those; their dot follows the part
     parts: ClassVar[tuple[str, ...]]  # attributes of the model that together hold all weights; --frozen names one
     structure: ClassVar[tuple[str, ...]] = ()  # options that are the same in all checkpoints of one training
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # value that fairseq uses for an option stored as None
@@ -84,6 +85,13 @@ class Family(ABC):
         original = self.original_inventory(options)
         kept = getattr(options, "kept_heads", None)
         return original if kept is None else original.only({**original.indices(), **kept})
+
+    def layer_options(self, layers: Mapping[str, int]) -> dict[str, Any]:
+        """The options of a model that has so many layers, by part of the model.
+
+        Empty for families whose inventory has no stacks of layers.
+        """
+        return {}
 
     def type_problems(self, options: Any) -> list[str]:
         """One line per option that is missing or has an impossible value; the later checks rely on this one."""
@@ -202,8 +210,14 @@ def known_models() -> str:
 
 
 def known_kinds() -> tuple[str, ...]:
-    """The kinds of block of all families, attention first."""
-    return tuple(dict.fromkeys([kind for family in families() for kind in family.kinds] + list(known_ffn_kinds())))
+    """The kinds of block of all families, attention first, stacks of layers last."""
+    attention = [kind for family in families() for kind in family.kinds]
+    return tuple(dict.fromkeys([*attention, *known_ffn_kinds(), *known_layer_kinds()]))
+
+
+def known_layer_kinds() -> tuple[str, ...]:
+    """The kinds of stacks of layers of all families."""
+    return tuple(dict.fromkeys(kind for family in families() for kind in family.layer_kinds))
 
 
 def known_ffn_kinds() -> tuple[str, ...]:

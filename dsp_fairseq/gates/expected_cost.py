@@ -13,17 +13,22 @@ WARM_UP = 0.2  # of the updates, in which the target rises
 ASCENT_RATE = 0.5  # of the multipliers, see ascended()
 
 
-def expected_sparsity(log_odds: Tensor, costs: Tensor, certain: Tensor | None = None) -> Tensor:
+def expected_sparsity(
+    log_odds: Tensor, costs: Tensor, certain: Tensor | None = None, inside: Tensor | None = None
+) -> Tensor:
     """s = 1 - sum_i c_i P_i / sum_i c_i, a scalar with gradient; P_i is the probability that gate i is not 0.
 
     Args:
         log_odds: [N].
         costs: of the units, [N].
         certain: bool [N], units that are open in any case; they have no gradient.
+        inside: [N], the probability that the layer is open in which a unit lies; None: every layer is.
     """
     probability = open_probability(log_odds.double())
     if certain is not None:
         probability = probability.masked_fill(certain, 1.0)
+    if inside is not None:
+        probability = probability * inside
     costs = costs.to(probability)
     return 1.0 - (costs * probability).sum() / costs.sum()
 

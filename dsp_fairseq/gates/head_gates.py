@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from ..errors import refuse
 from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
-from .choice import Choice
+from .choice import Choice, Share
 from .expected_cost import ASCENT_RATE, ascended, sparsity_penalty
 from .hard_concrete import open_probability
 from .logit_adam import LogitAdam
 from .methods import Method
 from .stored_mask import StoredMask, logits_by_structure, mask_entries, stored_mask
 
+_CLOSED = 1e-6  # a layer whose gate is not above this is closed
 _SEED_OFFSET_OF_K = 500_009  # so that the K of an update and its noise are drawn from different seeds
 
 
@@ -61,7 +62,15 @@ class HeadGates(nn.Module):
         self._start = self.logits.clone()  # kept, because some methods draw their initial logits at random
         self.kept = StoredMask(inventory)
         self.logits.requires_grad_(self.method.learns)
-        self.adam = LogitAdam(inventory.units, rate, self.method.pooled, choosable=choice.choosable)
+        # the gradient of a layer's gate is larger than that of a head by orders of magnitude
+        groups = [sum(s.units for s in choice.shares if s.nests is nests) for nests in (False, True)]
+        self.adam = LogitAdam(
+            inventory.units,
+            rate,
+            self.method.pooled,
+            choosable=choice.choosable,
+            groups=groups if choice.holders else None,
+        )
         for name in ("search", "length"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         multipliers = torch.zeros(len(self.methods), 2, dtype=torch.float64) if self.method.constrained else None
@@ -222,11 +231,15 @@ class HeadGates(nn.Module):
         a budget counts parameters, they are the numbers in the sample of this update. Independent gates are open by
         chance: for them they are the numbers that would decode, in training too.
         """
-        amounts = [method.open_amount(self.update) for method in self._methods_of_update]
-        if not self.training or None in amounts:
+        methods = self._methods_of_update
+        shares: Sequence[Share] = self.choice.shares
+        if self.choice.holders and self._drawn is not None:
+            methods, shares = self.narrowed(methods, self._drawn[0].detach())
+        amounts = [method.open_amount(self.update) for method in methods]
+        if not self.training or None in amounts or (self.choice.holders and self.settled):
             return self._counts_of(self.mask())
         counts: dict[str, int] = {}
-        for share, amount in zip(self.choice.shares, amounts, strict=True):
+        for share, amount in zip(shares, amounts, strict=True):
             known = None if amount is None else share.pool.heads_and_units(amount)
             if known is None:
                 return self._counts_of(self._mask_of_sample())
@@ -263,8 +276,37 @@ class HeadGates(nn.Module):
         if all(method.open_amount(self.update) == method.total for method in methods):
             return None
         noise = self.method.noise(self.inventory.units, self._generator())
-        pieces = zip(methods, self.choice.shares, self.choice.cut(self.logits), self.choice.cut(noise), strict=True)
-        return torch.cat([method.gates(logits, self.update, own, share.pool) for method, share, logits, own in pieces])
+        shares: Sequence[Share] = self.choice.shares
+        if self.choice.holders:
+            methods, shares = self.narrowed(methods, self._gates_of(methods, shares, noise, layers_only=True).detach())
+        return self._gates_of(methods, shares, noise)
+
+    def _gates_of(
+        self, methods: Sequence[Method], shares: Sequence[Share], noise: Tensor, layers_only: bool = False
+    ) -> Tensor:
+        """The gates [H] of all shares, or those of layers and 1 for all other units."""
+        pieces = zip(methods, shares, self.choice.cut(self.logits), self.choice.cut(noise), strict=True)
+        return torch.cat(
+            [
+                torch.ones_like(own)
+                if layers_only and not share.nests
+                else method.gates(logits, self.update, own, share.pool)
+                for method, share, logits, own in pieces
+            ]
+        )
+
+    def narrowed(self, methods: Sequence[Method], gates: Tensor) -> tuple[Sequence[Method], Sequence[Share]]:
+        """Methods and shares that choose within the layers that are open in gates or a mask [H].
+
+        In a closed layer nothing can be open. Independent gates are drawn everywhere: their number is not exact.
+        """
+        shares = self.choice.within(gates > _CLOSED)
+        if self.method.independent:
+            return methods, self.choice.shares
+        return [
+            method if share is whole else replace(method, total=share.pool.total, keep=share.keep)
+            for method, share, whole in zip(methods, shares, self.choice.shares, strict=True)
+        ], shares
 
     def of_update(self, device: torch.device) -> Tensor | None:
         """The gates [H] that all batches of this update use, float32, on ``device``; None when all units are open.
@@ -321,14 +363,29 @@ class HeadGates(nn.Module):
 
     def _sparsities(self) -> list[tuple[Tensor, float]]:
         """Of each share the expected sparsity, with gradient, and its target at this update."""
-        pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
-        return [method.sparsity(logits, self.update, share.pool) for method, share, logits in pieces]
+        inside = self._chances_of_layers()
+        within = [None] * len(self.methods) if inside is None else self.choice.cut(inside)
+        pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), within, strict=True)
+        return [
+            method.sparsity(logits, self.update, share.pool, None if share.nests else own)
+            for method, share, logits, own in pieces
+        ]
+
+    def _chances_of_layers(self) -> Tensor | None:
+        """Probability [H] that the layer of each unit is open, of hard-concrete gates; None without gates on layers."""
+        if not self.choice.holders:
+            return None
+        holder = self.choice.holder_of_unit
+        return open_probability(self.logits.detach())[holder.clamp(min=0)].where(holder >= 0, 1.0)
 
     @property
     def expected_counts(self) -> dict[str, float]:
         """Expected numbers of heads and hidden units, by structure, that hard-concrete gates leave open."""
         fixed = torch.cat([share.pool.fixed_units for share in self.choice.shares])
         probability = open_probability(self.logits.detach()).masked_fill(fixed, 1.0)
+        inside = self._chances_of_layers()
+        if inside is not None:
+            probability = probability * inside
         counts = dict.fromkeys(self.inventory.structures, 0.0)
         for block, piece in zip(self.inventory.blocks, self.per_block(probability), strict=True):
             counts[block.structure] += float(piece.sum()) * block.count

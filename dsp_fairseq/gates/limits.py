@@ -38,6 +38,7 @@ class Limits(Pool):
     fixed: tuple[bool, ...] = ()  # one entry per block; empty when no block is fixed
     structure: str = HEADS.name  # name of the structure of the units
     count: int = 1  # how many heads or hidden units one unit counts as in options
+    closed: tuple[bool, ...] = ()  # one entry per block: it lies in a closed layer and keeps nothing; empty: none does
 
     @property
     def least(self) -> int:
@@ -46,7 +47,7 @@ class Limits(Pool):
 
     @property
     def total(self) -> int:
-        return sum(self.sizes)
+        return sum(self._open_sizes)
 
     @property
     def equal_costs(self) -> bool:
@@ -72,7 +73,9 @@ class Limits(Pool):
     @cached_property
     def binding(self) -> bool:
         """Whether any block has a floor, or a cap below its size."""
-        return any(self._at_least) or (self.cap is not None and self.cap < max(self.sizes, default=0))
+        return (
+            any(self._at_least) or any(self.closed) or (self.cap is not None and self.cap < max(self.sizes, default=0))
+        )
 
     @cached_property
     def certain(self) -> Tensor:
@@ -83,7 +86,7 @@ class Limits(Pool):
     def choosable(self) -> Tensor:
         """Units whose fate depends on the scores: bool [H]."""
         return self._per_unit(
-            [least < size and self.cap != 0 for least, size in zip(self._at_least, self.sizes, strict=True)]
+            [least < size and self.cap != 0 for least, size in zip(self._at_least, self._open_sizes, strict=True)]
         )
 
     def bounds(self, k: int) -> tuple[list[int], list[int]]:
@@ -94,7 +97,7 @@ class Limits(Pool):
         """
         cap = self._cap_of(k)
         return self._at_least, [
-            max(least, min(size, cap)) for least, size in zip(self._at_least, self.sizes, strict=True)
+            max(least, min(size, cap)) for least, size in zip(self._at_least, self._open_sizes, strict=True)
         ]
 
     def mask(self, scores: Tensor, k: int) -> Tensor:
@@ -121,10 +124,10 @@ class Limits(Pool):
     def soft(self, logits: Tensor, amount: int, temperature: float, noise: Tensor, bounded: bool = False) -> Tensor:
         """Relaxed gates [H], float64, with sum ``amount``.
 
-        Of heads they are made by as many softmaxes as in the paper (TACL 2021), of hidden units, which are many, by one
-        cut (see ``cut.py``).
+        Of heads and layers they are made by as many softmaxes as in the paper (TACL 2021), of hidden units, which are
+        many, by one cut (see ``cut.py``).
         """
-        if self.structure == HEADS.name:
+        if not STRUCTURES[self.structure].counted_by_entry:
             return gumbel_soft_top_k(logits, amount, temperature, noise, self, bounded)
         least, most = self.bounds(amount)
         return gumbel_soft_cut(logits, noise, _of_equal_cost(self.sizes, (*least,), (*most,)), amount, temperature)
@@ -135,6 +138,10 @@ class Limits(Pool):
 
     def fixed_pool(self) -> "Limits":
         return replace(self, fixed=(True,) * len(self.sizes))
+
+    def without(self, closed: Sequence[bool], amount: int) -> "tuple[Limits, int]":
+        pool = replace(self, closed=tuple(closed))
+        return pool, min(amount, pool.most)
 
     def heads_and_units(self, amount: int) -> dict[str, int]:
         return {self.structure: amount * self.count}
@@ -166,7 +173,8 @@ class Limits(Pool):
     def problems(self, k: int) -> list[str]:
         """Reasons why k units cannot be chosen within the limits, each with its arithmetic; empty when they can."""
         name, noun, count = self.structure, STRUCTURES[self.structure].noun, self.count
-        blocks = f"{len(self.sizes)} blocks of {_span([size * count for size in self.sizes])} {noun}"
+        sizes = [size for size, shut in zip(self.sizes, self._closed, strict=True) if not shut]
+        blocks = f"{len(sizes)} blocks of {_span([size * count for size in sizes])} {noun}"
         floor, least, most = (number * count for number in (self.floor, self.least, self.most))
         if self.cap is not None and self.floor > self.cap:
             return [f"--min-{name}-per-block {floor}: must not be above --max-{name}-per-block {self.cap * count}"]
@@ -210,18 +218,33 @@ class Limits(Pool):
 
     @property
     def _fixed(self) -> tuple[bool, ...]:
-        return self.fixed or (False,) * len(self.sizes)
+        """For each block, whether it is fixed and open."""
+        fixed = self.fixed or (False,) * len(self.sizes)
+        return tuple(own and not shut for own, shut in zip(fixed, self._closed, strict=True)) if self.closed else fixed
+
+    @property
+    def _closed(self) -> tuple[bool, ...]:
+        return self.closed or (False,) * len(self.sizes)
+
+    @property
+    def _open_sizes(self) -> tuple[int, ...]:
+        """Units per block that is not closed, and 0 for the others."""
+        if not self.closed:
+            return self.sizes
+        return tuple(0 if shut else size for size, shut in zip(self.sizes, self.closed, strict=True))
 
     @property
     def _at_least(self) -> list[int]:
         """Smallest number of units of each block."""
-        return [size if fixed else min(size, self.floor) for size, fixed in zip(self.sizes, self._fixed, strict=True)]
+        return [
+            size if fixed else min(size, self.floor) for size, fixed in zip(self._open_sizes, self._fixed, strict=True)
+        ]
 
     def _room(self, cap: int | None) -> int:
         """Number of units in the whole share that fit under a cap."""
         return sum(
             size if cap is None or fixed else min(size, cap)
-            for size, fixed in zip(self.sizes, self._fixed, strict=True)
+            for size, fixed in zip(self._open_sizes, self._fixed, strict=True)
         )
 
 

@@ -1,5 +1,7 @@
 """The optimiser of the logits: Adam with its own learning rate."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,7 @@ class LogitAdam(nn.Module):
         eps: added to the root of the second moment.
         choosable: units whose fate depends on the logits, bool [H], or None for all units; the gradient of the other
             logits is always 0.
+        groups: sizes of successive groups of logits with a second moment each, when they are pooled; None: one group.
     """
 
     mean: Tensor
@@ -35,9 +38,11 @@ class LogitAdam(nn.Module):
         betas: tuple[float, float] = (0.9, 0.98),
         eps: float = 1e-8,
         choosable: Tensor | None = None,
+        groups: Sequence[int] | None = None,
     ):
         super().__init__()
         self._choosable = torch.ones(size, dtype=torch.bool) if choosable is None else choosable
+        self._groups = [size] if groups is None else list(groups)
         self.rate, self.pooled, self.betas, self.eps = rate, pooled, betas, eps
         for name in ("mean", "square"):
             self.register_buffer(name, torch.zeros(size, dtype=torch.float64))
@@ -56,9 +61,14 @@ class LogitAdam(nn.Module):
         self.mean.lerp_(gradient, 1 - beta1)
         square = gradient.square()
         if self.pooled:
-            of_choosable = square[self._choosable]
-            square = (of_choosable.mean() if len(of_choosable) else of_choosable.sum()).expand_as(square)
+            pieces = zip(*(torch.split(flat, self._groups) for flat in (square, self._choosable)), strict=True)
+            square = torch.cat([_mean(piece[choosable]).expand_as(piece) for piece, choosable in pieces])
         self.square.lerp_(square, 1 - beta2)
         mean = self.mean / (1 - beta1**self.steps)
         square = self.square / (1 - beta2**self.steps)
         logits -= self.rate * mean / (square.sqrt() + self.eps)
+
+
+def _mean(numbers: Tensor) -> Tensor:
+    """The mean of numbers [n], a scalar; 0 where there are none."""
+    return numbers.mean() if len(numbers) else numbers.sum()

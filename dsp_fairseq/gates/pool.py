@@ -69,6 +69,13 @@ class Pool(ABC):
     def fixed_pool(self) -> Self:
         """A pool of the same units that keeps all of them."""
 
+    @abstractmethod
+    def without(self, closed: Sequence[bool], amount: int) -> "tuple[Pool, int]":
+        """The pool whose ``closed`` blocks keep no unit, and what of an amount can be kept there.
+
+        ``closed`` has an entry for each block: the block lies in a layer that is closed.
+        """
+
     def heads_and_units(self, amount: int) -> dict[str, int] | None:
         """Numbers of heads and hidden units, by structure, that an amount is; None where it may be several."""
         return None

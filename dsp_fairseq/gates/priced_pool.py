@@ -1,9 +1,11 @@
 """Units of unequal cost as a pool: budgets are in parameters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +23,9 @@ class PricedPool(Pool):
     counts_units: ClassVar[bool] = False
 
     units: PricedUnits
+    # per block, whether the amount has its cost added, because the budget does not count it; empty: no block
+    uncounted: tuple[bool, ...] = ()
+    closed: tuple[bool, ...] = ()  # one entry per block: it lies in a closed layer and keeps nothing; empty: none does
 
     @property
     def sizes(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -28,7 +33,9 @@ class PricedPool(Pool):
 
     @property
     def total(self) -> int:
-        return sum(size * cost for size, cost in zip(self.sizes, self.units.costs, strict=True))
+        return sum(
+            size * cost for size, cost, shut in zip(self.sizes, self.units.costs, self._closed, strict=True) if not shut
+        )
 
     @property
     def equal_costs(self) -> bool:
@@ -48,7 +55,12 @@ class PricedPool(Pool):
 
     @cached_property
     def fixed_units(self) -> Tensor:
-        return self._of_units([least == size for least, size in zip(self.units.least, self.sizes, strict=True)])
+        return self._of_units(
+            [
+                least == size and not shut
+                for least, size, shut in zip(self.units.least, self.sizes, self._closed, strict=True)
+            ]
+        )
 
     @cached_property
     def choosable(self) -> Tensor:
@@ -72,10 +84,34 @@ class PricedPool(Pool):
         return gumbel_soft_cut(logits, noise, self.units, amount, temperature)
 
     def chances(self, scores: Floats, amount: int) -> Floats:
-        return chances_at_costs(scores, amount, self.units.unit_costs, self.fixed_units.numpy())
+        if not any(self.closed):
+            return chances_at_costs(scores, amount, self.units.unit_costs, self.fixed_units.numpy())
+        open_units = ~self._of_units(list(self.closed)).numpy()
+        costs, fixed = self.units.unit_costs[open_units], self.fixed_units.numpy()[open_units]
+        found = np.zeros(len(scores))
+        found[open_units] = chances_at_costs(scores[open_units], amount, costs, fixed)
+        return found
 
     def fixed_pool(self) -> "PricedPool":
         return PricedPool(replace(self.units, least=self.sizes, most=self.sizes))
+
+    def without(self, closed: Sequence[bool], amount: int) -> "tuple[PricedPool, int]":
+        least, most = (
+            tuple(0 if shut else bound for bound, shut in zip(bounds, closed, strict=True))
+            for bounds in (self.units.least, self.units.most)
+        )
+        units = replace(self.units, least=least, most=most)
+        uncounted = self.uncounted or (False,) * len(self.sizes)
+        added = sum(
+            size * cost
+            for size, cost, own, shut in zip(self.sizes, self.units.costs, uncounted, closed, strict=True)
+            if own and shut
+        )
+        return replace(self, units=units, closed=tuple(closed)), min(amount - added, units.cost_of_most)
+
+    @property
+    def _closed(self) -> tuple[bool, ...]:
+        return self.closed or (False,) * len(self.sizes)
 
     def _of_units(self, of_blocks: list[bool]) -> Tensor:
         """What is true of each block, for each of its units: bool [N]."""

@@ -46,6 +46,7 @@ def _entropy(gates: "HeadGates") -> float:
     """Entropy in bits of the choice of the K units that decode, even while training has more units open."""
     if gates.settled:
         return 0.0
-    pieces = zip(gates.methods, gates.choice.shares, gates.choice.cut(gates.logits.detach()), strict=True)
+    inside = gates.narrowed(gates.methods, gates.mask())
+    pieces = zip(*inside, gates.choice.cut(gates.logits.detach()), strict=True)
     chances = [method.inclusion(logits, gates.update, share.pool) for method, share, logits in pieces]
     return entropy(np.concatenate(chances))

@@ -5,13 +5,14 @@ import logging
 from typing import NamedTuple
 
 from ..errors import BadInput
-from ..families import known_ffn_kinds, known_kinds
+from ..families import known_ffn_kinds, known_kinds, known_layer_kinds
 from ..gates.scalars import CHOICE, kept_name
 
-HEADS, FFN, TEMPERATURE = "heads_kept", "ffn_kept", "temperature"
+HEADS, FFN, LAYERS, TEMPERATURE = "heads_kept", "ffn_kept", "layers_kept", "temperature"
 KEPT = {kind: kept_name(kind) for kind in known_kinds()}
 OF_FFN = {kind: KEPT[kind] for kind in known_ffn_kinds()}
-TAGS = (HEADS, FFN, *KEPT.values(), TEMPERATURE, *CHOICE)
+OF_LAYERS = {kind: KEPT[kind] for kind in known_layer_kinds()}
+TAGS = (HEADS, FFN, LAYERS, *KEPT.values(), TEMPERATURE, *CHOICE)
 EVERYTHING = 0  # for TensorBoard this means no limit to the number of values
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ..families import known_kinds
 from ..gates.scalars import ENTROPY, MEAN, SPREAD
 from ..pictures import BLUE, DARK, GREEN, ORANGE, PINK, QUIET, RED, Box, axes, open_frame
-from .events import FFN, HEADS, KEPT, OF_FFN, TEMPERATURE, Curve
+from .events import FFN, HEADS, KEPT, LAYERS, OF_FFN, OF_LAYERS, TEMPERATURE, Curve
 
 # colours and lines of kinds of block, by their place among the kinds of all families
 COLOURS, LINES = (BLUE, ORANGE, GREEN, PINK, RED), ("-", "--", "-.", ":")
@@ -32,12 +32,18 @@ PANELS = (
         "heads that would decode, by kind",
         "heads",
         {HEADS: ("all open in training", DARK, ":")}
-        | {tag: (kind, *look_of(kind)) for kind, tag in KEPT.items() if kind not in OF_FFN},
+        | {tag: (kind, *look_of(kind)) for kind, tag in KEPT.items() if kind not in {**OF_FFN, **OF_LAYERS}},
     ),
     Panel(
         "hidden units that would decode, by kind",
         "hidden units",
         {FFN: ("all open in training", DARK, ":")} | {tag: (kind, *look_of(kind)) for kind, tag in OF_FFN.items()},
+    ),
+    Panel(
+        "layers that would decode, by stack",
+        "layers",
+        {LAYERS: ("all open in training", DARK, ":")}
+        | {tag: (kind, *look_of(kind)) for kind, tag in OF_LAYERS.items()},
     ),
     Panel("how undecided the choice is (0: settled)", "bits", {ENTROPY: ("entropy", DARK, "-")}),
     Panel("temperature of the sampling", "in logits", {TEMPERATURE: ("temperature", DARK, "-")}),
@@ -61,7 +67,7 @@ def draw(figure, left: float, top: float, curves: dict[str, Curve]) -> None:
         open_frame(panel)
         for tag, (label, colour, line) in lines.items():
             # there is nothing between two numbers of heads
-            steps = {"drawstyle": "steps-mid"} if tag in (HEADS, FFN, *KEPT.values()) else {}
+            steps = {"drawstyle": "steps-mid"} if tag in (HEADS, FFN, LAYERS, *KEPT.values()) else {}
             panel.plot(
                 *curves[tag], color=colour, linestyle=line, linewidth=1.2 if line == ":" else 1.6, label=label, **steps
             )

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..atomic import writing
 from ..checkpoints.building import build_model
 from ..checkpoints.reading import (
+    KeptHeads,
     budgets_of,
     kept_heads_of,
     load,
@@ -25,6 +26,7 @@ from ..config import unpruned_options
 from ..errors import BadInput, Failed, refuse
 from ..families import architecture_of, family_of, inventory_of, known_family, known_models
 from ..option_names import LIMITS
+from ..structures.nesting import layers_left
 from ..structures.surgery import without_gates
 
 
@@ -72,20 +74,46 @@ def with_feed_forward(state: dict[str, Any], group: int | None) -> dict[str, Any
         return state
     options = Namespace(**{**vars(options), "ffn_group": group or known_family(options).group})
     refuse(known_family(options).shape_problems(options))
-    inventory = inventory_of(options)
-    logits = state["model"]["gates.logits"]
-    more = inventory.units - len(logits)
-    mask = torch.cat([kept_heads_of(state).mask, torch.ones(more, dtype=torch.bool)])
+    return _with_units_of(options, state)
+
+
+def with_layers(state: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint with gates whose layers have gates too, all open where they had none."""
+    options = model_options(state)
+    if layers_left(inventory_of(options)):
+        return state
+    return _with_units_of(Namespace(**{**vars(options), "layers_to_keep": ""}), state)
+
+
+def _with_units_of(options: Namespace, state: dict[str, Any]) -> dict[str, Any]:
+    """The checkpoint with gates on all units of a model of these options; those that had none are open."""
+    there, inventory = kept_heads_of(state), inventory_of(options)
+    known = set(there.inventory.structures)
+    before = dict(zip((block.name for block in there.inventory.blocks), _pieces(there), strict=True))
+    largest = float(there.logits.max()) if len(there.logits) else 0.0
+    mask, logits = [], []
+    for block in inventory.blocks:
+        new = torch.ones(block.units, dtype=torch.bool), torch.full((block.units,), largest, dtype=torch.float64)
+        own = before[block.name] if block.structure in known else new
+        mask.append(own[0])
+        logits.append(own[1])
+    decodes = torch.cat(mask)
     weights = {
         **without_gates(state["model"]),  # moments and schedules of a training are of its own units
-        "gates.logits": torch.cat([logits, logits.new_full((more,), float(logits.max()) if len(logits) else 0.0)]),
-        **state_of_mask(mask, inventory),
+        "gates.logits": torch.cat(logits),
+        **state_of_mask(decodes, inventory),
     }
     limits = {name: getattr(options, name, None) for name in LIMITS}
-    own = {**unpruned_options(), **limits, **structure_options(inventory), **budgets_of(mask, inventory)}
-    own.update(scaling_of(options))
-    options = Namespace(**{**vars(options), **own})
+    own_options = {**unpruned_options(), **limits, **structure_options(inventory), **budgets_of(decodes, inventory)}
+    own_options.update(scaling_of(options))
+    options = Namespace(**{**vars(options), **own_options})
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
+
+
+def _pieces(kept: KeptHeads) -> Iterator[tuple[Tensor, Tensor]]:
+    """Mask and logits of each block."""
+    sizes = kept.inventory.sizes
+    return zip(kept.mask.split(sizes), kept.logits.double().split(sizes), strict=True)
 
 
 def model_of(state: dict[str, Any]):

@@ -94,6 +94,8 @@ def survivors(importance: Tensor, choice: Choice, counts: Sequence[int]) -> Tens
     The best choice within the final budgets and limits stays in any case, so that they can be kept to; the
     others in the order of their importance [open heads]. Where there are no limits those are simply the best.
     """
+    if choice.holders:  # layers are chosen first, and in one step
+        return choice.mask(importance)
     pieces = []
     for piece, share, count in zip(choice.cut(importance), choice.shares, counts, strict=True):
         if not share.pool.counts_units:  # a budget in parameters is met in one step

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..checkpoints.reading import KeptHeads
 from ..removal import count_lines, left_in_words, removal_table
 from ..structures.inventory import Inventory
+from ..structures.nesting import layers_left
 from .ranking import Ranking
 from .sentences import Sentences
 from .settings import Settings
@@ -63,7 +64,8 @@ class Result(NamedTuple):
                 "score": self.settings.score,
                 **self.settings.read,
                 "sentences": None if self.sentences is None else len(self.sentences),
-                **{f"{name}_to_keep": self.after.count_of(name) for name in self.after.structures},
+                **{f"{name}_to_keep": self.after.count_of(name) for name in self.after.of_structures_in_layers},
+                **({"layers_to_keep": layers_left(self.after)} if layers_left(self.after) else {}),
                 **{name: self.after.original().count_of(name) for name in self.after.structures},
                 "kept": self.after.indices(),
                 "importance": self._by_block(_finite(self.ranking.importance)),

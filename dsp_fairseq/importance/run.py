@@ -20,7 +20,7 @@ from ..option_names import LIMITS
 from ..options.budget import Budget
 from ..structures.inventory import Inventory
 from . import GRADIENT, NONE, RANDOM
-from .checkpoints import decoding, load_with_gates, model_of, with_feed_forward, writing_checkpoint
+from .checkpoints import decoding, load_with_gates, model_of, with_feed_forward, with_layers, writing_checkpoint
 from .gradient import GradientImportance
 from .ranking import Ranking, normalised, ranks, remove_heads
 from .result import Result
@@ -77,6 +77,8 @@ def _prepare(checkpoint: str, settings: Settings, files: list[str], force: bool)
         state = load_with_gates(checkpoint)
         if settings.is_about_feed_forward:
             state = with_feed_forward(state, settings.ffn_group)
+        if settings.layers_to_keep is not None:
+            state = with_layers(state)
         kept = kept_heads_of(state)
         model = model_of(with_mask(state, kept.mask))
     if model is not None:

@@ -47,6 +47,7 @@ class Settings(NamedTuple):
     max_ffn_per_block: int | None = None
     ffn_to_keep: str | None = None
     ffn_group: int | None = None
+    layers_to_keep: str | None = None
     parameters_to_keep: str | None = None
 
     @property
@@ -78,9 +79,10 @@ class Settings(NamedTuple):
         ]
         if not self.budgets:
             found.append(f"{' or '.join(map(flag, BUDGETS))} is missing: say how much is to be kept")
-        if self.step is not None and self.parameters_to_keep is not None:
+        at_once = [flag(name) for name in ("layers_to_keep", "parameters_to_keep") if name in self.given]
+        if self.step is not None and at_once:
             found.append(
-                f"--step {self.step}: goes with budgets in heads and hidden units only, not with --parameters-to-keep; "
+                f"--step {self.step}: goes with budgets in heads and hidden units only, not with {at_once[0]}; "
                 "leave it out"
             )
         unread = set.union(*_READS.values()) - _READS[self.score]

@@ -21,6 +21,7 @@ from ..gates.weights.gates import MovementGates
 from ..modules.masked_weights import BlockMask, make_masks_final, set_block_mask
 from ..options.plan import Plan
 from ..structures.inventory import Inventory
+from ..structures.nesting import rebuilt
 from ..structures.structure import STRUCTURES
 from ..structures.surgery import UNUSED
 
@@ -167,9 +168,9 @@ class GatedModel:
         self._mask_in_place = None
 
     def remove_pruned_units(self) -> Inventory:
-        """Remove the parameters of the pruned units from the model; return the inventory of the kept units."""
+        """Remove the parameters of the pruned units from the model; return the inventory of what is left."""
         mask = self.gates.mask()
-        kept = self.gates.inventory.keeping(mask.tolist())
+        kept = rebuilt(self.gates.inventory.keeping(mask.tolist()))
         if isinstance(self.gates, MovementGates):
             for matrix in self.gates.layout.matrices:
                 make_masks_final(self.get_submodule(matrix.module))

@@ -17,8 +17,10 @@ from ..families import family_named
 from ..families.transformer.family import TransformerFamily
 from ..modules import GatedDecoderLayer, GatedEncoderLayer
 from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
+from ..modules.layer_gates import LayerGates
 from ..modules.retained_dropout import retained
 from ..options.problems import model_problems
+from .budget_in_layers import budget_in_layers_hidden
 from .gated_model import GatedModel
 
 
@@ -37,7 +39,8 @@ class GatedTransformerModel(GatedModel, TransformerModel):
     @classmethod
     def build_model(cls, args, task):
         refuse(model_problems(args))
-        model = super().build_model(args, task)
+        with budget_in_layers_hidden(args):
+            model = super().build_model(args, task)
         model.carry_gates(args, family_named(TransformerFamily.model))
         return model
 
@@ -93,6 +96,10 @@ class GatedEncoder(TransformerEncoderBase):
 
     leave_rows_in_place = False  # whether reordering hypotheses leaves the encoder output as it is (for DecoderSteps)
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.layer_gates = LayerGates(self)
+
     def build_encoder_layer(self, cfg):
         return wrapped(GatedEncoderLayer(cfg, return_fc=self.return_fc), cfg)
 
@@ -106,6 +113,10 @@ class GatedDecoder(TransformerDecoderBase):
     """Transformer decoder of gated layers."""
 
     steps: DecoderSteps | None = None  # the faster decoding; None: fairseq's own
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.layer_gates = LayerGates(self)
 
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return wrapped(GatedDecoderLayer(cfg, no_encoder_attn), cfg)

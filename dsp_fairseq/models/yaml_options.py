@@ -8,6 +8,7 @@ from fairseq.models.transformer import TransformerConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import refuse
+from .budget_in_layers import budget_in_layers_hidden
 
 # the parts of a configuration whose options a command line has in addition to those of the model
 _PARTS = ("common", "checkpoint", "dataset", "optimization", "task", "criterion")
@@ -37,10 +38,13 @@ def complete(cfg: DictConfig, add_args: Callable, shape: Callable, check: Callab
     everything = Namespace(**{**_of_the_training(cfg), **vars(options)})
     check(everything)
     # fairseq reads missing options of a Namespace with a default, but a missing option of a DictConfig would be None
-    unsaid = TransformerConfig.from_namespace(options)
+    with budget_in_layers_hidden(options):
+        unsaid = TransformerConfig.from_namespace(options)
     filled = {name: getattr(unsaid, name) for name in known["names"] - set(vars(options))}
     filled.update({name: getattr(everything, name) for name in vars(options)})
     filled.update(seed=getattr(everything, "seed", 1), kept_heads=getattr(everything, "kept_heads", None))
+    if getattr(everything, "layers_before", None) is not None:
+        filled.update(layers_before=everything.layers_before)
     for name, value in filled.items():
         cfg[name] = value
 

@@ -7,6 +7,7 @@ from fairseq.modules.transformer_layer import (
 
 from .feed_forward import FeedForward, HiddenLinear
 from .gated_attention import GatedMultiheadAttention
+from .layer_gates import GatedLayer
 
 # fairseq registers a second copy of every weight of an encoder layer, for a fast path of torch's that gated
 # attention does not take (and that fails on torch >= 1.13)
@@ -29,8 +30,8 @@ class _GatedFeedForward:
         return HiddenLinear(input_dim, output_dim, axis=1)
 
 
-class GatedEncoderLayer(_GatedFeedForward, TransformerEncoderLayerBase):
-    """Encoder layer with gated self-attention, a gated feed-forward block, and no second copy of its weights."""
+class GatedEncoderLayer(GatedLayer, _GatedFeedForward, TransformerEncoderLayerBase):
+    """Encoder layer with a gate, gated self-attention and feed-forward block, and no second copy of its weights."""
 
     def __init__(self, cfg, return_fc=False):
         super().__init__(cfg, return_fc)
@@ -46,6 +47,9 @@ class GatedEncoderLayer(_GatedFeedForward, TransformerEncoderLayerBase):
             self_attention=True,
         )
 
+    def _as_output(self, x):
+        return (x, None) if self.return_fc else x
+
     def upgrade_state_dict_named(self, state_dict, name):
         super().upgrade_state_dict_named(state_dict, name)
         for copy in _FAST_PATH_COPIES:
@@ -56,8 +60,8 @@ class GatedEncoderLayer(_GatedFeedForward, TransformerEncoderLayerBase):
         super(TransformerEncoderLayerBase, self)._load_from_state_dict(*args, **kwargs)
 
 
-class GatedDecoderLayer(_GatedFeedForward, TransformerDecoderLayerBase):
-    """Decoder layer with gated self-attention, gated cross-attention and a gated feed-forward block."""
+class GatedDecoderLayer(GatedLayer, _GatedFeedForward, TransformerDecoderLayerBase):
+    """Decoder layer with a gate, gated self-attention, gated cross-attention and a gated feed-forward block."""
 
     def build_self_attention(self, embed_dim, cfg, add_bias_kv=False, add_zero_attn=False):
         return GatedMultiheadAttention(
@@ -76,3 +80,6 @@ class GatedDecoderLayer(_GatedFeedForward, TransformerDecoderLayerBase):
             dropout=cfg.attention_dropout,
             encoder_decoder_attention=True,
         )
+
+    def _as_output(self, x):
+        return x, None, None

@@ -8,10 +8,13 @@ from typing import Any
 from ..errors import BadInput, flag, refuse
 from ..gates.choice import Choice, Share
 from ..gates.limits import Limits
-from ..option_names import BUDGETS
+from ..option_names import BUDGETS, COMPETING
 from ..structures.heads import HEADS
 from ..structures.inventory import Block, Inventory
+from ..structures.layers import LAYERS
+from ..structures.nesting import holders
 from ..structures.structure import STRUCTURES
+from .layer_budget import Remaining, layer_shares, parse_layers
 from .parameter_budget import parameter_share, parameters_of_counted, parse_parameters, prunable_parameters
 
 _NUMBER = r"-?\d{1,18}"  # fewer digits than Python's limit for int(), so that a long number is a problem, no error
@@ -45,14 +48,15 @@ class Budget:
     def keeping(self, heads_to_keep: Any = None, **others: Any) -> "Budget":
         """The same limits with other values of budgets, by the names of BUDGETS; a value of None changes nothing.
 
-        A new budget in parameters replaces all budgets; new numbers of all structures replace the one in parameters.
+        A new budget in parameters replaces those in heads and hidden units; new numbers of both replace the one in
+        parameters.
         """
         budgets = {"heads_to_keep": heads_to_keep, **others}
         given = {name: value for name, value in budgets.items() if value is not None}
         if "parameters_to_keep" in given:
-            return replace(self, given=given)
+            return replace(self, given={"layers_to_keep": self.given.get("layers_to_keep"), **given})
         together = {**self.given, **given}
-        if given and all(together.get(name) is not None for name in BUDGETS):
+        if given and all(together.get(name) is not None for name in COMPETING):
             together["parameters_to_keep"] = None
         return replace(self, given=together)
 
@@ -68,22 +72,36 @@ class Budget:
                     f"this checkpoint have no gates; train with --{structure}-to-keep, or choose with dsp-fairseq "
                     "importance"
                 )
-        for structure in inventory.structures:
+        remaining = None
+        try:
+            remaining = self._layers(inventory)
+        except BadInput as problem:
+            problems += str(problem).splitlines()
+        for structure in inventory.of_structures_in_layers:
             if self.given.get("parameters_to_keep") is not None and self._number_of(structure, inventory) is None:
                 competing.append(structure)
                 continue
             try:
-                shares[structure] = self._counted(structure, inventory)
+                shares[structure] = self._counted(structure, inventory, remaining)
             except BadInput as problem:
                 problems += str(problem).splitlines()
         refuse(problems)
         counted = [pair for of_structure in shares.values() for pair in of_structure]
         if self.given.get("parameters_to_keep") is not None:
-            share = self._in_parameters(inventory, counted, competing)
+            share = self._in_parameters(inventory, counted, competing, remaining)
             shares[competing[0]] = [(share, ())]
+        if remaining is not None:
+            shares[LAYERS.name] = layer_shares(remaining.numbers, inventory.of_structure(LAYERS.name))
         in_order = [share for structure in inventory.structures for share, _ in shares.get(structure, [])]
         free = self.free_count and all(value is None for value in self.given.values()) and self.range is None
-        return Choice(tuple(in_order), free_count=free)
+        return Choice(tuple(in_order), free_count=free, holders=holders(inventory))
+
+    def _layers(self, inventory: Inventory) -> Remaining | None:
+        """The layers that are left, as numbers; None for a model without gates on layers. Raises BadInput."""
+        own = inventory.of_structure(LAYERS.name)
+        if not own.blocks:
+            return None
+        return Remaining(inventory, parse_layers(self.given.get("layers_to_keep"), own))
 
     def keep_range(self, inventory: Inventory) -> tuple[int, int] | None:
         """Lowest and highest K of --heads-to-keep-range; None when it is not given.
@@ -120,18 +138,32 @@ class Budget:
         drawn = self.keep_range(inventory) if value is None and structure == HEADS.name else None
         return value if drawn is None else drawn[1]
 
-    def _counted(self, structure: str, inventory: Inventory) -> list[tuple[Share, Sequence[Block]]]:
+    def _counted(
+        self, structure: str, inventory: Inventory, remaining: Remaining | None
+    ) -> list[tuple[Share, Sequence[Block]]]:
         """The shares of a structure with their blocks: one share, or one per kind when the budget says so."""
-        own = inventory.of_structure(structure)
-        number = parse_count(structure, self._number_of(structure, inventory), own)
+        own, given = inventory.of_structure(structure), self._number_of(structure, inventory)
+        number = parse_count(structure, given, own)
+
+        def problems(share: Share, blocks: Sequence[Block], text: str) -> Sequence[str]:
+            if remaining is None or given is None:
+                return share.pool.problems(share.keep)
+            return remaining.problems(share, blocks, text)
+
         if isinstance(number, int):
-            share = Share(number, self._limits(structure, own.blocks, inventory.kinds))
-            refuse(share.pool.problems(number))
+            share = Share(number, self._limits(structure, own.blocks, inventory.cuttable_kinds))
+            refuse(problems(share, own.blocks, str(given)))
             alone = len(inventory.structures) == 1
             return [(share if alone or share.keep < share.units else share.fixed(), own.blocks)]
         of_kind = {kind: [block for block in own.blocks if block.kind == kind] for kind in number}
-        shares = [Share(number[kind], self._limits(structure, of_kind[kind], inventory.kinds)) for kind in number]
-        refuse(problem for share in shares for problem in share.pool.problems(share.keep))
+        shares = [
+            Share(number[kind], self._limits(structure, of_kind[kind], inventory.cuttable_kinds)) for kind in number
+        ]
+        refuse(
+            problem
+            for kind, share in zip(number, shares, strict=True)
+            for problem in problems(share, of_kind[kind], f"{kind}={share.keep * of_kind[kind][0].count}")
+        )
         # a kind that keeps all its units has no choice to make
         return [
             (share if share.keep < share.units else share.fixed(), blocks)
@@ -139,26 +171,37 @@ class Budget:
         ]
 
     def _in_parameters(
-        self, inventory: Inventory, counted: Sequence[tuple[Share, Sequence[Block]]], competing: Sequence[str]
+        self,
+        inventory: Inventory,
+        counted: Sequence[tuple[Share, Sequence[Block]]],
+        competing: Sequence[str],
+        remaining: Remaining | None,
     ) -> Share:
         """The share of the structures that compete for what the others leave of --parameters-to-keep."""
         text = self.given["parameters_to_keep"]
-        kinds = self.prunable_kinds(inventory.kinds)
+        kinds = self.prunable_kinds(inventory.cuttable_kinds)
         prunable = prunable_parameters(inventory, kinds)
         amount = parse_parameters(text, prunable)
         if not competing:
-            given = " and ".join(flag(name) for name in BUDGETS if self.given.get(name) is not None)
+            given = " and ".join(
+                flag(name) for name in (*COMPETING, "parameters_to_keep") if self.given.get(name) is not None
+            )
             raise BadInput(f"{given}: nothing is left to choose; leave out one of the three")
+        if remaining is not None:
+            counted = [(share, remaining.blocks(blocks)) for share, blocks in counted]
         spent = parameters_of_counted(counted, kinds)
         if spent > amount:
-            given = " and ".join(f"{flag(n)} {self.given[n]}" for n in BUDGETS[:-1] if self.given.get(n) is not None)
+            given = " and ".join(f"{flag(n)} {self.given[n]}" for n in COMPETING if self.given.get(n) is not None)
             raise BadInput(
                 f"--parameters-to-keep {text}: {amount:,} of {prunable:,} prunable parameters, but {given} keeps "
                 f"{spent:,}; keep more parameters, or fewer of those"
             )
         blocks = [block for block in inventory.blocks if block.structure in competing]
-        limits = [self._limits(name, inventory.of_structure(name).blocks, inventory.kinds) for name in competing]
-        return parameter_share(amount - spent, blocks, limits, kinds)
+        limits = [
+            self._limits(name, inventory.of_structure(name).blocks, inventory.cuttable_kinds) for name in competing
+        ]
+        closed = [False] * len(blocks) if remaining is None else remaining.closed(blocks, most=True)
+        return parameter_share(amount - spent, blocks, limits, kinds, closed)
 
     def _limits(self, structure: str, blocks: Sequence[Block], known: Sequence[str]) -> Limits:
         kinds = self.prunable_kinds(known)
@@ -211,7 +254,7 @@ def _whole_groups(option: str, text: str, number: int, group: int) -> int:
     if number % group:
         below = number - number % group
         raise BadInput(
-            f"{option} {text}: must be a multiple of {group} (--ffn-group); say {below} or {below + group}, or another "
-            f"{flag('ffn_group')}"
+            f"{option} {text}: must be a multiple of {group}, the {flag('ffn_group')} of this model; say {below} or "
+            f"{below + group}"
         )
     return number // group

@@ -60,20 +60,36 @@ def parameters_of_counted(counted: Iterable[tuple[Share, Sequence[Block]]], kind
     return spent
 
 
-def parameter_share(amount: int, competing: Sequence[Block], limits: Iterable[Limits], kinds: Collection[str]) -> Share:
+def parameter_share(
+    amount: int,
+    competing: Sequence[Block],
+    limits: Iterable[Limits],
+    kinds: Collection[str],
+    closed: Sequence[bool],
+) -> Share:
     """The share of all blocks that compete for ``amount`` prunable parameters; raises BadInput.
 
-    ``limits`` are those of the structures of the blocks, in flat order.
+    Args:
+        limits: those of the structures of the blocks, in flat order.
+        closed: for each block whether its layer is removed; where it is not known which layers are, those that make
+            the budget hardest to meet.
     """
     bounds = [limit.bounds(0) for limit in limits]
     least, most = (tuple(chain.from_iterable(side)) for side in zip(*bounds, strict=True))
     sizes, costs = zip(*((block.units, block.cost) for block in competing), strict=True)
     units = PricedUnits(sizes, costs, least, most)
     fixed = sum(block.units * block.cost for block in competing if block.kind not in kinds)
-    if amount + fixed < units.cost_of_least:
+    pool = PricedPool(units, tuple(block.kind not in kinds for block in competing))
+    least_left, left = pool.without(closed, amount + fixed)
+    if left < least_left.units.cost_of_least:
+        fixed = sum(
+            block.units * block.cost
+            for block, shut in zip(competing, closed, strict=True)
+            if block.kind not in kinds and not shut
+        )
         raise BadInput(
             f"--parameters-to-keep: {amount:,} parameters are left for blocks that keep "
-            f"{units.cost_of_least - fixed:,} in any case "
+            f"{least_left.units.cost_of_least - fixed:,} in any case "
             "(--min-heads-per-block, --min-ffn-per-block); keep more, or ask for less"
         )
-    return Share(min(amount + fixed, units.cost_of_most), PricedPool(units))
+    return Share(min(amount + fixed, units.cost_of_most), pool)

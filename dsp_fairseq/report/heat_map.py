@@ -81,10 +81,11 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
                 _draw_cell(panel, head, block.layer, colour, pruned=head not in kept)
     panel.set(xlim=(-0.5, _columns(blocks) - 0.5), ylim=(len(blocks) - 0.5, -0.5))
     count = blocks[0].block.count
+    stack = STRUCTURES[blocks[0].block.structure].nests
     unit = "head" if blocks[0].block.structure == HEADS.name else f"group of {count} hidden units"
-    panel.set(xlabel=f"{unit} (original index)", ylabel="layer")
+    panel.set(xlabel=f"{'layer' if stack else unit} (original index)", ylabel="" if stack else "layer")
     panel.set_xticks(range(0, _columns(blocks), 1 if _columns(blocks) <= WIDEST else 10))
-    panel.set_yticks(range(len(blocks)))
+    panel.set_yticks([] if stack else range(len(blocks)))
     counts = [(len(found.kept) * count, found.block.original_units * count) for found in blocks]
     all_kept, all_there = map(sum, zip(*counts, strict=True))
     panel.set_title(f"{kind}: {all_kept} of {all_there}", fontsize="medium", loc="left")
@@ -114,8 +115,7 @@ def _readable_on(colour) -> str:
 def _explain(figure, report: Report) -> None:
     """Add the title, and below the panels a legend of the sorts of unit (kept, pruned, removed) in this checkpoint."""
     fates = {name: report.fates_of(name) for name in report.kept.inventory.structures}
-    parts = [f"{of['kept']} of {of['original']} {STRUCTURES[name].noun}" for name, of in fates.items()]
-    pictures.head(figure, f"{', '.join(parts)} kept")
+    pictures.head(figure, f"{', '.join(map(report.kept_in_words, fates))} kept")
     square = Line2D([], [], color=SAMPLE, marker="s", markersize=13, linestyle="")
     cross = Line2D([], [], color=LIGHT, marker="x", markersize=11, linestyle="")
     frame = Patch(facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2)

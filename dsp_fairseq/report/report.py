@@ -57,6 +57,10 @@ class Report(NamedTuple):
                     found[fate] += units * block.count
         return found
 
+    def kept_in_words(self, structure: str) -> str:
+        """What is kept of the architecture, such as ``12 of 36 heads``."""
+        return self.kept.inventory.keeping(self.kept.mask.tolist()).fractions_in_words(structure)
+
     @property
     def origin(self) -> Origin:
         """What the logits are: learned values, start values or ranks."""
@@ -72,7 +76,7 @@ def report_of(path: str) -> Report:
         block_heads(kept),
         kept,
         parameters.by_part(weights, kept.inventory, known_family(kept.options).submodules),
-        parameters.of_pruned_units(weights, kept.inventory, kept.per_block),
+        parameters.of_pruned_units(weights, kept.inventory, kept.mask.tolist()),
         parameters.bytes_on_disk(weights),
         os.path.getsize(path),
         count_zeros(weights, kept.inventory),
@@ -158,7 +162,10 @@ def _kept_table(report: Report) -> str:
     """A table with a row per kind and a column per layer; a cell is "kept heads/heads of the original block"."""
     counts: dict[str, list[str]] = {kind: [] for kind in report.kept.inventory.kinds}
     for block, kept, _, _ in report.blocks:
-        counts[block.kind].append(f"{len(kept) * block.count}/{block.original_units * block.count}")
+        if STRUCTURES[block.structure].nests:
+            counts[block.kind] += ["1/1" if layer in kept else "0/1" for layer in range(block.original_units)]
+        else:
+            counts[block.kind].append(f"{len(kept) * block.count}/{block.original_units * block.count}")
     layers = max(map(len, counts.values()))
     header = ["kind", "all layers", *(f"layer {layer}" for layer in range(layers))]
     rows = [[kind, str(report.kept.per_kind[kind]), *cells] for kind, cells in counts.items()]
@@ -169,15 +176,17 @@ def _original(block: Block) -> dict[str, int]:
     """The entries of the report that say what the architecture gives a block."""
     if block.structure == HEADS.name:
         return {"original_heads": block.original_units}
+    if STRUCTURES[block.structure].nests:
+        return {"original_layers": block.original_units}
     return {"original_hidden_units": block.original_units * block.count, "group": block.count}
 
 
 def _fate(report: Report, structure: str) -> str:
     """The line that counts kept, pruned and removed units of a structure."""
-    heads, noun = report.fates_of(structure), STRUCTURES[structure].noun
+    heads = report.fates_of(structure)
     pruned = [f"{heads['pruned']} pruned, still in the file"] if heads["pruned"] else []
     removed = [f"{heads['removed']} removed from the file"] if heads["removed"] else []
-    return "; ".join([f"{heads['kept']} of {heads['original']} {noun} kept", *pruned, *removed])
+    return "; ".join([f"{report.kept_in_words(structure)} kept", *pruned, *removed])
 
 
 def _marks(heads: dict[str, int]) -> str:
@@ -188,15 +197,30 @@ def _marks(heads: dict[str, int]) -> str:
 
 
 def _logit_table(report: Report) -> str:
-    """A table of logits with a row per attention block and a column per head of the original model."""
-    blocks = [found for found in report.blocks if found.block.structure == HEADS.name]
-    heads = max(len(found.logits) for found in blocks)
+    """A table of logits with a row per attention block and a column per head of the original model.
+
+    Stacks of layers have a table of their own, with a row per stack and a column per layer.
+    """
+    tables = []
+    for nests, unit in ((False, "head"), (True, "layer")):
+        blocks = [
+            found
+            for found in report.blocks
+            if (found.block.structure == HEADS.name or nests) and STRUCTURES[found.block.structure].nests is nests
+        ]
+        if blocks:
+            tables.append(_logits_of(report, blocks, unit))
+    return "\n\n".join(tables)
+
+
+def _logits_of(report: Report, blocks: list[BlockHeads], unit: str) -> str:
+    units = max(len(found.logits) for found in blocks)
     digits = 0 if report.origin is RANKS else 2
     rows = []
     for block, _, pruned, logits in blocks:
         cells = ["-" if logit is None else f"{logit:.{digits}f}" for logit in logits]
         rows.append([block.name, *(f"({cell})" if head in pruned else cell for head, cell in enumerate(cells))])
-    return table(["block", *(f"head {head}" for head in range(heads))], rows)
+    return table(["block", *(f"{unit} {number}" for number in range(units))], rows)
 
 
 def _parameter_table(report: Report) -> str:

@@ -29,6 +29,8 @@ class Block:
     layout: str | None = None  # where the module has its parameters, if not where the structure says (see LAYOUTS)
     # width of queries and outputs, and of keys and values; of a feed-forward block both are its own; 0: not known
     widths: tuple[int, int] = (0, 0)
+    # original indices in the order in which a uniform choice takes the units; empty: ascending
+    order: tuple[int, ...] = ()
 
     @property
     def units(self) -> int:
@@ -57,7 +59,12 @@ class Block:
 
     @property
     def name(self) -> str:
-        return f"{self.kind}.{self.layer}"
+        return self.kind if STRUCTURES[self.structure].nests else f"{self.kind}.{self.layer}"
+
+    @property
+    def places(self) -> list[int]:
+        """Place of each unit in the order in which a uniform choice takes them."""
+        return [self.order.index(unit) for unit in self.indices] if self.order else list(range(self.units))
 
 
 class Inventory:
@@ -154,10 +161,20 @@ class Inventory:
         parts = []
         for structure in self.structures:
             own = self.of_structure(structure)
+            if STRUCTURES[structure].nests:
+                parts.append(own.keeping(_piece(self, structure, mask)).fractions_in_words(structure))
+                continue
             listed = ", ".join(f"{kind} {kept[kind]}" for kind in own.kinds)
             noun = STRUCTURES[structure].noun
             parts.append(f"{sum(kept[kind] for kind in own.kinds)} of {original.count_of(structure)} {noun} ({listed})")
         return ", ".join(parts)
+
+    def fractions_in_words(self, structure: str) -> str:
+        """What is left of the architecture: ``12 of 36 heads``, or of each stack, ``4 of 6 + 2 of 6 layers``."""
+        own, noun = self.of_structure(structure), STRUCTURES[structure].noun
+        if STRUCTURES[structure].nests:
+            return " + ".join(f"{stack.units} of {stack.original_units}" for stack in own.blocks) + f" {noun}"
+        return f"{self.count_of(structure)} of {self.original().count_of(structure)} {noun}"
 
     def count_of(self, structure: str) -> int:
         """Number of the heads, or of the hidden units, that are there."""
@@ -172,6 +189,16 @@ class Inventory:
     def noun(self) -> str:
         """What the units are: ``heads`` in a model with gates on heads only, else ``units``."""
         return self.nouns[0] if len(self.nouns) == 1 else "units"
+
+    @property
+    def cuttable_kinds(self) -> tuple[str, ...]:
+        """The kinds of block whose units own slices of weights: all but stacks of layers."""
+        return tuple(dict.fromkeys(block.kind for block in self.blocks if not STRUCTURES[block.structure].nests))
+
+    @property
+    def of_structures_in_layers(self) -> tuple[str, ...]:
+        """The structures of all blocks but stacks of layers, in flat order."""
+        return tuple(name for name in self.structures if not STRUCTURES[name].nests)
 
     def of_structure(self, structure: str) -> "Inventory":
         """Only the blocks whose units are of one structure."""
@@ -197,6 +224,12 @@ def uniform_order(inventory: Inventory) -> list[int]:
     keyed, start = [], 0
     for block in inventory.blocks:
         rank = -inventory.kinds.index(block.kind)
-        keyed += [(unit, rank, block.layer, start + unit) for unit in range(block.units)]
+        keyed += [(place, rank, block.layer, start + unit) for unit, place in enumerate(block.places)]
         start += block.units
     return [entry[-1] for entry in sorted(keyed)]
+
+
+def _piece(inventory: Inventory, structure: str, mask: Sequence[bool]) -> list[bool]:
+    """The part of a flat mask [units] that is about one structure."""
+    pieces = zip(inventory.blocks, inventory.split(list(mask)), strict=True)
+    return [kept for block, piece in pieces if block.structure == structure for kept in piece]

@@ -4,13 +4,14 @@ A tensor with several names, such as shared embeddings, counts once, under its f
 fairseq's version marks do not count as parameters.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
 from .ffn import FFN
 from .inventory import Block, Inventory
-from .surgery import UNUSED, weights_of
+from .nesting import layers_left
+from .surgery import UNUSED, remove_units, weights_of
 
 EMBEDDINGS, FEED_FORWARD, REST = "embeddings", "feed-forward", "norms and rest"
 
@@ -28,7 +29,7 @@ def by_part(weights: Mapping[str, Tensor], inventory: Inventory, submodules: Map
         submodules: part of the model by name of submodule, for the modules outside all blocks (see
             :class:`~dsp_fairseq.families.Family`).
     """
-    counts = dict.fromkeys((EMBEDDINGS, *inventory.kinds, FEED_FORWARD, REST), 0)
+    counts = dict.fromkeys((EMBEDDINGS, *inventory.cuttable_kinds, FEED_FORWARD, REST), 0)
     for name, tensor in _parameters(weights):
         counts[_part(name, inventory.blocks, submodules)] += tensor.numel()
     if FFN.name in inventory.structures or FEED_FORWARD not in submodules.values():
@@ -41,10 +42,16 @@ def total(weights: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for _, tensor in _parameters(weights))
 
 
-def of_pruned_units(weights: Mapping[str, Tensor], inventory: Inventory, per_block: Iterable[int]) -> int:
-    """Number of parameters in ``weights`` of units that are not kept; ``per_block`` is the number of kept units."""
+def of_pruned_units(weights: Mapping[str, Tensor], inventory: Inventory, mask: Sequence[bool]) -> int:
+    """Number of parameters in ``weights`` of units that are not True in a flat mask [units].
+
+    A layer counts with everything in it.
+    """
+    after = inventory.keeping(mask)
+    if layers_left(after):
+        return total(weights) - total(remove_units(weights, inventory, after))
     pruned = 0
-    for block, kept in zip(inventory.blocks, per_block, strict=True):
+    for block, kept in zip(inventory.blocks, after.sizes, strict=True):
         owned = sum(tensor.numel() for tensor in weights_of(weights, block).values())
         pruned += owned * (block.units - kept) // max(block.units, 1)
     return pruned

@@ -33,6 +33,7 @@ class Structure:
     # modules without whose slice of weights a unit adds nothing to the output of its block
     essential: tuple[str, ...] = ()
     counted_by_entry: bool = False  # whether budgets count the entries of a unit, such as the hidden units of a group
+    nests: bool = False  # whether the block is a stack and a unit one of its layers, which holds the units of blocks
 
     @property
     def submodules(self) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from .inventory import Block, Inventory
+from .nesting import without_layers
 from .output_scaling import output_scale
-from .structure import entries_of
+from .structure import STRUCTURES, entries_of
 
 UNUSED = "unused"  # name of the parameter without use that a model with frozen weights has, so that fairseq can train
 
@@ -38,20 +39,23 @@ def remove_units(
     """Cut the state dict of a model with the units of ``before`` down to the units of ``after``.
 
     Of the gates only the logits of the remaining units are kept, because the search is over. With ``output_scaling``
-    the output weights of attention blocks get the factor that the masked model has (see ``output_scaling.py``).
+    the output weights of attention blocks get the factor that the masked model has (see ``output_scaling.py``). Where
+    layers are gone, the result is the state dict of the smaller model, whose blocks are those of
+    :func:`~.nesting.rebuilt`.
     """
     small = without_gates(state)
     logits = []
     pieces = torch.split(state["gates.logits"], before.sizes)
     for old, new, old_logits in zip(before.blocks, after.blocks, pieces, strict=True):
         places = torch.tensor([old.indices.index(i) for i in new.indices], dtype=torch.int64)
-        logits.append(old_logits.detach()[places])
+        if not STRUCTURES[old.structure].nests:  # the smaller model has no gates on layers
+            logits.append(old_logits.detach()[places])
         kept = old.owned.select(weights_of(state, old), entries_of(places, old.width))
         output = old.owned.output
         if output_scaling and output is not None:
             kept[output] = kept[output] * output_scale(old.units, new.units)
         small.update((f"{old.module}.{name}", tensor) for name, tensor in kept.items())
-    return {**small, "gates.logits": torch.cat(logits)}
+    return {**without_layers(small, after), "gates.logits": torch.cat(logits)}
 
 
 def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from pydantic import ValidationInfo as Info
 from dsp_fairseq_startup.scoring.command import lines_of, what_is_wrong
 
 from ..errors import MOST_SEED, BadInput, flag
-from ..families.transformer import FFN_KINDS, KINDS
+from ..families.transformer import FFN_KINDS, KINDS, STACKS
 from ..gates.methods import METHODS
 from ..option_names import BUDGETS
 from ..training.teacher import RANGES
@@ -32,6 +32,7 @@ from .yaml_file import load
 UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
 PIPELINED = "pipelined"  # the pruning mode of gates that learn in a trained model
 HEADS_TO_KEEP = "heads_to_keep"
+LAYERS = flag("layers_to_keep")  # the one budget that goes beside another one
 SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the heads of `after` are chosen
 
 
@@ -57,6 +58,7 @@ _OWN = "the sweep sets it; leave it out"
 _NOT_IN_TRAIN = {
     "--pruning-method": "the sweep sets it from grid.method; leave it out",
     **{flag(name): f"the sweep sets it from grid.{name}; leave it out" for name in BUDGETS},
+    LAYERS: "the unpruned model keeps all layers; give it in method_flags, or as grid.layers_to_keep",
     "--teacher": "the sweep sets it where distillation is given; leave it out",
     "--seed": "the sweep sets it from grid.seed; leave it out",
     "--save-dir": _OWN,
@@ -96,6 +98,7 @@ _MISSING = {
     "grid.method": "give one value or more, such as [dsp]",
     "grid.heads_to_keep": "give one value or more, such as [24, 12]",
     "grid.ffn_to_keep": "give one value or more, such as [2048, 1024]",
+    "grid.layers_to_keep": f'give one value or more, such as ["{",".join(f"{stack}=2" for stack in STACKS)}"]',
     "grid.parameters_to_keep": "give one value or more, such as [50%, 25%]",
     "grid.seed": "give one value or more, such as [1, 2]",
 }
@@ -234,13 +237,16 @@ def _method_flags(value: Any, info: Info) -> dict[str, Words]:
     if not isinstance(value, dict):
         raise _Wrong((value, 'must be such as dsp-published: "--cooldown-updates 250"'))
     grid, flags, problems = info.data.get("grid"), {}, []
+    forbidden = {name: why for name, why in _NOT_IN_TRAIN.items() if name != LAYERS}
+    if grid and grid.layers_to_keep:
+        forbidden[LAYERS] = "grid.layers_to_keep says so too; leave out one of both"
     methods = [*grid.method, *[UNPRUNED] * info.data.get("unpruned", False)] if grid else None
     for method, given in value.items():
         if methods is not None and method not in methods:
             problems.append((method, given, f"no cell has this method; those of the sweep are {', '.join(methods)}"))
             continue
         flags[method], wrong = read_flags(given)
-        problems += [(method, *problem) for problem in wrong + _forbidden(flags[method], _NOT_IN_TRAIN)]
+        problems += [(method, *problem) for problem in wrong + _forbidden(flags[method], forbidden)]
     _refuse(problems)
     return flags
 
@@ -336,6 +342,10 @@ _UNITS = _axis(
     _is_number_or_per_kind(FFN_KINDS),
     f"must be a number of hidden units, or one for each kind of block: {_per_kind(FFN_KINDS, 512)}",
 )
+_LAYERS = _axis(
+    lambda value: isinstance(value, str) and "=" in value and _is_number_or_per_kind(STACKS)(value),
+    f"must be a number of layers for each stack, between quotation marks: {_per_kind(STACKS, 2)}",
+)
 _PARAMETERS = _axis(_is_parameters, "must be a number of parameters, or a share such as 50%")
 
 
@@ -352,6 +362,7 @@ class Grid(_Model):
     method: Annotated[Words, BeforeValidator(lambda value: _method_axis()(value))]
     heads_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _HEADS(value))))] = ()
     ffn_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _UNITS(value))))] = ()
+    layers_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _LAYERS(value))))] = ()
     parameters_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _PARAMETERS(value))))] = ()
     seed: Annotated[tuple[int, ...], BeforeValidator(_axis(_is_seed, f"must be a whole number, 0 to {MOST_SEED}"))]
 

@@ -39,7 +39,7 @@ def read(cell: Cell) -> Trained:
         heads.indices(),
         {block.name: block.original_units for block in heads.blocks},
         after.count_of(FFN.name) if FFN.name in after.structures else None,
-        parameters.total(weights) - parameters.of_pruned_units(weights, found.inventory, found.per_block),
+        parameters.total(weights) - parameters.of_pruned_units(weights, found.inventory, found.mask.tolist()),
     )
 
 

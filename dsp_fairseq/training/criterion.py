@@ -12,14 +12,8 @@ from ..gates.head_gates import HeadGates
 from ..gates.scalars import CHOICE, KEPT, scalars
 
 _OF_GATES = (
-    "heads_kept",
-    "ffn_kept",
-    "temperature",
-    "penalty",
-    "expected_heads",
-    "expected_ffn",
-    "weights_kept",
-    "threshold",
+    *("heads_kept", "ffn_kept", "layers_kept", "temperature", "penalty"),
+    *("expected_heads", "expected_ffn", "expected_layers", "weights_kept", "threshold"),
 )
 
 

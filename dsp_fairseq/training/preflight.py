@@ -7,6 +7,7 @@ options; only the checks that come after all others read the Plan.
 import logging
 import os
 from argparse import Namespace
+from collections.abc import Mapping
 
 import torch
 
@@ -16,6 +17,7 @@ from ..checkpoints.reading import load, model_options
 from ..config import SAME_PRUNING, with_defaults
 from ..errors import BadInput, flag, refuse
 from ..families import inventory_of, known_family
+from ..families.values import is_whole
 from ..gates.methods import METHODS
 from ..option_names import BUDGETS, LIMITS
 from ..options.plan import Plan
@@ -55,6 +57,7 @@ def _adopt_structure(args: Namespace) -> list[str]:
         stored = model_options(load(path))
     except (BadInput, BadCheckpoint):
         return []  # _checkpoint_problems loads it again and reports the error
+    _adopt_layers(args, stored)
     problems = known_family(args).structure_problems(args, path, stored)
     if not problems and getattr(stored, "kept_heads", None) is not None:
         args.kept_heads = stored.kept_heads
@@ -74,6 +77,18 @@ def _adopt_single_units(args: Namespace, stored: Namespace) -> list[str]:
     inventory = inventory_of(stored).in_single_units()
     args.kept_heads = inventory.indices()
     return []
+
+
+def _adopt_layers(args: Namespace, stored: Namespace) -> None:
+    """Take over the numbers of layers of a pruned checkpoint where the options say those before layers were removed."""
+    before = getattr(stored, "layers_before", None)
+    if not isinstance(before, Mapping):
+        return
+    args.layers_before = before
+    names = known_family(args).layer_options(dict.fromkeys(known_family(args).parts, 0))
+    for name in names:
+        if is_whole(before.get(name)) and getattr(args, name, None) == before[name] and is_whole(getattr(stored, name)):
+            setattr(args, name, getattr(stored, name))
 
 
 def _limits_of_nothing(args: Namespace) -> list[str]:

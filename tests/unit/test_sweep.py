@@ -74,11 +74,15 @@ class TestConfig:
                     "seed": 1,
                     "ffn_to_keep": ["x", "encoder.self=3"],
                     "parameters_to_keep": [0.5, "50 %", "50%", "50%"],
+                    "layers_to_keep": [4, "encoder=1", "encoder=1,decoder=x"],
                 }
             },
             [
                 "grid.ffn_to_keep x: must be a number of hidden units, or one for each kind of block: encoder.ffn=512",
                 "grid.ffn_to_keep encoder.self=3: must be",
+                "grid.layers_to_keep 4: must be a number of layers for each stack, between quotation marks: encoder=2",
+                "grid.layers_to_keep encoder=1: must be",
+                "grid.layers_to_keep encoder=1,decoder=x: must be",
                 "grid.parameters_to_keep 0.5: must be a number of parameters, or a share such as 50%",
                 "grid.parameters_to_keep 50 %: must be",
                 "grid.parameters_to_keep 50%: stands 2 times",
@@ -92,6 +96,17 @@ class TestConfig:
         "budget in train": (
             {"train": f"{TRAIN} --parameters-to-keep 50% --teacher x.pt"},
             ["train --parameters-to-keep: the sweep sets it from grid.", "train --teacher: the sweep sets it where"],
+        ),
+        "layers in train": (
+            {"train": f"{TRAIN} --layers-to-keep encoder=2,decoder=1"},
+            ["train --layers-to-keep: the unpruned model keeps all layers; give it in method_flags, or as grid."],
+        ),
+        "layers twice": (
+            {
+                "grid": {"method": "dsp", "layers_to_keep": "encoder=1,decoder=1", "seed": 1},
+                "method_flags": {"dsp": "--layers-to-keep encoder=2,decoder=1"},
+            },
+            ["method_flags.dsp --layers-to-keep: grid.layers_to_keep says so too"],
         ),
         "dense": (
             {"dense": {"dsp": "--arch x", "A b": "--arch x", "small": "--seed 3"}},
@@ -283,6 +298,15 @@ class TestPlan:
         assert "--encoder-embed-dim 32" in small and "--pruning-method none --seed" in small
         assert "--ffn-group 16" in dsp and "--pruning-method dsp --parameters-to-keep 50% --seed 2" in dsp
         assert "--ffn-group" not in small and "--encoder-embed-dim" not in dsp
+
+    def test_layers_alone_or_beside_another_budget(self, tmp_path):
+        grid = {"method": "dsp", "layers_to_keep": ["encoder=2,decoder=1"], "seed": 2}
+        [alone] = cells(tmp_path, grid=grid)
+        assert "--pruning-method dsp --layers-to-keep encoder=2,decoder=1 --seed 2" in shlex.join(alone.train)
+        flags = {"dsp": "--layers-to-keep encoder=2,decoder=1"}
+        [both] = cells(tmp_path, grid={"method": "dsp", "heads_to_keep": 3, "seed": 2}, method_flags=flags)
+        told = shlex.join(both.train)
+        assert "--layers-to-keep encoder=2,decoder=1" in told and "--heads-to-keep 3" in told
 
     def test_a_teacher_that_is_not_there_yet_is_no_problem(self, tmp_path):
         for language in ("de", "en"):

@@ -15,12 +15,12 @@ from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
 from ..data import DataFolder, WordsOf
 from ..family import Converter, Family, Size, register_family
 from . import data as data_of
-from .inventory import DEFAULT_GROUP, feed_forward_inventory, group_of, transformer_inventory
+from .inventory import DEFAULT_GROUP, feed_forward_inventory, group_of, layer_inventory, transformer_inventory
 from .options import DEFAULTS, type_problems
 from .refusals import shape_problems, unsupported
 from .structure import STRUCTURE, structure_problems
 from .teacher import teacher_problems
-from .words import CRITERION, FFN_KINDS, HELP, KINDS, STACKS, TASK
+from .words import CRITERION, FFN_KINDS, HELP, KINDS, LAYER_KINDS, STACKS, TASK
 
 
 @register_family
@@ -36,6 +36,7 @@ class TransformerFamily(Family):
     training_criterions = (CRITERION,)
     kinds = KINDS
     ffn_kinds = FFN_KINDS
+    layer_kinds = LAYER_KINDS
     parts = STACKS
     structure = STRUCTURE
     group = DEFAULT_GROUP
@@ -60,10 +61,12 @@ class TransformerFamily(Family):
                 options.decoder_embed_dim // options.decoder_attention_heads,
             ),
         )
-        group = group_of(options)
-        if group is None:
-            return heads
-        return Inventory([*heads.blocks, *feed_forward_inventory(options, group).blocks])
+        group, layers = group_of(options), layer_inventory(options)
+        hidden = Inventory([]) if group is None else feed_forward_inventory(options, group)
+        return Inventory([*heads.blocks, *hidden.blocks, *layers.blocks])
+
+    def layer_options(self, layers: Mapping[str, int]) -> dict[str, Any]:
+        return {f"{stack}_layers": number for stack, number in layers.items()}
 
     def type_problems(self, options: Any) -> list[str]:
         return type_problems(options)

@@ -6,7 +6,8 @@ from ...gates.methods import METHODS
 from ...structures.ffn import FFN
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
-from .words import FFN_KINDS, KINDS, STACKS
+from ...structures.layers import LAYERS, even_order, numbers_in
+from .words import FFN_KINDS, KINDS, LAYER_KINDS, STACKS
 
 DEFAULT_GROUP = 64  # hidden units
 
@@ -71,6 +72,22 @@ def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
             )
             for layer in range(layers)
         ]
+    return Inventory(blocks)
+
+
+def layer_inventory(options: Namespace) -> Inventory:
+    """Both stacks of layers, when an option asks for a number of layers; else no block.
+
+    The uniform choice spreads that number evenly over the depth.
+    """
+    value = getattr(options, "layers_to_keep", None)
+    if value is None:
+        return Inventory([])
+    numbers, blocks = numbers_in(value), []
+    for kind, stack in zip(LAYER_KINDS, STACKS, strict=True):
+        layers = getattr(options, f"{stack}_layers")
+        order = even_order(layers, numbers.get(stack, layers))
+        blocks.append(Block(kind, 0, stack, layers, tuple(range(layers)), LAYERS.name, 1, order=order))
     return Inventory(blocks)
 
 

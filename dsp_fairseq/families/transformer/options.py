@@ -12,6 +12,7 @@ from dsp_fairseq_startup.errors import shown
 from ...errors import flag
 from ..family import original_inventory
 from ..values import by_name, is_whole, value_problems
+from .words import FFN_KINDS, LAYER_KINDS
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
 # options that every checkpoint must have
@@ -68,8 +69,11 @@ def _defaults() -> Iterator[tuple[str, Any]]:
 
 # values that fairseq uses for options stored as None, as a training from a YAML file stores them
 DEFAULTS = {name: value for name, value in _defaults() if name in _TYPES and value is not None and name != "tpu"}
-# names without prefix, which fairseq would read instead of the names with a prefix
-_STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fields(config))} - {"_name"}
+# names without prefix, which fairseq would read instead of the names with a prefix; the model hides the last one
+_STRAY = {*_GROUPS, *(field.name for config in _GROUPS.values() for field in fields(config))} - {
+    "_name",
+    "layers_to_keep",
+}
 
 
 def type_problems(options: Any) -> list[str]:
@@ -89,7 +93,18 @@ def _heads_problems(options: Any) -> list[str]:
         if width % heads:
             problems.append(f"--{side}-attention-heads {heads}: must divide --{side}-embed-dim {width}")
     kept = getattr(options, "kept_heads", None)
-    return problems if kept is None else problems + _kept_problems(kept, original_inventory(options).indices())
+    if kept is None:
+        return problems
+    # kept_heads never names stacks of layers: layers that are removed are not counted by the other options any more
+    original = {name: units for name, units in original_inventory(options).indices().items() if name not in LAYER_KINDS}
+    if isinstance(kept, Mapping) and not any(map(_is_feed_forward, kept)):
+        # the hidden units of the checkpoint had no gates: they are all there
+        kept = {**kept, **{name: units for name, units in original.items() if _is_feed_forward(name)}}
+    return problems + _kept_problems(kept, original)
+
+
+def _is_feed_forward(block: object) -> bool:
+    return isinstance(block, str) and block.startswith(FFN_KINDS)
 
 
 def _kept_problems(kept: Any, original: dict[str, list[int]]) -> list[str]:

@@ -133,9 +133,11 @@ class BudgetedL0(L0):
     def penalty(self, logits: Tensor, pool: Pool, update: int = 0) -> None:
         return None
 
-    def sparsity(self, logits: Tensor, update: int, pool: Pool) -> tuple[Tensor, float]:
+    def sparsity(self, logits: Tensor, update: int, pool: Pool, inside: Tensor | None = None) -> tuple[Tensor, float]:
         if not self.total:  # a kind without units
             return logits.sum(), 0.0
+        if inside is not None and self.keep >= self.total:  # the units go with their layers, and nothing else closes
+            return 0.0 * logits.sum(), 0.0
         final = 1.0 - self.keep / self.total
         target = 0.0 if self.search is None else target_sparsity(update, final, self.search)
-        return expected_sparsity(logits, pool.unit_costs, pool.fixed_units), target
+        return expected_sparsity(logits, pool.unit_costs, pool.fixed_units, inside), target

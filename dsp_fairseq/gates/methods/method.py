@@ -107,10 +107,11 @@ class Method:
         """Scalar added to the loss of an update per unit of sample size, with gradient to the logits [H]; or None."""
         return None
 
-    def sparsity(self, logits: Tensor, update: int, pool: Pool) -> tuple[Tensor, float]:
+    def sparsity(self, logits: Tensor, update: int, pool: Pool, inside: Tensor | None = None) -> tuple[Tensor, float]:
         """Expected share of the cost that is closed, with gradient to the logits [H], and its target at an update.
 
-        Called for constrained methods only.
+        ``inside`` [H] is the probability that the layer of a unit is open; None: all layers are. Called for constrained
+        methods only.
         """
         raise AssertionError("the method has no constraint")
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory, uniform_order
+from ...structures.structure import STRUCTURES
 
 UNIFORM_PRIOR = 4.0  # difference between the initial logits of successive units of a block
 
@@ -20,7 +21,7 @@ def uniform_logits(inventory: Inventory, step: float) -> Tensor:
     """
     order = uniform_order(inventory)
     logits = torch.empty(inventory.units, dtype=torch.float64)
-    within = torch.tensor([index * scale for block, scale in _scales(inventory) for index in range(block.units)])
+    within = torch.tensor([index * scale for block, scale in _scales(inventory) for index in block.places])
     for place, unit in enumerate(order):
         logits[unit] = -step * (float(within[unit]) + 1e-3 * place / len(order))
     return logits
@@ -30,11 +31,20 @@ def _scales(inventory: Inventory) -> list[tuple[Block, float]]:
     """All blocks, each with the number of heads by which the prior counts one of its units.
 
     The hidden units of a whole block count like all heads of a block: blocks of different structures then keep equal
-    shares of their units as long as nothing moves the logits.
+    shares of their units as long as nothing moves the logits. Layers of a stack are not interchangeable, so the prior
+    only decides between equal ones.
     """
     heads = max((block.units for block in inventory.blocks if block.structure == HEADS.name), default=4)
     return [
-        (block, 1.0 if block.structure == HEADS.name else heads / max(block.units, 1)) for block in inventory.blocks
+        (
+            block,
+            0.0
+            if STRUCTURES[block.structure].nests
+            else 1.0
+            if block.structure == HEADS.name
+            else heads / max(block.units, 1),
+        )
+        for block in inventory.blocks
     ]
 
 

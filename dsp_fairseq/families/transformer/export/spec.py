@@ -44,7 +44,7 @@ def specification(
 def _encoder(model, weights: Weights, inventory: Inventory, heads: int) -> TransformerEncoderSpec:
     cfg = model.cfg
     spec = TransformerEncoderSpec(
-        cfg.encoder.layers,
+        _layers_of(inventory, "encoder"),
         heads,
         pre_norm=cfg.encoder.normalize_before,
         activation=Activation[ACTIVATIONS[cfg.activation_fn]],
@@ -64,7 +64,7 @@ def decoder_specification(
     """The decoder of a model, of an encoder-decoder or alone; ``heads`` is the number that its blocks are padded to."""
     cfg = model.decoder.cfg
     spec = TransformerDecoderSpec(
-        cfg.decoder.layers,
+        _layers_of(inventory, "decoder"),
         heads,
         pre_norm=cfg.decoder.normalize_before,
         no_final_norm=cfg.no_decoder_final_norm,
@@ -91,6 +91,10 @@ def decoder_specification(
 
 def _blocks_of(inventory: Inventory, stack: str) -> list[Block]:
     return [block for block in inventory.blocks if block.part == stack]
+
+
+def _layers_of(inventory: Inventory, stack: str) -> int:
+    return len({block.layer for block in _blocks_of(inventory, stack)})
 
 
 def _stack(spec, embeddings, module, weights: Weights, name: str) -> None:
