@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from .inventory import Inventory
-from .structure import STRUCTURES
 from .surgery import weights_of
 
 SPREAD = 0.01  # of the numbers that fill zeros, as a share of that of the matrix (Lagunas et al. 2021)
@@ -25,7 +24,7 @@ def count_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> ZeroWeight
     """Count the weights of all matrices that units own slices of, biases left out."""
     zero = stored = original = 0
     for block in inventory.blocks:
-        for name, axis in STRUCTURES[block.structure].slices:
+        for name, axis in block.owned.slices:
             matrix = state[f"{block.module}.{name}"]
             if matrix.dim() == 2:
                 zero += int(matrix.eq(0).sum())

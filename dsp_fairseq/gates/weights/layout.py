@@ -167,7 +167,10 @@ def blocking_problems(inventory: Inventory, blocking: Blocking) -> list[str]:
     blocks = [block for block in inventory.blocks if block.units]
     unknown = [block.kind for block in blocks if 0 in block.widths]
     if unknown:
-        return [f"--pruning-method movement: nothing is known of the matrices of {unknown[0]} in this model"]
+        return [
+            f"--pruning-method movement: does not know the matrices of {unknown[0]} in this model; it prunes "
+            "translation models, choose another method"
+        ]
     blocks = [block for block in blocks if block.structure == HEADS.name]
     if blocking.shape == HEAD:
         return []
