@@ -105,7 +105,7 @@ def _with_units_of(options: Namespace, state: dict[str, Any]) -> dict[str, Any]:
     }
     limits = {name: getattr(options, name, None) for name in LIMITS}
     own_options = {**unpruned_options(), **limits, **structure_options(inventory), **budgets_of(decodes, inventory)}
-    own_options.update(scaling_of(options))
+    own_options.update(scaling_of(there.options))
     options = Namespace(**{**vars(options), **own_options})
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 

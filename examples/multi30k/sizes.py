@@ -75,7 +75,7 @@ def speed_of(path: "Path | None") -> "dict[str, float]":
 
 
 def heads_only(scores: Path, full: float, seeds: "set[str]") -> pandas.DataFrame:
-    """The runs of sweep.yaml that keep 6 heads and all hidden units, half of the prunable parameters; of these seeds."""
+    """The runs of sweep.yaml with 6 heads and all hidden units, half of the prunable parameters, of these seeds."""
     lines = pandas.read_csv(scores, dtype=str) if scores.exists() else pandas.DataFrame(columns=["run"])
     lines = lines[lines.run.isin([f"dsp-6-seed{seed}" for seed in seeds])]
     return lines.assign(parameters=str(int(full - (HEADS - 6) * OF_HEAD)), heads="6", ffn="", times_stock="")
