@@ -8,7 +8,8 @@ core, and with `--device cuda` on one GPU. They take turns update by update on t
 a machine that slows down slows all of them. Time is processor time; with a GPU real time, its work done.
 A run is `--updates` updates of each; the ratio to stock is taken run by run, and its median reported. The
 phases of `dsp` are timed apart: all heads open (warm-up), choosing (search: the budget falls over all runs
-together), under the final mask (settled). `dsp-published` samples K heads in every update.
+together), under the final mask (settled). `dsp-published` samples K heads in every update, `movement`
+applies the masks that leave 35% of the weights.
 """
 
 import argparse
@@ -70,6 +71,10 @@ def variants(shape: str, keep: int, updates: int, trained: str) -> "dict[str, li
             *(*pruned, "--search-updates", str(updates)),
             *("--pruning-mode", "pipelined", "--finetune-from-model", trained),
         ],
+        "movement": [
+            *(*gated, "--pruning-method", "movement", "--weights-to-keep", "35%"),
+            *("--pruning-start", "0", "--pruning-end", "0.01"),
+        ],
         "uniform": [*pruned, "--pruning-method", "uniform"],
     }
 
@@ -103,6 +108,8 @@ def trainers_of(given, keep: int, total: int) -> "dict[str, Trainer]":
         wanted = [name for name in flags_of if name == "stock" or not given.only or name in given.only]
         for name in wanted:
             trainers[name] = trainer_of(given.data, [*shape, *flags_of[name]], folder)
+            if name == "movement":  # whose schedule has shares of a length that no epoch has told it here
+                trainers[name].model.gates.plan_search(0, total, 1.0, total)
             if name == "stock" and "dsp, pipelined" in wanted:
                 trainers[name].consolidate_optimizer()
                 trainers[name].save_checkpoint(trained, {"train_iterator": {"epoch": 1}})

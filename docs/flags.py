@@ -14,6 +14,7 @@ from dsp_fairseq.cli import COMMANDS  # noqa: E402
 from dsp_fairseq.config import PruningConfig  # noqa: E402
 from dsp_fairseq.criterions.dsp_label_smoothed_cross_entropy import OWN_OPTIONS  # noqa: E402
 from dsp_fairseq.errors import flag  # noqa: E402
+from dsp_fairseq.families.all_attention_lm.options import OwnOptions  # noqa: E402
 from dsp_fairseq.families.transformer import HELP  # noqa: E402
 
 HEAD = """# Flags
@@ -36,6 +37,12 @@ With `--criterion dsp_label_smoothed_cross_entropy`, under `fairseq-hydra-train`
 | flag | |
 |---|---|
 """
+OF_ALL_ATTENTION = """
+With `--arch all_attention_lm`, beside those of fairseq's `transformer_lm` that have the same meaning there:
+
+| flag | |
+|---|---|
+"""
 _NO_FLAGS = (argparse._SubParsersAction, argparse._HelpAction)
 
 
@@ -45,7 +52,8 @@ def cell(text: str) -> str:
 
 def of_training() -> str:
     options = [f for f in fields(PruningConfig.complete(HELP)) if f.name != "_name"]
-    return rows_of(options) + OF_CRITERION + rows_of(OWN_OPTIONS)
+    own = [f for f in fields(OwnOptions) if f.name != "_name"]
+    return rows_of(options) + OF_CRITERION + rows_of(OWN_OPTIONS) + OF_ALL_ATTENTION + rows_of(own)
 
 
 def rows_of(options) -> str:

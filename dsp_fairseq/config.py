@@ -18,7 +18,8 @@ from .option_names import BUDGETS
 SAME_PRUNING = (
     *("pruning_method", "pruning_mode", *BUDGETS, "heads_to_keep_range", "prunable", "frozen"),
     *("min_heads_per_block", "max_heads_per_block", "min_ffn_per_block", "max_ffn_per_block", "ffn_group"),
-    "search_updates",
+    *("search_updates", "output_scaling", "weights_to_keep", "block_rows", "block_cols", "block_shape"),
+    *("final_threshold", "pruning_start", "pruning_end"),
 )
 
 
@@ -111,6 +112,14 @@ class CommonOptions(FairseqDataclass):
         default=None,
         metadata={"help": "a feed-forward block keeps at most this many hidden units (default: all that it has)"},
     )
+    output_scaling: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "on: the output of an attention block with n of H heads open, without its bias, is multiplied by "
+            "H/n, at least 1 and at most H, in training and at evaluation; dsp-fairseq prune multiplies the weights "
+            "(default: on with {methods that scale}, off with all others)"
+        },
+    )
 
 
 class PruningConfig(FairseqDataclass):
@@ -154,7 +163,8 @@ def _all_fields(words: Mapping[str, str] = MappingProxyType({})) -> Iterator[tup
     The common options come first; an option of a method with ``before`` comes before that common option.
     """
     options = method_options().values()
-    words = {**words, "methods": summary_of_methods()}
+    scaling = " and ".join(name for name, method in METHODS.items() if method.scales_output)
+    words = {**words, "methods": summary_of_methods(), "methods that scale": scaling}
     for common in fields(CommonOptions):
         if common.name == "_name":
             continue

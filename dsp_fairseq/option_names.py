@@ -8,3 +8,4 @@ LIMITS = (
     *("prunable", "min_heads_per_block", "max_heads_per_block"),
     *("min_ffn_per_block", "max_ffn_per_block", "ffn_group"),
 )
+SWITCH = ("on", "off")  # values of an option whose default depends on the method

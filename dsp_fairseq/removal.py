@@ -4,6 +4,9 @@ from tabulate import tabulate
 
 from .structures.inventory import Block, Inventory
 from .structures.structure import STRUCTURES
+from .structures.zero_weights import ZeroWeights
+
+MOST_RANGES = 12  # of hidden units of a block, in a table
 
 
 def removal_table(before: Inventory, after: Inventory) -> str:
@@ -31,6 +34,20 @@ def count_lines(before: Inventory, after: Inventory) -> list[str]:
     return lines
 
 
+def zero_lines(zeros: ZeroWeights | None, filled: int = 0) -> list[str]:
+    """What the matrices of the blocks hold, in one line, or none where ``zeros`` is None.
+
+    Zeros that are stored save neither memory nor time, which the line says.
+    """
+    if zeros is None:
+        return []
+    line = f"weights of the blocks: {zeros.stored:,} of {zeros.original:,} stored"
+    if filled:
+        return [f"{line}; {filled:,} of them were 0 and are small random numbers now"]
+    share = zeros.zero / max(1, zeros.stored)
+    return [f"{line}, {zeros.zero:,} of them 0 ({share:.1%}), which are multiplied like all others"]
+
+
 def left_in_words(inventory: Inventory) -> str:
     """What is left of the architecture, such as ``12 of 36 heads and 512 of 1536 hidden units``."""
     *others, last = [inventory.fractions_in_words(name) for name in inventory.structures]
@@ -39,7 +56,7 @@ def left_in_words(inventory: Inventory) -> str:
 
 def _kept(block: Block) -> str:
     """The original indices of the units of a block; hidden units, of which there are many, as ranges."""
-    if block.count == 1:
+    if not STRUCTURES[block.structure].counted_by_entry:
         return " ".join(map(str, block.indices)) or "none"
     ranges: list[list[int]] = []
     for group in block.indices:
@@ -48,4 +65,6 @@ def _kept(block: Block) -> str:
             ranges[-1][1] += block.count
         else:
             ranges.append([first, first + block.count])
-    return " ".join(f"{first}-{end - 1}" for first, end in ranges) or "none"
+    texts = [f"{first}-{end - 1}" if end - first > 1 else str(first) for first, end in ranges]
+    shown = texts if len(texts) <= MOST_RANGES else [*texts[: MOST_RANGES - 1], "...", texts[-1]]
+    return " ".join(shown) or "none"

@@ -96,8 +96,8 @@ parse() {
 check_options() {
     [ -n "$keep" ] || misuse "the number of heads to keep is missing: say K, or all for the unpruned model"
     [[ $keep =~ ^([0-9]+|all)$ ]] || misuse "K is $keep: must be a number of heads, or all for the unpruned model"
-    local methods  # that the code registers, but none, which is K = all here
-    methods=$(sed -n 's/^@register_method("\(.*\)")$/\1/p' "$project"/dsp_fairseq/gates/methods/*.py | grep -vx none)
+    local methods  # that the code registers and that count heads; none is K = all here
+    methods=$(sed -n 's/^@register_method("\(.*\)")$/\1/p' "$project"/dsp_fairseq/gates/methods/*.py | grep -vxE "none|movement")
     grep -qxF -e "$method" <<< "$methods" || misuse "--method $method: must be one of ${methods//$'\n'/, }"
     [[ $tune =~ ^([1-9][0-9]*)?$ ]] || misuse "--tune $tune: must be a number of epochs, 1 or more"
     [ "$keep" != all ] || [ "$method$pipelined$tune" = dspno ] ||

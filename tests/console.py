@@ -22,7 +22,14 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 COMMANDS = Path(sys.executable).parent
-IN_PROCESS = ("dsp-fairseq", "fairseq-generate", "fairseq-interactive", "fairseq-train", "fairseq-validate")
+IN_PROCESS = (
+    "dsp-fairseq",
+    "fairseq-eval-lm",
+    "fairseq-generate",
+    "fairseq-interactive",
+    "fairseq-train",
+    "fairseq-validate",
+)
 PRELOADED = [
     "torch",
     "torch._dynamo",  # which the first optimiser of a process imports

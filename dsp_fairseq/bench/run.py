@@ -11,7 +11,9 @@ from tqdm import tqdm
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..checkpoints.building import task_of
+from ..checkpoints.reading import model_options
 from ..errors import BadInput, refuse
+from ..families import known_family
 from ..importance.checkpoints import load_with_gates
 from . import memory
 from .agreement import Agreement, compare_all
@@ -84,6 +86,9 @@ def _loaded(checkpoints: list[str], settings: Settings, problems: list[str]) -> 
     for checkpoint in dict.fromkeys(checkpoints):
         try:
             states.append(load_with_gates(checkpoint))
+            family = known_family(model_options(states[-1]))
+            if not family.translates:
+                problems.append(f"checkpoint {checkpoint}: {family.with_article} does not translate, which bench times")
         except (BadInput, BadCheckpoint) as problem:
             problems.append(str(problem))
     if len(checkpoints) > len(set(checkpoints)):

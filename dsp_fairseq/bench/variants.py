@@ -13,6 +13,7 @@ from ..checkpoints.building import build_model, build_stock_model, task_of
 from ..checkpoints.reading import kept_heads_of, model_options, with_mask
 from ..families import known_family
 from ..families.data import PAD
+from ..options.plan import Plan
 from ..structures.inventory import Inventory
 from ..structures.nesting import inside_of_layers, layers_left, rebuilt
 from ..structures.parameters import total
@@ -43,7 +44,8 @@ class Subject(NamedTuple):
         return cls(state, kept.inventory, kept.inventory.keeping(mask.tolist()))
 
     def without_removed_heads(self) -> dict[str, Tensor]:
-        return remove_units(self.state["model"], self.before, self.after)
+        scaled = Plan.of(model_options(self.state)).scales_output
+        return remove_units(self.state["model"], self.before, self.after, scaled)
 
     @property
     def layer_options(self) -> dict[str, Any]:

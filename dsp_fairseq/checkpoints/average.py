@@ -61,11 +61,11 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
         raise BadInput(f"{len(checkpoints)} checkpoint given: a mean needs two or more")
     refuse(collisions({"--out": out}, checkpoints))
     check_target(out, force)
-    first = load_gated(checkpoints[0])
+    first = load_gated(checkpoints[0], as_saved=True)
     masks = [kept_heads_of(first).mask]
     sums = {name: tensor.clone().double() for name, tensor in first["model"].items()}
     for path in checkpoints[1:]:
-        state = load_gated(path)
+        state = load_gated(path, as_saved=True)
         refuse(_differences(checkpoints[0], first, path, state))
         masks.append(kept_heads_of(state).mask)
         for name, tensor in state["model"].items():
@@ -77,7 +77,7 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
     mean.update(state_of_mask(kept.mask, kept.inventory))  # not the mean of the masks
     with writing(out, force) as beside:
         save(state, beside, out)
-        _check(load(beside)["model"], mean, out)
+        _check(load(beside, as_saved=True)["model"], mean, out)
     agreed = torch.stack([*masks, kept.mask]).all(dim=0)
     return Averaged(len(checkpoints), kept.inventory.keeping(kept.mask.tolist()), int(agreed.sum()))
 

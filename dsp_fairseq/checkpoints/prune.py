@@ -3,24 +3,28 @@
 import os
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
+from fairseq.tasks import TASK_DATACLASS_REGISTRY
 from torch import Tensor
 
 from ..atomic import check_target, writing
 from ..collisions import collisions
 from ..config import unpruned_options
-from ..errors import Failed, refuse
+from ..errors import BadInput, Failed, refuse
 from ..families import Family, known_family
 from ..option_names import LIMITS
-from ..removal import count_lines, removal_table
+from ..removal import count_lines, removal_table, zero_lines
 from ..structures.inventory import Inventory
 from ..structures.nesting import layers_left, rebuilt
 from ..structures.parameters import once_per_tensor, total
 from ..structures.surgery import fill_with_zeros, remove_units
+from ..structures.zero_weights import ZeroWeights, count_zeros, fill_zeros
 from .another_choice import is_of_a_training, warnings_of
 from .building import build_model, build_stock_model
+from .movement import fill_problems, folded, has_scores
 from .reading import kept_heads_of, load, load_gated, model_options, save, state_of_mask, structure_options, with_mask
 from .schema import options_of
 
@@ -37,6 +41,8 @@ class Pruned(NamedTuple):
     difference: float  # largest difference of an output logit between the masked and the written model
     warnings: list[str]
     budget: str | None = None  # how much of a budget in parameters is used
+    zeros: ZeroWeights | None = None  # in the matrices that were written; None: not counted
+    filled: int = 0  # number of zeros that were replaced
 
     def __str__(self) -> str:
         (parameters, parameters_left), (size, size_left) = self.parameters, self.bytes
@@ -46,9 +52,10 @@ class Pruned(NamedTuple):
                 *count_lines(self.before, self.after),
                 *([f"budget: {self.budget}"] if self.budget else []),
                 f"parameters: {parameters:,} => {parameters_left:,} ({_change(parameters, parameters_left)})",
+                *zero_lines(self.zeros, self.filled),
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
-                "checked: reloaded, the same logits as with the heads masked (largest difference "
-                f"{self.difference:.1e})",
+                f"checked: {'before the filling' if self.filled else 'reloaded'}, the same logits as with the "
+                f"{'weights' if self.zeros else 'heads'} masked (largest difference {self.difference:.1e})",
                 *(f"warning: {line}" for line in self.warnings),
             ]
         )
@@ -61,6 +68,7 @@ def prune(
     half: bool = False,
     dense: bool = False,
     force: bool = False,
+    fill: bool = False,
     **budgets: Any,
 ) -> Pruned:
     """Write the model of a checkpoint without its pruned units and without the state of the optimiser.
@@ -76,28 +84,41 @@ def prune(
         half: write the weights in float16.
         dense: write the stock model in its original size, with zeros as the weights of the pruned units.
         force: overwrite ``out``.
+        fill: put small random numbers in the place of zeros in what is left, to train all of it further.
 
     Raises:
-        BadInput: ``checkpoint`` is not of a gated model; K is out of range; ``out`` exists or is ``checkpoint``.
+        BadInput: ``checkpoint`` is not of a gated model, or has no zeros to fill; K is out of range; ``out`` exists or
+            is ``checkpoint``.
         Failed: an output logit of the written model differs by more than ``TOLERANCE``.
     """
     refuse(collisions({"OUT": out}, [checkpoint]))
     state = load_gated(checkpoint)
     check_target(out, force)
+    refuse(fill_problems(checkpoint, state, dense, budgets={"heads_to_keep": heads_to_keep, **budgets}, fill=fill))
     kept, family = kept_heads_of(state), known_family(model_options(state))
+    if dense and not family.stock:
+        raise BadInput(f"--dense: fairseq has no model with the weights of {family.with_article}; leave it out")
     before, mask, choice = kept.inventory, kept.mask, kept.plan.choice
     if heads_to_keep is not None or budgets:
         choice = kept.plan.keeping(heads_to_keep, **budgets)
         mask = choice.mask(kept.logits)
     after = before.keeping(mask.tolist())
-    small = _small_state(state, before, after)
-    left = rebuilt(after)
     masked = with_mask(state, mask)
+    if has_scores(state):
+        state, mask = folded(state, mask)
+        after = before.keeping(mask.tolist())
+    small, left = _small_state(state, before, after, kept.plan.scales_output), rebuilt(after)
     if half:
         small["model"], masked["model"] = _halved(small["model"]), _halved(masked["model"])
     masked = build_model(masked)
     masked.mask_only()
     expected = _probe(family, masked)
+    scored, filled = has_scores(state), 0
+    zeros = count_zeros(small["model"], left)
+    if fill:
+        unfilled = _difference(expected, _probe(family, build_model(small)))  # the filled model computes others
+        small["model"], filled = fill_zeros(small["model"], left, torch.Generator().manual_seed(1)), zeros.zero
+        expected = _probe(family, build_model(small))
     if dense:
         small = _stock_state(small, left)
     small["model"] = _own_storage(small["model"])
@@ -106,6 +127,7 @@ def prune(
         written = load(beside)
         model = build_stock_model(written) if dense else build_model(written)
         difference = _difference(expected, _probe(family, model))
+    difference = unfilled if fill else difference
     return Pruned(
         before,
         after,
@@ -114,6 +136,8 @@ def prune(
         difference,
         warnings_of(kept, mask, is_of_a_training(state["model"])),
         choice.budget_in_words(mask),
+        zeros if scored else None,
+        filled,
     )
 
 
@@ -121,7 +145,7 @@ def _is_no_weight(name: str) -> bool:
     return name.startswith("gates.") or name.endswith((".version", "._float_tensor"))
 
 
-def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> dict[str, Any]:
+def _small_state(state: dict[str, Any], before: Inventory, after: Inventory, scaled: bool) -> dict[str, Any]:
     """The checkpoint without the removed heads and with the training state of a new training.
 
     The options of pruning are reset, except for the limits, which the next ``prune`` still needs.
@@ -137,7 +161,10 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
     return {
         "args": None,
         "cfg": {**state["cfg"], "model": options},
-        "model": {**remove_units(state["model"], before, after), **state_of_mask(torch.ones(left.units), left)},
+        "model": {
+            **remove_units(state["model"], before, after, scaled),
+            **state_of_mask(torch.ones(left.units), left),
+        },
         "criterion": state.get("criterion"),
         "optimizer_history": [{**last, "num_updates": 0} for last in state["optimizer_history"][-1:]],
         "task_state": state.get("task_state", {}),
@@ -146,7 +173,7 @@ def _small_state(state: dict[str, Any], before: Inventory, after: Inventory) -> 
 
 
 def _layer_options(family: Family, whole: Mapping[str, Any], layers: Mapping[str, int]) -> dict[str, Any]:
-    """The options of a model with so many layers, and ``layers_before``, what they were before layers were removed."""
+    """The options of a model with so many layers, and ``layers_before``: those before any layer was removed."""
     if not layers:
         return {}
     options = family.layer_options(layers)
@@ -161,10 +188,13 @@ def _stock_state(small: dict[str, Any], left: Inventory) -> dict[str, Any]:
         delattr(options, name)
     vars(options).pop("layers_before", None)
     for name in ("arch", "_name"):
-        setattr(options, name, getattr(options, name).replace(family.model, family.stock))
+        setattr(options, name, family.stock_architecture(getattr(options, name)))
     options.task, options.criterion = family.stock_task, family.stock_criterion
     options.user_dir = None
-    unknown = ("max_epoch", "max_update", "update_freq")  # options that the stock task does not know
+    stock_task = TASK_DATACLASS_REGISTRY.get(options.task)
+    unknown = {"max_epoch", "max_update", "update_freq"}  # options of our task that the stock task does not know
+    if stock_task is not None and "train_subset" not in {field.name for field in fields(stock_task)}:
+        unknown.add("train_subset")
     cfg = small["cfg"]
     task, criterion, common = (options_of(cfg.get(name)) for name in ("task", "criterion", "common"))
     task = {key: value for key, value in task.items() if key not in unknown}

@@ -15,12 +15,14 @@ from ..errors import BadInput
 from ..families import inventory_of
 from ..gates.head_gates import mask_that_decodes
 from ..gates.stored_mask import mask_entries
+from ..option_names import SWITCH
 from ..options.plan import Plan
 from ..structures.ffn import FFN
 from ..structures.inventory import Inventory
 from ..structures.nesting import closed_blocks, layers_left
 from ..structures.structure import STRUCTURES
 from . import schema
+from .movement import has_scores, masked_weights, units_left
 from .old import with_cfg
 from .schema import model_options
 
@@ -29,15 +31,17 @@ GATES = "gates."  # prefix of the names of the gates' tensors in the state dict 
 CHECKS.append(schema.check)  # fairseq's own commands load through load_checkpoint as well
 
 
-def load(path: str) -> dict[str, Any]:
+def load(path: str, as_saved: bool = False) -> dict[str, Any]:
     """The content of a checkpoint, with tensors on the CPU that are read from the file when they are used.
 
+    Weights that the masks of ``movement`` close are 0 in what is returned, unless they are wanted ``as_saved``.
     Raises BadInput when there is no such file, and BadCheckpoint (both have exit code 2) when the file is damaged or
     holds anything that fairseq does not write.
     """
     if not os.path.isfile(path):
         raise BadInput(f"checkpoint {path}: does not exist")
-    return with_cfg(path, load_checkpoint(path, map_location="cpu", mmap=True))
+    state = with_cfg(path, load_checkpoint(path, map_location="cpu", mmap=True))
+    return state if as_saved else masked_weights(state)
 
 
 def save(state: dict[str, Any], beside: str, out: str) -> None:
@@ -87,9 +91,9 @@ def kept_heads(path: str) -> KeptHeads:
     return kept_heads_of(load_gated(path))
 
 
-def load_gated(path: str) -> dict[str, Any]:
+def load_gated(path: str, as_saved: bool = False) -> dict[str, Any]:
     """As :func:`load`, but also raises BadInput when the checkpoint is not of a ``gated_transformer``."""
-    state = load(path)
+    state = load(path, as_saved)
     if "gates.logits" not in state["model"]:
         name = getattr(model_options(state), "arch", None) or "another model"
         raise BadInput(
@@ -103,7 +107,8 @@ def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
     """The heads that a loaded checkpoint of a gated model decodes with."""
     options, gates = model_options(state), gates_of(state)
     plan = Plan.of(options)
-    mask = mask_that_decodes(gates, plan.inventory, plan.choice)
+    scored = has_scores(state)
+    mask = units_left(state, plan) if scored else mask_that_decodes(gates, plan.inventory, plan.choice)
     return KeptHeads(plan, mask, gates["logits"].detach().clone(), options)
 
 
@@ -116,7 +121,7 @@ def with_mask(state: dict[str, Any], mask: Tensor) -> dict[str, Any]:
     """A copy of a loaded checkpoint that decodes with the units of ``mask``, bool [H], without any limits."""
     whole = model_options(state)
     inventory = inventory_of(whole)
-    kept = {**unpruned_options(), **structure_options(inventory), **budgets_of(mask, inventory)}
+    kept = {**unpruned_options(), **structure_options(inventory), **budgets_of(mask, inventory), **scaling_of(whole)}
     options = Namespace(**{**vars(whole), **kept})
     weights = {**state["model"], **state_of_mask(mask, inventory)}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
@@ -148,6 +153,11 @@ def structure_options(inventory: Inventory) -> dict[str, Any]:
     """The options, beside those of the architecture, that say what the units of an inventory are."""
     groups = {block.width for block in inventory.blocks if block.structure == FFN.name}
     return {"ffn_group": groups.pop()} if groups else {}
+
+
+def scaling_of(options: Namespace) -> dict[str, Any]:
+    """The option that says whether the outputs of blocks are scaled, whatever the method; empty if they are not."""
+    return {"output_scaling": SWITCH[0]} if Plan.of(options).scales_output else {}
 
 
 def state_of_mask(mask: Tensor, inventory: Inventory) -> dict[str, Tensor]:

@@ -17,6 +17,12 @@ def add_arguments(parser) -> None:
         help="write a checkpoint of the stock transformer, with zeros for the pruned heads: as large as "
         "before (but for pruned layers, which are gone), decoded by plain fairseq",
     )
+    parser.add_argument(
+        "--fill",
+        action="store_true",
+        help="of a checkpoint of --pruning-method movement: small random numbers (mean + 0.01 standard deviations of "
+        "the matrix) in the place of zeros in what is left, to train all of it on",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
 
 
@@ -32,6 +38,7 @@ def run(arguments) -> None:
         arguments.out,
         half=arguments.half,
         dense=arguments.dense,
+        fill=arguments.fill,
         force=arguments.force,
         **budgets_of(arguments),
     )

@@ -30,7 +30,7 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
   method_flags: {dsp-published: --cooldown-updates 250}    # of some methods only, also --layers-to-keep; none is
                                             # the unpruned model
   dense:                                    # also train small models of other shapes, without pruning, to compare with
-    narrow: --encoder-embed-dim 96 --decoder-embed-dim 96 ...
+    tiny: --arch gated_transformer_tiny
   distillation: --distillation-weight 0.5   # also train all of them with the unpruned model of the same seed as teacher
   after:                                    # choose heads of the trained, unpruned model of the same seed:
     michel: --score gradient --subset train --sentences 1000   # as dsp-fairseq importance does, in seconds

@@ -11,9 +11,9 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 
+from ..families.transformer.words import CRITERION
 from ..gates.methods import Unpruned
 from ..training import PruningCriterion
-from ..training.preflight import CRITERION
 from ..training.teacher import Teacher
 from .distillation_loss import distillation_loss
 from .label_smoothed_loss import label_smoothed_loss
@@ -39,7 +39,7 @@ class DspLabelSmoothedCrossEntropyConfig(LabelSmoothedCrossEntropyCriterionConfi
         default=None,
         metadata={
             "help": "a, 0 to 1, weight of the teacher in the loss (default: 0.9 with --pruning-method none, as in "
-            "training on after prune; else 0.5)"
+            "training on after prune, and with movement; else 0.5)"
         },
     )
     distillation_temperature: Optional[float] = field(
@@ -105,7 +105,9 @@ class DspLabelSmoothedCrossEntropyCriterion(PruningCriterion, LabelSmoothedCross
     def _weight_for(self, model) -> float:
         if self.weight is not None:
             return self.weight
-        return TUNING_WEIGHT if isinstance(model.gates.method, Unpruned) else JOINT_WEIGHT
+        method = model.gates.method
+        tuning = method.scores_weights or isinstance(method, Unpruned)
+        return TUNING_WEIGHT if tuning else JOINT_WEIGHT
 
     @classmethod
     def reduce_metrics(cls, logging_outputs):

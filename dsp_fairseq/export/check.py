@@ -1,5 +1,6 @@
 """Compares the scores of an exported model with those of fairseq."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import ctranslate2
@@ -76,6 +77,16 @@ class Exported:
         return sources, [[self._words.target[number] for number in pair.target] for pair in pairs]
 
 
+def usage(out: str, sentence: list[str]) -> list[str]:
+    """Lines of Python that translate a sentence with the model in a folder."""
+    return [
+        "translate with it, sentences as tokens (BPE applied):",
+        "    import ctranslate2",
+        f"    translator = ctranslate2.Translator({out!r})",
+        f"    print(translator.translate_batch([{sentence!r}])[0].hypotheses[0])",
+    ]
+
+
 def difference(expected: list[Tensor], actual: list[Tensor]) -> float:
     """Largest difference between two scores of one word; infinite when the numbers of words differ."""
     if [len(scores) for scores in expected] != [len(scores) for scores in actual]:
@@ -84,12 +95,14 @@ def difference(expected: list[Tensor], actual: list[Tensor]) -> float:
     return float(largest.nan_to_num(float("inf")))
 
 
-def check_scores(folder: str, words: Dictionaries, pairs: list[Pair], expected: list[Tensor]) -> float:
+def check_scores(
+    folder: str, words: Dictionaries, pairs: list[Pair], expected: list[Tensor], exported: Callable = Exported
+) -> float:
     """Largest difference of a word's score between fairseq and the float32 model in a folder.
 
     Raises Failed when the difference is above ``TOLERANCE``.
     """
-    found = difference(expected, Exported(folder, words, "float32").scores(pairs))
+    found = difference(expected, exported(folder, words, "float32").scores(pairs))
     if found > TOLERANCE:
         raise Failed(
             f"scores of the exported model differ from fairseq's by {found:.1e} (allowed {TOLERANCE:.0e}), so "
@@ -99,13 +112,18 @@ def check_scores(folder: str, words: Dictionaries, pairs: list[Pair], expected: 
 
 
 def check_quantised(
-    folder: str, words: Dictionaries, pairs: list[Pair], expected: list[Tensor], quantization: str
+    folder: str,
+    words: Dictionaries,
+    pairs: list[Pair],
+    expected: list[Tensor],
+    quantization: str,
+    exported: Callable = Exported,
 ) -> float:
     """As :func:`check_scores` for a quantised model: any finite difference is allowed, but the model must translate."""
     # CPUs do not compute in float16; asking for float32 avoids a warning of CTranslate2
-    exported = Exported(folder, words, "float32" if quantization == "float16" else "default")
-    found = difference(expected, exported.scores(pairs))
-    if not found < float("inf") or not exported.translates(pairs):
+    model = exported(folder, words, "float32" if quantization == "float16" else "default")
+    found = difference(expected, model.scores(pairs))
+    if not found < float("inf") or not model.translates(pairs):
         raise Failed(f"--quantization {quantization}: the model does not translate, so nothing was written; try none")
     return found
 

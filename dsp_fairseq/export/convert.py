@@ -14,17 +14,24 @@ from ..collisions import collisions
 from ..errors import BadInput, flag, refuse
 from ..families import family_of, inventory_of, known_models
 from ..families.family import Converter
+from ..options.plan import Plan
 from ..removal import count_lines
 from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
 from ..structures.nesting import closed_blocks, rebuilt
 from ..structures.padding import padded_heads
 from ..structures.surgery import remove_units
-from .check import check_quantised, check_scores, fairseq_scores, random_pairs
+from . import check
+from .check import check_quantised, check_scores
 from .dictionaries import Dictionaries, load_dictionaries, named_for_ctranslate2
 from .folder import folder_problems, writing_folder
 
-FILES = ("config.json", "model.bin", *(f"{name}_vocabulary.json" for name in ("shared", "source", "target")))
+FILES = (
+    "config.json",
+    "model.bin",
+    "vocabulary.json",
+    *(f"{name}_vocabulary.json" for name in ("shared", "source", "target")),
+)
 
 
 class Export(NamedTuple):
@@ -37,7 +44,7 @@ class Export(NamedTuple):
     bytes: "tuple[int, int]"  # sizes of the checkpoint file and of the folder
     difference: float  # largest difference of a word's score between the float32 model and fairseq
     quantised_difference: float | None
-    sentence: list[str]  # words of an example, for the lines that show how to translate
+    usage: list[str]  # lines that show how to use it
     warnings: list[str]
 
     def __str__(self) -> str:
@@ -54,7 +61,7 @@ class Export(NamedTuple):
             difference = f"{self.quantised_difference:.1e}"
             lines.append(f"{self.quantization}: loads and translates (largest difference {difference})")
         lines += [f"warning: {line}" for line in self.warnings]
-        return "\n".join([*lines, "translate with it, sentences as tokens (BPE applied):", *self._usage()])
+        return "\n".join([*lines, *self.usage])
 
     def _table(self) -> str:
         padded, shut = padded_heads(self.after), closed_blocks(self.after)
@@ -72,13 +79,6 @@ class Export(NamedTuple):
 
     def _kind(self) -> str:
         return "float32" if self.quantization == "none" else self.quantization
-
-    def _usage(self) -> list[str]:
-        return [
-            "    import ctranslate2",
-            f"    translator = ctranslate2.Translator({self.out!r})",
-            f"    print(translator.translate_batch([{self.sentence!r}])[0].hypotheses[0])",
-        ]
 
 
 class Source(NamedTuple):
@@ -126,15 +126,16 @@ def export(
         lambda: refuse(folder_problems(out, force, FILES) or collisions({"OUT": out}, [checkpoint, data])),
     )
     model = (build_model if source.gated else build_stock_model)(source.state)
-    pairs = random_pairs(model, words)
-    expected = fairseq_scores(model, pairs)
+    runtime = getattr(converter, "runtime", check)
+    pairs = runtime.random_pairs(model, words)
+    expected = runtime.fairseq_scores(model, pairs)
     quantised_difference = None
     with writing_folder(out, force) as beside:
         _save(converter, source, model, words, None, beside)
-        difference = check_scores(beside, words, pairs, expected)
+        difference = check_scores(beside, words, pairs, expected, runtime.Exported)
         if quantization != "none":
             _save(converter, source, model, words, quantization, beside)
-            quantised_difference = check_quantised(beside, words, pairs, expected, quantization)
+            quantised_difference = check_quantised(beside, words, pairs, expected, quantization, runtime.Exported)
     return Export(
         out,
         source.before,
@@ -143,7 +144,7 @@ def export(
         (os.path.getsize(checkpoint), sum(entry.stat().st_size for entry in os.scandir(out))),
         difference,
         quantised_difference,
-        [words.source[number] for number in pairs[2].source],
+        runtime.usage(out, [words.source[number] for number in pairs[2].source]),
         source.warnings,
     )
 
@@ -156,7 +157,7 @@ def _converter_of(checkpoint: str, state: dict[str, Any]) -> Converter:
         raise BadInput(f"checkpoint {checkpoint}: is of {name}; give one of {known_models()}")
     converter = family.ctranslate2()
     if converter is None:
-        raise BadInput(f"checkpoint {checkpoint}: a {family.model} cannot be exported to CTranslate2")
+        raise BadInput(f"checkpoint {checkpoint}: {family.with_article} cannot be exported to CTranslate2")
     return converter
 
 
@@ -197,7 +198,7 @@ def _save(
 ) -> None:
     weights = model.state_dict()
     if source.gated:
-        weights = remove_units(weights, source.before, source.after)
+        weights = remove_units(weights, source.before, source.after, Plan.of(model_options(source.state)).scales_output)
     spec = converter.specification(model, weights, rebuilt(source.after), *map(named_for_ctranslate2, words))
     spec.optimize(quantization)
     spec.save(folder)

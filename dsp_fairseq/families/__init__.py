@@ -46,5 +46,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    import_module(".transformer.family", __name__)  # registers
+    for family in ("transformer", "transformer_lm", "all_attention_lm"):
+        import_module(f".{family}.family", __name__)  # registers
     return getattr(import_module(".family", __name__), name)

@@ -14,6 +14,18 @@ from ..errors import BadInput
 PAD, END, UNKNOWN, FIRST_WORD = 1, 2, 3, 4
 
 
+PREPROCESSED = "give the folder that fairseq-preprocess wrote (its --destdir)"
+
+
+def named_folder_problems(options: Namespace) -> tuple[list[str], str | None]:
+    """Lines for the data folders of a training that do not exist, and the first folder if there are none."""
+    folders = [path for path in (options.data or "").split(os.pathsep) if path]
+    missing = [path for path in folders if not os.path.isdir(path)]
+    if missing or not folders:
+        return [f"data folder {path}: does not exist; {PREPROCESSED}" for path in missing or ["(none)"]], None
+    return [], folders[0]
+
+
 class DataFolder(NamedTuple):
     """A folder that fairseq-preprocess wrote, and what a checkpoint says of it."""
 

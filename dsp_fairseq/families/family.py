@@ -19,7 +19,11 @@ _FAMILIES: dict[str, "Family"] = {}  # by the name of the gated model and by tha
 
 
 class Converter(Protocol):
-    """How the models of a family become CTranslate2 models."""
+    """How the models of a family become CTranslate2 models.
+
+    A converter of models that do not translate also has a ``runtime``, with the functions of ``export/check.py`` that
+    depend on what the models do.
+    """
 
     def option_problems(self, options: Namespace) -> list[str]:
         """One line per option with which a model cannot be exported."""
@@ -50,9 +54,12 @@ class Family(ABC):
     """
 
     model: ClassVar[str]  # name under which fairseq knows the gated model
-    stock: ClassVar[str]  # name of the stock model with the same weights
+    stock: ClassVar[str]  # name of the stock model with the same weights; empty when fairseq has none
     stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
     stock_criterion: ClassVar[str]
+    translates: ClassVar[bool] = False  # whether fairseq-generate translates with it, which sweeps and bench need
+    training_task: ClassVar[str] = ""  # the package's task and criterions with which a choice can be learned
+    training_criterions: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]]  # kinds of attention block, in flat order
     ffn_kinds: ClassVar[tuple[str, ...]] = ()  # kinds of feed-forward block, after those
     layer_kinds: ClassVar[tuple[str, ...]] = ()  # kinds of stacks of layers, after those; their dot follows the part
@@ -113,6 +120,10 @@ class Family(ABC):
         """
         return []
 
+    def data_problems(self, options: Namespace) -> list[str]:
+        """Why a training with these options, of a whole command line, cannot read its data folder, one line each."""
+        return []
+
     @abstractmethod
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
         """What a model reads from its task, such as its dictionaries; ``dictionary(n)`` makes one of n words."""
@@ -146,6 +157,10 @@ class Family(ABC):
             f"--score gradient: nothing is known of the data of a {self.model}; choose --score magnitude or random"
         )
 
+    def log_probabilities(self, model: Any, sample: Mapping[str, Any]) -> Tensor:
+        """Log-probabilities [batch, target, types] that the model gives every word after the words of a batch."""
+        return model(**sample["net_input"])[0].log_softmax(dim=-1)
+
     def ctranslate2(self) -> Converter | None:
         """The converter to CTranslate2, or None; called only when CTranslate2 is installed."""
         return None
@@ -159,6 +174,16 @@ class Family(ABC):
         gated = f"gated_{name}"
         return gated if gated in ARCH_MODEL_NAME_REGISTRY else self.model
 
+    def stock_architecture(self, name: str) -> str:
+        """The stock architecture that has the same options as the gated architecture ``name``."""
+        stock = name.replace(self.model, self.stock)
+        return stock if stock in ARCH_MODEL_NAME_REGISTRY else self.stock
+
+    @property
+    def with_article(self) -> str:
+        """The name of the model in a sentence, such as ``a gated_transformer``."""
+        return f"{'an' if self.model[0] in 'aeiou' else 'a'} {self.model}"
+
     def model_class(self, gated: bool) -> Any:
         """The model class that is registered in fairseq."""
         return MODEL_REGISTRY[self.model if gated else self.stock]
@@ -166,7 +191,8 @@ class Family(ABC):
 
 def register_family(cls: type[Family]) -> type[Family]:
     """Class decorator: make a family known under the names of its models."""
-    _FAMILIES[cls.model] = _FAMILIES[cls.stock] = cls()
+    names = filter(None, (cls.model, cls.stock))
+    _FAMILIES.update(dict.fromkeys(names, cls()))
     return cls
 
 
@@ -177,7 +203,10 @@ def families() -> list[Family]:
 
 def known_models() -> str:
     """The models of all families, for messages."""
-    return " or ".join(f"a {family.model} or of the stock {family.stock}" for family in families())
+    return " or ".join(
+        f"{family.with_article} or of the stock {family.stock}" if family.stock else family.with_article
+        for family in families()
+    )
 
 
 def known_kinds() -> tuple[str, ...]:

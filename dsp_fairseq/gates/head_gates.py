@@ -155,6 +155,9 @@ class HeadGates(nn.Module):
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Fill in the entries that a checkpoint of a stock model or of an older version lacks."""
+        known = set(self.state_dict(prefix=f"{name}."))
+        for key in [key for key in state_dict if key.startswith(_of_scores(name)) and key not in known]:
+            del state_dict[key]  # of weights that movement scored
         logits, prefix = state_dict.get(f"{name}.logits"), f"{name}."
         own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
         if logits is not None and logits.shape != self.logits.shape:
@@ -342,7 +345,7 @@ class HeadGates(nn.Module):
         if self.multipliers is not None:
             return None if self.settled else self._lagrangian(self.multipliers)
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
-        prices = [method.penalty(logits, share.pool) for method, share, logits in pieces]
+        prices = [method.penalty(logits, share.pool, self.update) for method, share, logits in pieces]
         known = [price for price in prices if price is not None]
         return reduce(torch.add, known) if len(known) == len(prices) else None
 
@@ -393,6 +396,10 @@ class HeadGates(nn.Module):
         """Expected number of open heads, of hard-concrete gates."""
         return self.expected_counts.get(HEADS.name, 0.0)
 
+    def further_scalars(self) -> dict[str, float]:
+        """Numbers of this update for the logs, by name, that other gates have beside those of ``scalars.py``."""
+        return {}
+
     def _generator(self, offset: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.update + offset)
 
@@ -433,6 +440,11 @@ class HeadGates(nn.Module):
     def per_block(self, flat: Tensor) -> list[Tensor]:
         """Cut a flat tensor [H] into one tensor [units of the block] per block."""
         return list(torch.split(flat, self.inventory.sizes))
+
+
+def _of_scores(name: str) -> tuple[str, ...]:
+    """Beginnings of the names of what ``movement`` stores in the gates ``name`` of a state dict."""
+    return tuple(f"{name}.{own}" for own in ("scores", "level", "score_adam."))
 
 
 def mask_that_decodes(weights: Mapping[str, Tensor], inventory: Inventory, choice: Choice) -> Tensor:

@@ -27,10 +27,10 @@ def scalars(gates: "HeadGates") -> dict[str, float]:
 
     ``kept_*`` are the numbers of units of each kind in the mask that would decode now. Methods whose logits learn have
     three more: ``subset_entropy`` in bits (see :func:`~dsp_fairseq.gates.inclusion.entropy`), and ``logits_mean`` and
-    ``logits_std``, the mean and standard deviation of all logits.
+    ``logits_std``, the mean and standard deviation of all logits. ``movement`` has those of its masks.
     """
     kept = gates.inventory.kept_per_kind(gates.mask().tolist())
-    found = {kept_name(kind): float(count) for kind, count in kept.items()}
+    found = {kept_name(kind): float(count) for kind, count in kept.items()} | gates.further_scalars()
     if gates.method.learns:
         logits = gates.logits.detach().numpy()
         found.update({ENTROPY: _entropy(gates), MEAN: _rounded(np.mean(logits)), SPREAD: _rounded(np.std(logits))})

@@ -17,13 +17,14 @@ from ..checkpoints.reading import (
     load,
     model_options,
     save,
+    scaling_of,
     state_of_mask,
     structure_options,
     with_mask,
 )
 from ..config import unpruned_options
 from ..errors import BadInput, Failed, refuse
-from ..families import family_of, inventory_of, known_family, known_models
+from ..families import architecture_of, family_of, inventory_of, known_family, known_models
 from ..option_names import LIMITS
 from ..structures.nesting import layers_left
 from ..structures.surgery import without_gates
@@ -48,7 +49,7 @@ def with_gates(state: dict[str, Any]) -> dict[str, Any]:
     """A stock checkpoint as one of the gated architecture of that name, all heads open."""
     options = Namespace(**{**vars(model_options(state)), **unpruned_options()})
     # all options are in the checkpoint: the name is a name only
-    options.arch = options._name = known_family(options).gated_architecture(options.arch)
+    options.arch = options._name = known_family(options).gated_architecture(architecture_of(options))
     logits = torch.zeros(inventory_of(options).units, dtype=torch.float64)
     weights = {**state["model"], "gates.logits": logits}
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
@@ -104,6 +105,7 @@ def _with_units_of(options: Namespace, state: dict[str, Any]) -> dict[str, Any]:
     }
     limits = {name: getattr(options, name, None) for name in LIMITS}
     own_options = {**unpruned_options(), **limits, **structure_options(inventory), **budgets_of(decodes, inventory)}
+    own_options.update(scaling_of(there.options))
     options = Namespace(**{**vars(options), **own_options})
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 

@@ -63,7 +63,6 @@ def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
 
 def negative_log_likelihood(model, sample: dict[str, Any]) -> Tensor:
     """Sum over all tokens of the references of a batch, without padding; nats."""
-    logits = model(**sample["net_input"])[0]
+    chances = model.family.log_probabilities(model, sample)
     # [batch, target, types] -> [batch*target, types] and [batch, target] -> [batch*target]
-    logits, target = logits.flatten(0, 1), sample["target"].flatten()
-    return F.cross_entropy(logits, target, ignore_index=PAD, reduction="sum")
+    return F.nll_loss(chances.flatten(0, 1), sample["target"].flatten(), ignore_index=PAD, reduction="sum")

@@ -23,9 +23,8 @@ def magnitude_importance(model) -> Tensor:
 
 
 def _norms(weights: Mapping[str, Tensor], block: Block) -> Tensor:
-    structure = STRUCTURES[block.structure]
-    if not structure.nests:
-        return structure.norms(weights_of(weights, block), block.width)
+    if not STRUCTURES[block.structure].nests:
+        return block.owned.norms(weights_of(weights, block), block.width)
     layers = [[w for w in own.values() if w.dim() == 2] for own in layer_weights(weights, block)]
     return torch.stack([_sum_of_squares(matrices).sqrt() for matrices in layers])
 

@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from ..checkpoints.another_choice import is_of_a_training, options_of_training, warnings_of
 from ..checkpoints.reading import KeptHeads
+from ..config import with_defaults
 from ..families import Family
 from ..gates.choice import Choice, Share
 from ..gates.head_gates import HeadGates
 from ..gates.limits import Limits
 from ..gates.methods import Method
+from ..gates.methods.movement import MASK_OPTIONS
+from ..gates.weights.gates import MovementGates
+from ..modules.masked_weights import BlockMask, make_masks_final, set_block_mask
 from ..options.plan import Plan
 from ..structures.inventory import Inventory
 from ..structures.nesting import rebuilt
@@ -40,6 +44,7 @@ class GatedModel:
     get_submodule: Callable[[str], Any]
     _mask_in_place: Tensor | None = None  # the mask that the blocks apply now, bool [H]; None: gates, or no mask
     _was_loaded = _was_trained = _announced = _is_of_a_training = False
+    _masks_are_overridden = False  # whether --model-overrides ask for other masks than those of the training
     _options: Namespace  # the options of the training, without --model-overrides
 
     def __init__(self, *args, **kwargs):
@@ -58,8 +63,12 @@ class GatedModel:
             module.width = block.width
             if block.units < block.original_units:
                 module.remove_all_but(torch.tensor(block.indices, dtype=torch.int64))
+            if block.owned.output is not None:
+                module.scales_output = plan.scales_output
         self._freeze(plan)
         self._options = options_of_training(args)
+        of_training = with_defaults(self._options)
+        self._masks_are_overridden = any(of_training[name] != plan.options[name] for name in MASK_OPTIONS)
 
     @property
     def gated_blocks(self) -> Sequence[Any]:
@@ -88,12 +97,14 @@ class GatedModel:
     def forward(self, *args, **kwargs):
         if self.training:
             self._open_gates_of_update()
+            self._mask_weights()
         return super().forward(*args, **kwargs)
 
     def train(self, mode=True):
         super().train(mode)
         self._was_trained |= mode
         if not mode and self.gates is not None:
+            self._mask_weights()
             self._apply_mask()
             self._announce()
         return self
@@ -101,8 +112,11 @@ class GatedModel:
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         self._is_of_a_training = is_of_a_training(state_dict)
         result = super().load_state_dict(state_dict, strict, model_cfg, args)
+        if isinstance(self.gates, MovementGates) and self._masks_are_overridden:
+            self.gates.finish_pruning()
         self._was_loaded, self._was_trained = True, False
         if not self.training:
+            self._mask_weights()
             self._apply_mask()
         return result
 
@@ -122,6 +136,14 @@ class GatedModel:
         if self.unused is not None:  # fairseq calls backward at every update, which needs a parameter that learns
             gates = gates + 0.0 * self.unused.float()
         self._gate(gates)
+
+    def _mask_weights(self) -> None:
+        """Give the layers the masks of their weights at this update, where a method masks weights."""
+        if isinstance(self.gates, MovementGates):
+            open_now = self.gates.weight_mask()
+            for matrix, mask, scores in self.gates.masked_matrices():
+                rows = matrix.rows_open(open_now) if matrix.masks_bias else None
+                set_block_mask(self.get_submodule(matrix.module), BlockMask(mask, scores, rows))
 
     def _gate(self, gates: Tensor) -> None:
         """Multiply the output of every unit by its gate; ``gates`` is [H], in the order of the inventory."""
@@ -149,6 +171,9 @@ class GatedModel:
         """Remove the parameters of the pruned units from the model; return the inventory of what is left."""
         mask = self.gates.mask()
         kept = rebuilt(self.gates.inventory.keeping(mask.tolist()))
+        if isinstance(self.gates, MovementGates):
+            for matrix in self.gates.layout.matrices:
+                make_masks_final(self.get_submodule(matrix.module))
         for module, units in zip(self.gated_blocks, self._open_units(mask), strict=True):
             module.remove_all_but(units)
         self._announce()
@@ -169,6 +194,8 @@ class GatedModel:
         mask, inventory, logits = self.gates.mask(), self.gates.inventory, self.gates.logits.detach()
         budget = self.gates.choice.budget_in_words(mask)
         logger.info("decoding with %s", "; ".join(filter(None, [inventory.kept_in_words(mask.tolist()), budget])))
+        if isinstance(self.gates, MovementGates):  # the mask of its units follows from those of the weights
+            return
         plan = Plan.of(self._options, inventory)
         trained = KeptHeads(plan, plan.choice.mask(logits), logits, self._options)
         for line in warnings_of(trained, mask, self._is_of_a_training):

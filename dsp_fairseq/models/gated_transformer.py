@@ -101,7 +101,7 @@ class GatedEncoder(TransformerEncoderBase):
         self.layer_gates = LayerGates(self)
 
     def build_encoder_layer(self, cfg):
-        return _wrap(GatedEncoderLayer(cfg, return_fc=self.return_fc), cfg)
+        return wrapped(GatedEncoderLayer(cfg, return_fc=self.return_fc), cfg)
 
     def reorder_encoder_out(self, encoder_out, new_order):
         if self.leave_rows_in_place:
@@ -119,7 +119,7 @@ class GatedDecoder(TransformerDecoderBase):
         self.layer_gates = LayerGates(self)
 
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
-        return _wrap(GatedDecoderLayer(cfg, no_encoder_attn), cfg)
+        return wrapped(GatedDecoderLayer(cfg, no_encoder_attn), cfg)
 
     @property
     def aligning_layer(self) -> int | None:
@@ -151,7 +151,7 @@ class GatedDecoder(TransformerDecoderBase):
             super().reorder_incremental_state_scripting(incremental_state, new_order)
 
 
-def _wrap(layer, cfg):
+def wrapped(layer, cfg):
     """Add activation checkpointing and sharding to a layer, as the stock encoder and decoder do."""
     if cfg.checkpoint_activations:
         layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..structures.ffn import FFN
 from ..structures.structure import entries_of
+from .masked_weights import weight_and_bias
 
 
 class HiddenLinear(nn.Linear):
@@ -33,11 +34,12 @@ class HiddenLinear(nn.Linear):
         return F.linear(x, *self._weights())
 
     def _weights(self) -> tuple[Tensor, Tensor]:
+        weight, bias = weight_and_bias(self)
         if self.gates is not None:
             # in float32, for a gate's gradient is a sum over many products, which overflows half precision
-            return (self.weight.float() * self.gates).to(self.weight.dtype), self.bias
+            return (weight.float() * self.gates).to(weight.dtype), bias
         if self._kept is None:
-            return self.weight, self.bias
+            return weight, bias
         if self.training or torch.is_grad_enabled():
             return self._slice(self._kept)
         if self._sliced is None:  # at evaluation the weights stand still: slice them once
@@ -45,8 +47,9 @@ class HiddenLinear(nn.Linear):
         return self._sliced
 
     def _slice(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        bias = self.bias.index_select(0, kept) if self._axis == 0 else self.bias
-        return self.weight.index_select(self._axis, kept), bias
+        weight, bias = weight_and_bias(self)
+        bias = bias.index_select(0, kept) if self._axis == 0 else bias
+        return weight.index_select(self._axis, kept), bias
 
     def train(self, mode: bool = True):
         self._sliced = None

@@ -10,7 +10,9 @@ from fairseq.modules import MultiheadAttention
 from torch import Tensor
 
 from ..structures.heads import HEADS
+from ..structures.output_scaling import output_scale
 from ..structures.structure import entries_of
+from .masked_weights import masked_parameters, weight_and_bias
 
 
 class HeadWeights(NamedTuple):
@@ -34,7 +36,13 @@ class GatedMultiheadAttention(MultiheadAttention):
     * ``open_all()``: every head is computed, without gates;
     * ``gate(gates)``: every head is computed and multiplied by its gate;
     * ``open_only(heads)``: only these heads are computed. A block without heads outputs its output bias.
+
+    With ``scales_output`` the output without its bias is multiplied by a factor that depends on the number of open
+    heads (see ``structures/output_scaling.py``).
     """
+
+    structure = HEADS
+    scales_output = False
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -49,6 +57,8 @@ class GatedMultiheadAttention(MultiheadAttention):
 
     def gate(self, gates: Tensor) -> None:
         """Compute every head and multiply it by its gate; ``gates`` is float32 [heads], on the model's device."""
+        if self.scales_output:
+            gates = gates * output_scale(self.num_heads, float(gates.detach().sum()))
         self._gates, self._rows, self._sliced = gates, None, None
 
     def open_only(self, heads: Tensor) -> None:
@@ -60,11 +70,19 @@ class GatedMultiheadAttention(MultiheadAttention):
     def remove_all_but(self, heads: Tensor) -> None:
         """Remove the parameters of all heads except those with these indices (int64, ascending)."""
         self.open_all()
-        slices = HEADS.select(dict(self.named_parameters()), entries_of(heads, self.head_dim))
+        slices = self._select(entries_of(heads, self.head_dim))
         for name, weights in slices.items():
             self.get_parameter(name).data = weights.detach()
         self.num_heads = len(heads)
         self._fused = None
+
+    def _select(self, rows: Tensor) -> dict[str, Tensor]:
+        """The weights of the heads that own these rows, by their names; the output weight is scaled."""
+        own = self.structure.select(masked_parameters(self), rows)
+        if self.scales_output and self.structure.output is not None:
+            factor = output_scale(self.num_heads, len(rows) // self.head_dim)
+            own[self.structure.output] = own[self.structure.output] * factor
+        return own
 
     @contextmanager
     def sentence_gates(self, gates: Tensor) -> Iterator[None]:
@@ -139,21 +157,16 @@ class GatedMultiheadAttention(MultiheadAttention):
         return self._sliced
 
     def _gated_weights(self) -> HeadWeights:
-        output = self.out_proj.weight
+        query, key, value, (output, _) = map(weight_and_bias, (self.q_proj, self.k_proj, self.v_proj, self.out_proj))
         if self._gates is not None:
             # [heads] -> [heads, d] -> [heads*d]; float32 because the gradient of a gate is a sum over D*d products,
             # which overflows half precision long before the gradients of the weights do
             columns = self._gates.unsqueeze(1).expand(-1, self.head_dim).reshape(-1)
             output = (output.float() * columns).to(output.dtype)
-        return HeadWeights(
-            (self.q_proj.weight, self.q_proj.bias),
-            (self.k_proj.weight, self.k_proj.bias),
-            (self.v_proj.weight, self.v_proj.bias),
-            output,
-        )
+        return HeadWeights(query, key, value, output)
 
     def _slice(self, rows: Tensor) -> HeadWeights:
-        own = HEADS.select(dict(self.named_parameters()), rows)
+        own = self._select(rows)
         query, key, value = ((own[f"{name}.weight"], own[f"{name}.bias"]) for name in ("q_proj", "k_proj", "v_proj"))
         return HeadWeights(query, key, value, own["out_proj.weight"])
 

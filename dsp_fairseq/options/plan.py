@@ -10,8 +10,11 @@ from ..families import inventory_of
 from ..gates.choice import Choice
 from ..gates.head_gates import HeadGates
 from ..gates.methods import METHODS, SEARCH_SHARE, Method
+from ..gates.methods.movement import Settings
+from ..gates.weights.gates import MovementGates
 from ..structures.inventory import Inventory
 from .budget import Budget
+from .movement import group_weights
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,20 @@ class Plan:
         return self.options["pruning_lr"] or 0.0
 
     @property
+    def scales_output(self) -> bool:
+        """Whether attention blocks with closed heads scale their output (see structures/output_scaling.py)."""
+        said = self.options["output_scaling"]
+        return self.method.scales_output if said is None else said == "on"
+
+    @property
     def search_share(self) -> float:
         """Share of the planned updates that a search takes when --search-updates is not given."""
         return SEARCH_SHARE[self.mode]
+
+    @property
+    def settings(self) -> Settings:
+        """How ``movement`` scores weights; only for that method."""
+        return Settings.of(self.options)
 
     def methods(self) -> list[Method]:
         """The method of each share of the choice."""
@@ -78,4 +92,7 @@ class Plan:
 
     def gates(self) -> HeadGates:
         """The gates of the model at the start of a training."""
+        if self.method.scores_weights:
+            weights = group_weights(self.options, self.inventory)
+            return MovementGates(self.inventory, self.choice, self.methods(), self.seed, self.settings, weights)
         return HeadGates(self.inventory, self.choice, self.methods(), self.rate, self.seed, self.keep_range)

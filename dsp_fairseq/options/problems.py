@@ -10,8 +10,9 @@ from ..families import architecture_of, family_of, inventory_of, known_family, k
 from ..families.values import by_name, is_whole, value_problems
 from ..gates.methods import METHODS, SEARCH_SHARE
 from ..gates.methods.registry import method_options, readers_of
-from ..option_names import BUDGETS, LIMITS
+from ..option_names import BUDGETS, LIMITS, SWITCH
 from ..structures.heads import HEADS
+from .movement import movement_problems
 from .plan import Plan
 
 
@@ -47,12 +48,11 @@ def _method_problems(args: Namespace) -> list[str]:
         for option in sorted(method_options())
         if name not in readers_of(option) and getattr(args, option, None) is not None
     ]
-    return (
-        problems
-        + _mode_problems(args, name, known_family(args).parts)
-        + _count_problems(args, name)
-        + _number_problems(args)
-    )
+    said = getattr(args, "output_scaling", None)
+    if said not in (None, *SWITCH):
+        problems.append(f"--output-scaling {str(said)[:100]}: must be {' or '.join(SWITCH)}")
+    counts = movement_problems(args) if METHODS[name].scores_weights else _count_problems(args, name)
+    return problems + _mode_problems(args, name, known_family(args).parts) + counts + _number_problems(args)
 
 
 def _mode_problems(args: Namespace, method: str, parts: Sequence[str]) -> list[str]:

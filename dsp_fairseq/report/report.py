@@ -8,12 +8,15 @@ import os
 from typing import NamedTuple
 
 from ..checkpoints.logit_origin import RANKS, Origin, origin_of
+from ..checkpoints.movement import has_scores
 from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
 from ..families import known_family
+from ..removal import zero_lines
 from ..structures import parameters
 from ..structures.heads import HEADS
 from ..structures.inventory import Block
 from ..structures.structure import STRUCTURES
+from ..structures.zero_weights import ZeroWeights, count_zeros
 from ..tables import table
 
 
@@ -36,6 +39,8 @@ class Report(NamedTuple):
     in_pruned_heads: int  # number of parameters in heads that are pruned but still in the file
     model_bytes: int  # size of the model's tensors in the file
     file_bytes: int
+    zeros: ZeroWeights  # weights of the blocks, with zeros for those that are masked
+    scored: bool  # whether blocks of weights have scores, as with movement, and units have none
 
     @property
     def heads(self) -> dict[str, int]:
@@ -74,6 +79,8 @@ def report_of(path: str) -> Report:
         parameters.of_pruned_units(weights, kept.inventory, kept.mask.tolist()),
         parameters.bytes_on_disk(weights),
         os.path.getsize(path),
+        count_zeros(weights, kept.inventory),
+        has_scores(state),
     )
 
 
@@ -121,9 +128,10 @@ def as_json(report: Report) -> str:
             "checkpoint": report.path,
             "heads": report.heads,
             **others,
-            "logits_are": report.origin.name,
+            "logits_are": None if report.scored else report.origin.name,
             "blocks": blocks,
             "parameters": counts,
+            "weights_of_blocks": report.zeros._asdict(),
             "model_bytes": report.model_bytes,
             "file_bytes": report.file_bytes,
         }
@@ -134,9 +142,18 @@ def as_text(report: Report) -> str:
     """The report as three tables: kept heads, logits, parameters."""
     sections = [
         "\n".join([_kept_table(report), *(_fate(report, name) for name in report.kept.inventory.structures)]),
-        f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report)}",
-        f"{_parameter_table(report)}\nmodel: {_megabytes(report.model_bytes)} of the file's "
-        f"{_megabytes(report.file_bytes)}",
+        *(
+            []
+            if report.scored
+            else [f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report)}"]
+        ),
+        "\n".join(
+            [
+                _parameter_table(report),
+                *(zero_lines(report.zeros) if report.scored or report.zeros.zero else []),
+                f"model: {_megabytes(report.model_bytes)} of the file's {_megabytes(report.file_bytes)}",
+            ]
+        ),
     ]
     return "\n\n".join(sections)
 

@@ -11,5 +11,6 @@ FFN = register_structure(
     [("fc1.weight", 0), ("fc1.bias", 0), ("fc2.weight", 1)],
     "hidden units",
     carrier="feed_forward",
+    essential=("fc1", "fc2"),
     counted_by_entry=True,
 )

@@ -12,4 +12,6 @@ HEADS = register_structure(
         ("out_proj.weight", 1),
     ],
     "heads",
+    output="out_proj.weight",
+    essential=("v_proj", "out_proj"),
 )

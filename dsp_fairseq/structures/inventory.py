@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from .structure import STRUCTURES
+from .structure import LAYOUTS, STRUCTURES, Structure
 
 T = TypeVar("T")
 
@@ -26,6 +26,9 @@ class Block:
     structure: str
     width: int  # entries that each unit owns along the axis of a slice (see structure.py); for a head its size d
     cost: int = 1  # number of parameters that one unit owns
+    layout: str | None = None  # where the module has its parameters, if not where the structure says (see LAYOUTS)
+    # width of queries and outputs, and of keys and values; of a feed-forward block both are its own; 0: not known
+    widths: tuple[int, int] = (0, 0)
     # original indices in the order in which a uniform choice takes the units; empty: ascending
     order: tuple[int, ...] = ()
 
@@ -33,6 +36,11 @@ class Block:
     def units(self) -> int:
         """Number of units that are not removed."""
         return len(self.indices)
+
+    @property
+    def owned(self) -> Structure:
+        """The structure with the slices of weights that the units of this block own."""
+        return STRUCTURES[self.structure] if self.layout is None else LAYOUTS[self.layout]
 
     @property
     def count(self) -> int:
@@ -99,6 +107,26 @@ class Inventory:
     def only(self, indices: Mapping[str, Iterable[int]]) -> "Inventory":
         """The same blocks with only the units of the given original indices, by name of block as in :meth:`indices`."""
         return Inventory(replace(block, indices=tuple(indices[block.name])) for block in self.blocks)
+
+    def in_single_units(self) -> "Inventory":
+        """The same blocks with their groups of hidden units taken apart: every unit is one hidden unit.
+
+        >>> grouped = Inventory([Block("ffn", 0, "layer", 3, (0, 2), "ffn", 2, cost=10)])
+        >>> grouped.in_single_units().indices(), grouped.in_single_units().blocks[0].cost
+        ({'ffn.0': [0, 1, 4, 5]}, 5)
+        """
+        return Inventory(
+            block
+            if block.count == 1
+            else replace(
+                block,
+                original_units=block.original_units * block.width,
+                indices=tuple(group * block.width + unit for group in block.indices for unit in range(block.width)),
+                width=1,
+                cost=block.cost // block.width,
+            )
+            for block in self.blocks
+        )
 
     def keeping(self, mask: Sequence[bool]) -> "Inventory":
         """The same blocks with only the units that are True in a flat mask [units]."""

@@ -11,7 +11,6 @@ from torch import Tensor
 from .ffn import FFN
 from .inventory import Block, Inventory
 from .nesting import layers_left
-from .structure import STRUCTURES
 from .surgery import UNUSED, remove_units, weights_of
 
 EMBEDDINGS, FEED_FORWARD, REST = "embeddings", "feed-forward", "norms and rest"
@@ -33,8 +32,8 @@ def by_part(weights: Mapping[str, Tensor], inventory: Inventory, submodules: Map
     counts = dict.fromkeys((EMBEDDINGS, *inventory.cuttable_kinds, FEED_FORWARD, REST), 0)
     for name, tensor in _parameters(weights):
         counts[_part(name, inventory.blocks, submodules)] += tensor.numel()
-    if FFN.name in inventory.structures:
-        del counts[FEED_FORWARD]  # its blocks have parts of their own
+    if FFN.name in inventory.structures or FEED_FORWARD not in submodules.values():
+        del counts[FEED_FORWARD]  # its blocks have parts of their own, or there are none
     return counts
 
 
@@ -92,7 +91,7 @@ def _parameters(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 def _part(name: str, blocks: Iterable[Block], submodules: Mapping[str, str]) -> str:
     for block in blocks:
-        own = STRUCTURES[block.structure].submodules
+        own = block.owned.submodules
         if name.startswith(tuple(f"{block.module}.{submodule}." for submodule in own)):
             return block.kind
     modules = name.split(".")

@@ -1,13 +1,14 @@
 """The slices of a block's weights that belong to one unit, for surgery, parameter counts, norms and padding alike."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 STRUCTURES: dict[str, "Structure"] = {}  # by name
+LAYOUTS: dict[str, "Structure"] = {}  # the same structures in modules that store them in other parameters, by layout
 
 
 class Slice(NamedTuple):
@@ -28,6 +29,9 @@ class Structure:
     slices: tuple[Slice, ...]
     noun: str  # for what budgets count, plural
     carrier: str | None = None  # attribute of the block's module that applies its gates; None: the module itself
+    output: str | None = None  # weight that turns the units into the block's output, which output scaling multiplies
+    # modules without whose slice of weights a unit adds nothing to the output of its block
+    essential: tuple[str, ...] = ()
     counted_by_entry: bool = False  # whether budgets count the entries of a unit, such as the hidden units of a group
     nests: bool = False  # whether the block is a stack and a unit one of its layers, which holds the units of blocks
 
@@ -66,6 +70,12 @@ def register_structure(name: str, slices: Iterable[tuple[str, int]], noun: str, 
     """
     STRUCTURES[name] = Structure(name, tuple(Slice(*each) for each in slices), noun, **more)
     return STRUCTURES[name]
+
+
+def register_layout(layout: str, of: Structure, slices: Iterable[tuple[str, int]]) -> Structure:
+    """Register the slices of a structure in modules with other parameters; blocks refer to it by ``layout``."""
+    LAYOUTS[layout] = replace(of, slices=tuple(Slice(*each) for each in slices))
+    return LAYOUTS[layout]
 
 
 def entries_of(units: Tensor, width: int) -> Tensor:

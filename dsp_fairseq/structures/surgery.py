@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .inventory import Block, Inventory
 from .nesting import without_layers
+from .output_scaling import output_scale
 from .structure import STRUCTURES, entries_of
 
 UNUSED = "unused"  # name of the parameter without use that a model with frozen weights has, so that fairseq can train
@@ -22,7 +23,7 @@ def weights_of(state: Mapping[str, Tensor], block: Block) -> dict[str, Tensor]:
     Raises ValueError when their sizes do not fit the number of the block's units.
     """
     weights = {}
-    for name, axis in STRUCTURES[block.structure].slices:
+    for name, axis in block.owned.slices:
         weights[name] = tensor = state[f"{block.module}.{name}"]
         if tensor.size(axis) != block.units * block.width:
             raise ValueError(
@@ -32,11 +33,15 @@ def weights_of(state: Mapping[str, Tensor], block: Block) -> dict[str, Tensor]:
     return weights
 
 
-def remove_units(state: Mapping[str, Tensor], before: Inventory, after: Inventory) -> dict[str, Tensor]:
+def remove_units(
+    state: Mapping[str, Tensor], before: Inventory, after: Inventory, output_scaling: bool = False
+) -> dict[str, Tensor]:
     """Cut the state dict of a model with the units of ``before`` down to the units of ``after``.
 
-    Of the gates only the logits of the remaining units are kept, because the search is over. Where layers are gone, the
-    result is the state dict of the smaller model, whose blocks are those of :func:`~.nesting.rebuilt`.
+    Of the gates only the logits of the remaining units are kept, because the search is over. With ``output_scaling``
+    the output weights of attention blocks get the factor that the masked model has (see ``output_scaling.py``). Where
+    layers are gone, the result is the state dict of the smaller model, whose blocks are those of
+    :func:`~.nesting.rebuilt`.
     """
     small = without_gates(state)
     logits = []
@@ -45,7 +50,10 @@ def remove_units(state: Mapping[str, Tensor], before: Inventory, after: Inventor
         places = torch.tensor([old.indices.index(i) for i in new.indices], dtype=torch.int64)
         if not STRUCTURES[old.structure].nests:  # the smaller model has no gates on layers
             logits.append(old_logits.detach()[places])
-        kept = STRUCTURES[old.structure].select(weights_of(state, old), entries_of(places, old.width))
+        kept = old.owned.select(weights_of(state, old), entries_of(places, old.width))
+        output = old.owned.output
+        if output_scaling and output is not None:
+            kept[output] = kept[output] * output_scale(old.units, new.units)
         small.update((f"{old.module}.{name}", tensor) for name, tensor in kept.items())
     return {**without_layers(small, after), "gates.logits": torch.cat(logits)}
 
@@ -60,7 +68,7 @@ def fill_with_zeros(state: Mapping[str, Tensor], inventory: Inventory) -> dict[s
             shape = [length if i == axis else size for i, size in enumerate(tensor.shape)]
             return tensor.new_zeros(shape).index_copy(axis, entries, tensor)
 
-        zeros = STRUCTURES[block.structure].change(weights_of(state, block), filled)
+        zeros = block.owned.change(weights_of(state, block), filled)
         full.update((f"{block.module}.{name}", tensor) for name, tensor in zeros.items())
     return full
 

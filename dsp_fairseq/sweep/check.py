@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, refuse
+from ..families import family_of
 from .config import PIPELINED
 from .flags import Words
 from .plan import Cell
@@ -29,7 +30,11 @@ def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespa
     problems: dict[str, list[str]] = {}  # names of the cells that have it
 
     def training(words: list[str]) -> Namespace:
-        return options.parse_args_and_arch(options.get_training_parser(), words)
+        args = options.parse_args_and_arch(options.get_training_parser(), words)
+        family = family_of(args)
+        if family is not None and not family.translates:
+            raise BadInput(f"--arch {args.arch}: sweeps translate and score; {family.with_article} does not translate")
+        return args
 
     def generation(words: list[str]) -> Namespace:
         return options.parse_args_and_arch(options.get_generation_parser(), words)

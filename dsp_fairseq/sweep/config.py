@@ -187,8 +187,8 @@ def _axis(is_right: Callable[[Any], bool], allowed: str) -> Callable[[Any], list
 
 
 def trained_methods() -> list[str]:
-    """The registered methods that the cells of a sweep may be trained with."""
-    return [name for name in METHODS if name != UNPRUNED]
+    """The registered methods that the cells of a sweep, which count heads, may be trained with."""
+    return [name for name, method in METHODS.items() if name != UNPRUNED and not method.scores_weights]
 
 
 def _method_axis() -> Callable[[Any], list[Any]]:
@@ -266,7 +266,7 @@ def _named_flags(value: Any, example: str) -> tuple[dict[str, Words], list[tuple
 
 
 def _dense(value: Any) -> dict[str, Words]:
-    flags, problems = _named_flags(value, 'narrow: "--encoder-embed-dim 96 --decoder-embed-dim 96"')
+    flags, problems = _named_flags(value, 'tiny: "--arch gated_transformer_tiny"')
     for name, words in flags.items():
         if name in METHODS or name == "unpruned":
             problems.append((name, shlex.join(words), "is the name of a method; choose another one"))

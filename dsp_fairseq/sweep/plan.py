@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..training.preflight import CRITERION, TASK
+from ..families.transformer.words import CRITERION, TASK
 from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, Amount, Config
 from .flags import Words, given, names, value_of
 

@@ -1,3 +1,4 @@
+from .language_modeling_pruning import LanguageModelingPruningTask
 from .translation_pruning import TranslationPruningTask
 
-__all__ = ["TranslationPruningTask"]
+__all__ = ["LanguageModelingPruningTask", "TranslationPruningTask"]

@@ -6,8 +6,8 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import II
 
+from ..families.transformer.words import TASK
 from ..training import PruningTask
-from ..training.preflight import TASK
 
 
 @dataclass

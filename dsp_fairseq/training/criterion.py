@@ -13,7 +13,7 @@ from ..gates.scalars import CHOICE, KEPT, scalars
 
 _OF_GATES = (
     *("heads_kept", "ffn_kept", "layers_kept", "temperature", "penalty"),
-    *("expected_heads", "expected_ffn", "expected_layers"),
+    *("expected_heads", "expected_ffn", "expected_layers", "weights_kept", "threshold"),
 )
 
 
@@ -25,6 +25,7 @@ class PruningCriterion:
     * ``heads_kept``: in training the number of heads open in this update, at validation K;
     * ``temperature``, while gates are sampled from a relaxation;
     * with L0 gates ``expected_heads``, ``expected_ffn`` and ``penalty``, which is not part of the logged loss;
+    * with ``movement`` ``weights_kept``, the open share of the weights, and ``threshold``;
     * in training the numbers of ``gates/scalars.py``.
     """
 

@@ -4,7 +4,6 @@ All problems are reported at once, also those of options that no Plan can be mad
 options; only the checks that come after all others read the Plan.
 """
 
-import glob
 import logging
 import os
 from argparse import Namespace
@@ -28,8 +27,6 @@ from .starting_point import heads_not_taken_over, unable_to_go_on
 from .teacher import teacher_problems
 
 logger = logging.getLogger(__name__)
-TASK = "translation_pruning"
-CRITERION = "dsp_label_smoothed_cross_entropy"
 
 
 def check_training(args: Namespace) -> None:
@@ -41,7 +38,7 @@ def check_training(args: Namespace) -> None:
     problems += model_problems(args)
     if fresh:
         problems += _driver_problems(args) + _precision_problems(args)
-        of_data = _data_problems(args)
+        of_data = known_family(args).data_problems(args)
         problems += of_data + teacher_problems(args, has_data=not of_data)
         if not problems:
             problems += _checkpoint_problems(args)
@@ -64,6 +61,8 @@ def _adopt_structure(args: Namespace) -> list[str]:
     problems = known_family(args).structure_problems(args, path, stored)
     if not problems and getattr(stored, "kept_heads", None) is not None:
         args.kept_heads = stored.kept_heads
+        if getattr(METHODS.get(args.pruning_method), "scores_weights", False):
+            return _adopt_single_units(args, stored)
         group, there = getattr(args, "ffn_group", None), getattr(stored, "ffn_group", None)
         if there is not None and group not in (None, there):
             return [f"--ffn-group {group}: {path} has lost groups of {there} hidden units; leave it out"]
@@ -71,6 +70,13 @@ def _adopt_structure(args: Namespace) -> list[str]:
         if args.pruning_method == "none":  # no new choice is made, so later pruning observes the limits of the old one
             vars(args).update({option: getattr(stored, option, None) for option in LIMITS})
     return problems
+
+
+def _adopt_single_units(args: Namespace, stored: Namespace) -> list[str]:
+    """Take over what is left of a checkpoint for a method that leaves single hidden units; returns no problem."""
+    inventory = inventory_of(stored).in_single_units()
+    args.kept_heads = inventory.indices()
+    return []
 
 
 def _adopt_layers(args: Namespace, stored: Namespace) -> None:
@@ -108,9 +114,14 @@ def _driver_problems(args: Namespace) -> list[str]:
     method = args.pruning_method
     if method == "none":
         return _budgets_of_nothing(args)
-    if method not in METHODS or not METHODS[method].learns:
+    if method not in METHODS or not (METHODS[method].learns or METHODS[method].scores_weights):
         return []
     problems = []
+    if METHODS[method].scores_weights and not (args.max_update or args.max_epoch):
+        problems.append(
+            f"--max-update is missing: --pruning-method {method} prunes in shares of the planned updates; say "
+            "--max-update or --max-epoch"
+        )
     if args.pruning_mode == "pipelined" and args.finetune_from_model is None and _restored(args) is None:
         problems.append(
             "--pruning-mode pipelined: needs a converged model to choose heads of; name its checkpoint with "
@@ -123,10 +134,12 @@ def _driver_problems(args: Namespace) -> list[str]:
             "--search-updates is missing: say after how many updates the choice is final, or give "
             "--max-update or --max-epoch (then it is a share of the planned updates)"
         )
+    family = known_family(args)
     return problems + [
-        f"--{option} {getattr(args, option)}: --pruning-method {method} learns its choice, say --{option} {needed}"
-        for option, needed in (("task", TASK), ("criterion", CRITERION))
-        if getattr(args, option) != needed
+        f"--{option} {getattr(args, option)}: --pruning-method {method} learns its choice, say --{option} "
+        f"{' or '.join(needed)}"
+        for option, needed in (("task", [family.training_task]), ("criterion", family.training_criterions))
+        if getattr(args, option) not in needed
     ]
 
 
@@ -153,24 +166,6 @@ def _precision_problems(args: Namespace) -> list[str]:
         for name in ("fp16", "bf16")
         if getattr(args, name, False) and not getattr(args, f"memory_efficient_{name}", False)
     ]
-
-
-def _data_problems(args: Namespace) -> list[str]:
-    remedy = "give the folder that fairseq-preprocess wrote (its --destdir)"
-    folders = [path for path in (args.data or "").split(os.pathsep) if path]
-    missing = [path for path in folders if not os.path.isdir(path)]
-    if missing or not folders:
-        return [f"data folder {path}: does not exist; {remedy}" for path in missing or ["(none)"]]
-    languages = [getattr(args, side, None) for side in ("source_lang", "target_lang")]
-    if None in languages:
-        found = sorted(glob.glob(os.path.join(glob.escape(folders[0]), "dict.*.txt")))
-        return (
-            []
-            if len(found) >= 2
-            else [f"data folder {folders[0]}: {len(found)} dictionaries (dict.LANG.txt) found, 2 needed; {remedy}"]
-        )
-    names = [os.path.join(folders[0], f"dict.{language}.txt") for language in languages]
-    return [f"dictionary {name}: does not exist; {remedy}" for name in names if not os.path.isfile(name)]
 
 
 def _checkpoint_problems(args: Namespace) -> list[str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..checkpoints.movement import has_scores
 from ..checkpoints.reading import kept_heads_of
 from ..gates.methods import Uniform, Unpruned, uniform_logits
 from ..options.plan import Plan
@@ -13,6 +14,11 @@ def heads_not_taken_over(path: str, state: dict[str, Any], plan: Plan) -> list[s
         return []
     kept = kept_heads_of(state)
     units, masked = kept.inventory.units, kept.inventory.units - int(kept.mask.sum())
+    if has_scores(state):
+        return [
+            f"{path}: blocks of its weights are masked, but this training opens all of them again; to train on without "
+            f"them: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method none"
+        ]
     if not masked or (plan.method is Uniform and _spread_evenly(plan) == kept.mask.tolist()):
         return []
     name = plan.options["pruning_method"]
@@ -28,7 +34,7 @@ def unable_to_go_on(path: str, state: dict[str, Any], plan: Plan) -> list[str]:
     """One line when the training would start again at update 0, and its choice of heads would start again too."""
     if "last_optimizer_state" in state or "gates.logits" not in state["model"]:
         return []
-    if plan.method.learns or heads_not_taken_over(path, state, plan):
+    if plan.method.learns or plan.method.scores_weights or heads_not_taken_over(path, state, plan):
         return [
             f"{path}: has no state of the optimiser (as of --no-save-optimizer-state, average, importance), so the "
             "choice of heads cannot go on where it was; choose anew with --finetune-from-model, or train on under "

@@ -10,7 +10,10 @@ from ..errors import WrongUse
 from ..mending import around
 from .command_line import arguments_given
 
-OURS = re.compile(r"gated_transformer(_\w+)?|translation_pruning|dsp_label_smoothed_cross_entropy")
+OURS = re.compile(
+    r"(gated_transformer|all_attention_lm)(_\w+)?|(translation|language_modeling)_pruning|"
+    r"dsp_(label_smoothed_cross_entropy|cross_entropy|adaptive_loss)"
+)
 FLAGS = ("-a", "--arch", "--task", "--criterion")
 # function whose first argument is a configuration -> the option that holds the name in an older configuration
 TAKES_A_CONFIGURATION = {"setup_task": "task", "build_model": "arch", "build_criterion": "criterion"}

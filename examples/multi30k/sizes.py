@@ -74,10 +74,10 @@ def speed_of(path: "Path | None") -> "dict[str, float]":
     }
 
 
-def heads_only(scores: Path, full: float) -> pandas.DataFrame:
-    """The runs of sweep.yaml that keep 6 heads and all hidden units, half of the prunable parameters."""
+def heads_only(scores: Path, full: float, seeds: "set[str]") -> pandas.DataFrame:
+    """The runs of sweep.yaml with 6 heads and all hidden units, half of the prunable parameters, of these seeds."""
     lines = pandas.read_csv(scores, dtype=str) if scores.exists() else pandas.DataFrame(columns=["run"])
-    lines = lines[lines.run.str.fullmatch(r"dsp-6-seed\d+")]
+    lines = lines[lines.run.isin([f"dsp-6-seed{seed}" for seed in seeds])]
     return lines.assign(parameters=str(int(full - (HEADS - 6) * OF_HEAD)), heads="6", ffn="", times_stock="")
 
 
@@ -178,7 +178,8 @@ def main() -> None:
     with writing(str(options.results / "sizes.csv"), force=True) as beside:
         lines.to_csv(beside, index=False, lineterminator="\n")
     full = pandas.to_numeric(lines.parameters).max()
-    models = described(pandas.concat([lines, heads_only(options.results / "scores.csv", full)]))
+    seeds = set(lines.run.str.rpartition("-seed")[2])
+    models = described(pandas.concat([lines, heads_only(options.results / "scores.csv", full, seeds)]))
     with writing(str(options.results / "sizes.md"), force=True) as beside:
         Path(beside).write_text(markdown(models), encoding="utf-8")
     pictures.save(draw(models), str(options.results / "sizes.png"), force=True)

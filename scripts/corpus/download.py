@@ -27,8 +27,8 @@ from .sources import source_of
 SECONDS_WITHOUT_ANSWER = 60
 TRIES = 5
 BLOCK = 1 << 20
-GZIP = b"\x1f\x8b"
-LOCAL = "set IWSLT14_ARCHIVE or WMT_ORIG to a copy that you have (see --help)"
+GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
+LOCAL = "set IWSLT14_ARCHIVE, WMT_ORIG or WIKITEXT103_ARCHIVE to a copy that you have (see --help)"
 
 
 class Interrupted(Exception):
@@ -127,9 +127,9 @@ def begin(answer: http.client.HTTPResponse, part: Path) -> None:
 
 def check(path: Path, name: str, url: str) -> None:
     source = source_of(name)
-    if not is_gzip(path):
+    if not is_archive(path, name):
         raise Problem(
-            f"{url}: this is no gzip archive but something else, perhaps a page that asks to confirm: "
+            f"{url}: this is no {kind_of(name)} archive but something else, perhaps a page that asks to confirm: "
             f"download it with a browser, or {LOCAL}"
         )
     if source.checksum is None:
@@ -148,16 +148,22 @@ def check_local(name: str, path: Path) -> None:
     """A copy of the user's own may be another release or a part of it: another checksum is only noted."""
     if not path.is_file():
         raise Problem(f"{path}: no such file: put {name} there, or unset the variable to download it")
-    if not is_gzip(path):
-        raise Problem(f"{path}: not a gzip archive: {name} is needed, or unset the variable to download it")
+    if not is_archive(path, name):
+        raise Problem(f"{path}: not a {kind_of(name)} archive: {name} is needed, or unset the variable to download it")
     checksum = source_of(name).checksum
     if checksum and sum_of(path, checksum) != checksum:
         print(f"note: {path} is not the published archive ({checksum}); its text is taken as it is")
 
 
-def is_gzip(path: Path) -> bool:
+def is_archive(path: Path, name: str) -> bool:
+    """Whether a file begins as an archive of this name does."""
+    magic = ZIP if kind_of(name) == "zip" else GZIP
     with open(path, "rb") as file:
-        return file.read(len(GZIP)) == GZIP
+        return file.read(len(magic)) == magic
+
+
+def kind_of(name: str) -> str:
+    return "zip" if name.endswith(".zip") else "gzip"
 
 
 def sum_of(path: Path, like: str) -> str:

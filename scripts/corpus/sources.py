@@ -64,6 +64,12 @@ SOURCES = {
         "md5:a8cd784e006feb32ac6f3d9ec7eb389a",
         SACREBLEU,
     ),
+    # the address of fairseq's examples/language_model/prepare-wikitext-103.sh
+    "wikitext-103-v1.zip": Source(
+        "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-103-v1.zip",
+        "md5:9ddaacaf6af0710eda8c456decff7832",
+        "torchtext, datasets/wikitext103.py",
+    ),
     "wmt16_en_de.tar.gz": Source(GOOGLE, "md5:874ab6bbfe9c21ec987ed1b9347f95ec", TORCHTEXT),
 }
 

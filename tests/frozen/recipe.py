@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -60,9 +61,9 @@ def command(words: str) -> Callable[[str], None]:
     return lambda name: run("dsp-fairseq", *words.replace("OUT", f"{name}.pt").split())
 
 
-def resumable(name: str) -> None:
+def resumable(name: str, method: str = "dsp") -> None:
     """A training of 24 updates in the middle of its search of 7, with the state of its optimiser."""
-    options = "--pruning-method dsp --heads-to-keep 7 --share-all-embeddings --save-interval-updates 3"
+    options = f"--pruning-method {method} --heads-to-keep 7 --share-all-embeddings --save-interval-updates 3"
     train(name, options, updates=24, state="")
     [middle] = Path("models", name).glob("checkpoint_*_3.pt")
     shutil.copy(middle, f"{name}.pt")
@@ -116,10 +117,20 @@ RECIPES = {
         updates=60,
     ),
     "yaml": by_yaml,
+    # hidden units of feed-forward blocks, and budgets for heads and hidden units together
+    "parameters": training(
+        "--pruning-method dsp --parameters-to-keep 40% --ffn-group 4 --uniform-prior 0 --share-all-embeddings"
+    ),
+    "hidden-units": training(
+        f"--pruning-method ste --heads-to-keep 7 --ffn-to-keep encoder.ffn=8,decoder.ffn=12 --ffn-group 4 {PRE_NORM}"
+    ),
+    "l0-budget": partial(resumable, method="l0"),
     # what commands make of them
     "pruned": command("prune masked.pt OUT --heads-to-keep 6"),
     "half": command("prune masked.pt OUT --half"),
     "dense": command("prune masked.pt OUT --dense"),
+    "parameters-pruned": command("prune parameters.pt OUT"),
+    "hidden-units-dense": command("prune hidden-units.pt OUT --dense"),
     "limits-pruned": command("prune limits.pt OUT"),
     "empty": command("prune ste.pt OUT --heads-to-keep 0"),
     "importance": command("importance none.pt data-bin OUT --heads-to-keep 7 --step 4 --min-heads-per-block 1"),
@@ -149,6 +160,10 @@ MORE = {
     "pruned": ("decoded with another K", "heads when ranked", "heads when averaged", *TRAINED),
     "half": ("trained on",),
     "dense": ("trained on",),
+    "parameters": ("heads when averaged", *TRAINED),
+    "parameters-pruned": ("trained on",),
+    "hidden-units": ("heads when ranked",),
+    "l0-budget": ("restored",),
     "limits-pruned": ("trained on",),
     "empty": ("trained on",),
     "importance": ("decoded with another K", "heads when averaged", "trained on"),

@@ -7,15 +7,15 @@ from trainings import logged, train
 
 from dsp_fairseq.checkpoints.reading import kept_heads
 from dsp_fairseq.cli import main
+from dsp_fairseq.families.transformer import KINDS
 from dsp_fairseq.gates.scalars import CHOICE
-from dsp_fairseq.history.events import KEPT, OF_FFN
+from dsp_fairseq.history.events import KEPT
 
 pytest.importorskip("tensorboard")
 pytest.importorskip("matplotlib")
 
 UPDATES = 12
-# this training has no hidden units to choose
-KEPT_HEADS = {kind: tag for kind, tag in KEPT.items() if kind not in OF_FFN}
+KEPT_HEADS = {kind: KEPT[kind] for kind in KINDS}  # this training has nothing else to choose
 OPTIONS = f"""--heads-to-keep 12 --max-update {UPDATES} --search-updates 8 --uniform-prior 0 --pruning-lr 0.2
  --search-warmup-updates 1 --save-interval-updates 3 --update-freq 2 --disable-validation --log-interval 1
  --tensorboard-logdir""".split()

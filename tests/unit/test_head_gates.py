@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from tiny_gates import COUNTED, HEADS, INVENTORY, LEARNED, gates_of, train
+from tiny_gates import COUNTED, HEADS, INVENTORY, LEARNED, UNITS, gates_of, train
 
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.gates.hard_concrete import open_probability
@@ -12,7 +12,7 @@ from dsp_fairseq.gates.logit_adam import LogitAdam
 from dsp_fairseq.gates.methods import METHODS
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", UNITS)
 @pytest.mark.parametrize("keep", [0, 1, HEADS - 1, HEADS])
 def test_mask_is_exact(method, keep):
     gates = gates_of(method, keep)
@@ -117,7 +117,7 @@ def test_a_restarted_search_forgets_the_old_one():
     assert torch.equal(gates.logits, gates_of(search_updates=50).logits)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", UNITS)
 def test_a_training_from_a_checkpoint_chooses_anew(method):
     """Its logits ranked the heads of another training; after the first update they are this one's."""
     gates = gates_of(method)
@@ -351,7 +351,7 @@ def test_uniform_prior_makes_the_start_uniform():
     assert torch.equal(gates.mask(), uniform.mask())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", UNITS)
 def test_budgets_of_each_kind_are_exact_in_sampling_and_at_evaluation(method):
     keep = {"encoder.self": 1, "decoder.self": 5, "decoder.cross": 3}
     text = ",".join(f"{kind}={count}" for kind, count in keep.items())

@@ -189,6 +189,7 @@ def test_a_loss_moves_the_logits_of_layers(method, variant):
     more = {
         "dsp": {"search_updates": 10, "search_warmup_updates": 0},
         "l0": {"search_updates": 10, "initial_log_odds": 0.0},
+        "layerwise-l0": {"l0_penalty": 0.01, "initial_log_odds": 0.0},
     }
     more["dsp-published"] = {"initial_temperature": 1.0}
     model = build(GATED, variant, pruning_method=method, layers_to_keep="encoder=1,decoder=2", **more.get(method, {}))
@@ -199,7 +200,9 @@ def test_a_loss_moves_the_logits_of_layers(method, variant):
     model.gates.add_sample_size(1)
     model.gates.step()
     moved = (model.gates.logits.detach() - before)[-5:]
-    assert moved.any() if method == "l0" else moved.all()  # a hard-concrete gate that is clipped has no gradient
+    assert (
+        moved.any() if method in ("l0", "layerwise-l0") else moved.all()
+    )  # a hard-concrete gate that is clipped has no gradient
     assert not model.gates.logits.detach()[:30].ne(before[:30]).any()  # no budget in heads: they have no choice
 
 

@@ -44,13 +44,16 @@ def problems(**pruning):
     return model_problems(Namespace(**SHAPE, heads_to_keep="7", **pruning))
 
 
-def test_help_has_the_method_and_its_option():
+def test_help_has_the_method_and_its_option(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "10000")  # so that no name is broken at its hyphen
     parser = ArgumentParser()
     GatedTransformerModel.add_args(parser)
     text = " ".join(parser.format_help().split())
     assert "none (all heads), soft (sigmoids)" in text
     assert "soft: updates of sigmoids" in text
-    assert "0.2 with dsp-published, ste, and dsp with --pruning-mode pipelined; 0.3 with soft)" in text
+    assert (
+        "0.2 with dsp-published, ste, and dsp with --pruning-mode pipelined; 0.01 with movement; 0.3 with soft)" in text
+    )
 
 
 def test_the_command_line_reads_its_option():

@@ -74,7 +74,7 @@ def trains(args):
 
 
 WITHIN_A_BUDGET = "l0 within a budget"
-WAYS = [*METHODS, WITHIN_A_BUDGET]
+WAYS = [*(name for name, cls in METHODS.items() if not cls.scores_weights), WITHIN_A_BUDGET]
 
 
 def base(way, mode):

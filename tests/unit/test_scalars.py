@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_gates import HEADS, INVENTORY, gates_of
+from tiny_gates import HEADS, INVENTORY, UNITS, gates_of
 
 from dsp_fairseq.gates.inclusion import entropy, inclusion
 from dsp_fairseq.gates.limits import Limits
@@ -162,12 +162,12 @@ class TestEntropy:
 
 
 class TestScalars:
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", UNITS)
     def test_names(self, method):
         gates = gates_of(method)
         assert set(scalars(gates)) == (set(SCALARS) if METHODS[method].learns else KIND_TAGS)
 
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", UNITS)
     def test_heads_by_kind_are_those_of_the_mask(self, method):
         gates = gates_of(method, 9)
         gates.set_logits(torch.from_numpy(random_logits(HEADS, 6)))

@@ -80,7 +80,7 @@ class TestConfig:
             [
                 "grid.ffn_to_keep x: must be a number of hidden units, or one for each kind of block: encoder.ffn=512",
                 "grid.ffn_to_keep encoder.self=3: must be",
-                "grid.layers_to_keep 4: must be a number of layers for each stack, between quotation marks: enc",
+                "grid.layers_to_keep 4: must be a number of layers for each stack, between quotation marks: encoder=2",
                 "grid.layers_to_keep encoder=1: must be",
                 "grid.layers_to_keep encoder=1,decoder=x: must be",
                 "grid.parameters_to_keep 0.5: must be a number of parameters, or a share such as 50%",

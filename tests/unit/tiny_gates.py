@@ -10,14 +10,15 @@ from dsp_fairseq.options.plan import Plan
 
 INVENTORY = transformer_inventory(2, 3, 2, 4)
 HEADS = INVENTORY.units
+UNITS = [name for name, cls in METHODS.items() if not cls.scores_weights]  # methods that choose units
 LEARNED = [name for name, cls in METHODS.items() if cls.learns]
-COUNTED = [name for name in LEARNED if name != "l0"]  # a sample has exactly so many heads
+COUNTED = [name for name in LEARNED if not METHODS[name].independent]  # a sample has exactly so many heads
 
 
 def gates_of(method="dsp", keep=5, seed=1, **options):
     if method == "dsp":
         options.setdefault("search_updates", 100)
-    if method == "l0":
+    if METHODS[method].independent:
         options.setdefault("l0_penalty", 0.1)
     torch.manual_seed(seed)
     return Plan.of(Namespace(pruning_method=method, heads_to_keep=keep, seed=seed, **options), INVENTORY).gates()

@@ -1,6 +1,7 @@
 """Dictionaries and sentence pairs of the data folder of a translation."""
 
 import os
+from argparse import Namespace
 from glob import escape, glob
 
 from fairseq.data import LanguagePairDataset
@@ -8,8 +9,25 @@ from fairseq.data.data_utils import infer_language_pair
 from fairseq.tasks.translation import load_langpair_dataset
 
 from ...errors import BadInput, refuse
-from ..data import DataFolder, WordsOf, read_dictionary
+from ..data import PREPROCESSED, DataFolder, WordsOf, named_folder_problems, read_dictionary
 from .words import STACKS
+
+
+def folder_problems(options: Namespace) -> list[str]:
+    """Why the data folder of a training cannot be read, one line each."""
+    problems, folder = named_folder_problems(options)
+    if folder is None:
+        return problems
+    languages = [getattr(options, side, None) for side in ("source_lang", "target_lang")]
+    if None in languages:
+        found = sorted(glob(os.path.join(escape(folder), "dict.*.txt")))
+        return (
+            []
+            if len(found) >= 2
+            else [f"data folder {folder}: {len(found)} dictionaries (dict.LANG.txt) found, 2 needed; {PREPROCESSED}"]
+        )
+    names = [os.path.join(folder, f"dict.{language}.txt") for language in languages]
+    return [f"dictionary {name}: does not exist; {PREPROCESSED}" for name in names if not os.path.isfile(name)]
 
 
 def dictionaries(data: DataFolder) -> list[WordsOf]:

@@ -20,7 +20,7 @@ from .options import DEFAULTS, type_problems
 from .refusals import shape_problems, unsupported
 from .structure import STRUCTURE, structure_problems
 from .teacher import teacher_problems
-from .words import FFN_KINDS, HELP, KINDS, LAYER_KINDS, STACKS
+from .words import CRITERION, FFN_KINDS, HELP, KINDS, LAYER_KINDS, STACKS, TASK
 
 
 @register_family
@@ -31,6 +31,9 @@ class TransformerFamily(Family):
     stock = "transformer"
     stock_task = "translation"
     stock_criterion = "label_smoothed_cross_entropy"
+    translates = True
+    training_task = TASK
+    training_criterions = (CRITERION,)
     kinds = KINDS
     ffn_kinds = FFN_KINDS
     layer_kinds = LAYER_KINDS
@@ -79,6 +82,9 @@ class TransformerFamily(Family):
 
     def teacher_problems(self, path: str, state: Mapping[str, Any], stored: Namespace, options: Namespace) -> list[str]:
         return teacher_problems(path, state, stored, options)
+
+    def data_problems(self, options: Namespace) -> list[str]:
+        return data_of.folder_problems(options)
 
     def task_of(self, weights: Mapping[str, Tensor], dictionary: Callable[[int], Any]) -> Namespace:
         source_words, target_words = (len(weights[f"{side}.embed_tokens.weight"]) for side in STACKS)

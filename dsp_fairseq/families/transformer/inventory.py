@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from ...gates.methods import METHODS
 from ...structures.ffn import FFN
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
@@ -42,6 +43,7 @@ def transformer_inventory(
             HEADS.name,
             size,
             size * (2 * outer + 2 * inner + 3),
+            widths=(outer, inner),
         )
         for kind, (module, layers, heads, size, outer, inner) in zip(KINDS, stacks, strict=True)
         for layer in range(layers)
@@ -57,7 +59,17 @@ def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
         )
         units, cost = hidden // group, group * (2 * width + 1)
         blocks += [
-            Block(kind, layer, f"{stack}.layers.{layer}", units, tuple(range(units)), FFN.name, group, cost)
+            Block(
+                kind,
+                layer,
+                f"{stack}.layers.{layer}",
+                units,
+                tuple(range(units)),
+                FFN.name,
+                group,
+                cost,
+                widths=(width, width),
+            )
             for layer in range(layers)
         ]
     return Inventory(blocks)
@@ -82,6 +94,9 @@ def layer_inventory(options: Namespace) -> Inventory:
 def group_of(options: Namespace) -> int | None:
     """Hidden units that are removed together, as options say; None when no option is about feed-forward blocks."""
     group = getattr(options, "ffn_group", None)
+    method = METHODS.get(getattr(options, "pruning_method", None) or "")
+    if group is None and method is not None and method.scores_weights:
+        return 1  # masks of weights leave single hidden units
     options_of_ffn = ("ffn_to_keep", "parameters_to_keep", "min_ffn_per_block", "max_ffn_per_block")
     kinds = str(getattr(options, "prunable", None) or "").split(",")
     if group is None and (

@@ -5,8 +5,10 @@ from .dsp_published import PublishedDsp
 from .ste import StraightThrough
 
 from .l0 import L0  # isort: skip (--help lists the methods in the order of their registration)
+from .layerwise_l0 import LayerwiseL0  # isort: skip
 from .uniform import Uniform
 
+from .movement import Movement  # isort: skip
 from .none import Unpruned  # isort: skip
 from .method import SEARCH_SHARE, Method
 from .option import Option
@@ -19,7 +21,9 @@ __all__ = [
     "SEARCH_SHARE",
     "UNIFORM_PRIOR",
     "CommittedDsp",
+    "LayerwiseL0",
     "Method",
+    "Movement",
     "Option",
     "PublishedDsp",
     "StraightThrough",

@@ -1,6 +1,7 @@
 """``l0``: independent hard-concrete gates, with a price on each open unit or a budget on their expected cost."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,14 +27,15 @@ class L0(Method):
     initial: float  # log-odds of all gates at the start
 
     SUMMARY = "hard-concrete gates"
-    OPTIONS = (
+    OPTIONS: ClassVar[tuple[Option, ...]] = (
         RATE.with_default(0.05),
         Option(
             "l0_penalty",
             float,
-            "l0: what one open head costs, added to the loss per target token (nats); more heads close when it is "
-            "higher. Without --heads-to-keep it alone says how many. Left out, the expected cost of the open units is "
-            "led to the budget (--heads-to-keep, --ffn-to-keep, --parameters-to-keep) during --search-updates",
+            "l0, layerwise-l0: what one open head costs, added to the loss per target token (nats); more heads close "
+            "when it is higher. Without --heads-to-keep it alone says how many. Left out, the expected cost of the "
+            "open units is led to the budget (--heads-to-keep, --ffn-to-keep, --parameters-to-keep) during "
+            "--search-updates",
             0,
             1e6,
             needs="the cost of an open head, such as 0.01, or a budget such as --heads-to-keep",
@@ -42,7 +44,7 @@ class L0(Method):
         Option(
             "initial_log_odds",
             float,
-            "l0: log-odds of a gate at the start (default: 2.0, which is open in 94 of 100)",
+            "l0, layerwise-l0: log-odds of a gate at the start (default: 2.0, which is open in 94 of 100)",
             -1e6,
             1e6,
             default=2.0,
@@ -91,7 +93,7 @@ class L0(Method):
         probability: Floats = torch.sigmoid(logits).masked_fill(pool.fixed_units, 1.0).numpy()
         return probability
 
-    def penalty(self, logits: Tensor, pool: Pool) -> Tensor | None:
+    def penalty(self, logits: Tensor, pool: Pool, update: int = 0) -> Tensor | None:
         return self.price * open_probability(logits).masked_fill(pool.fixed_units, 0.0).sum()
 
 
@@ -128,7 +130,7 @@ class BudgetedL0(L0):
     def open_amount(self, update: int) -> int | None:
         return self.keep if self.settled(update) else None
 
-    def penalty(self, logits: Tensor, pool: Pool) -> None:
+    def penalty(self, logits: Tensor, pool: Pool, update: int = 0) -> None:
         return None
 
     def sparsity(self, logits: Tensor, update: int, pool: Pool, inside: Tensor | None = None) -> tuple[Tensor, float]:

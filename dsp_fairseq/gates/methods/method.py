@@ -40,6 +40,8 @@ class Method:
     needs_count: ClassVar[bool] = True  # whether --heads-to-keep is required; False also excludes --heads-to-keep-range
     independent: ClassVar[bool] = False  # whether the logits are log-odds: without K the positive ones decode
 
+    scales_output: ClassVar[bool] = False  # whether --output-scaling is on unless the user says otherwise
+    scores_weights: ClassVar[bool] = False  # whether blocks of weights have scores (see gates/weights), and no unit has
     constrained: ClassVar[bool] = False  # whether a Lagrangian on the expected cost meets the budget
 
     @classmethod
@@ -101,8 +103,8 @@ class Method:
         """Draw the noise [size], float64, for the gates of an update."""
         return gumbel_noise(size, generator)
 
-    def penalty(self, logits: Tensor, pool: Pool) -> Tensor | None:
-        """Scalar that is added to the loss per unit of sample size, with gradient to the logits [H]; None for none."""
+    def penalty(self, logits: Tensor, pool: Pool, update: int = 0) -> Tensor | None:
+        """Scalar added to the loss of an update per unit of sample size, with gradient to the logits [H]; or None."""
         return None
 
     def sparsity(self, logits: Tensor, update: int, pool: Pool, inside: Tensor | None = None) -> tuple[Tensor, float]:

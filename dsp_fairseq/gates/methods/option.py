@@ -11,10 +11,10 @@ class Option:
 
     Args:
         name: name of the attribute in argparse's namespace, such as ``search_updates``.
-        type: int or float.
+        type: int, float or str.
         help: text for ``--help`` in argparse's format; ``{defaults}`` stands for the defaults of all methods that
             read the option.
-        least, most: smallest and largest allowed value.
+        least, most: smallest and largest allowed value; they say nothing about a text.
         default: default value; None where the method computes its own.
         pipelined: default with ``--pruning-mode pipelined``; None when it is the same.
         default_words: text that ``--help`` shows for the default instead of the number.
@@ -24,11 +24,11 @@ class Option:
     """
 
     name: str
-    type: type[int] | type[float]
+    type: type[int] | type[float] | type[str]
     help: str
     least: float
     most: float
-    default: float | None = None
+    default: float | str | None = None
     pipelined: float | None = None
     default_words: str | None = None
     needs: str | None = None
@@ -40,12 +40,12 @@ class Option:
         """The same option with the default of another method."""
         return replace(self, default=default, pipelined=pipelined, default_words=default_words)
 
-    def default_of(self, mode: str) -> float | None:
+    def default_of(self, mode: str) -> float | str | None:
         """Default under a ``--pruning-mode``."""
         return self.pipelined if mode == "pipelined" and self.pipelined is not None else self.default
 
-    def allows(self, value: float) -> bool:
-        return self.least <= value <= self.most
+    def allows(self, value: float | str) -> bool:
+        return isinstance(value, str) or self.least <= value <= self.most
 
     @property
     def range(self) -> str:
@@ -56,7 +56,8 @@ class Option:
 RATE = Option(
     "pruning_lr",
     float,
-    "constant learning rate of the importance logits, whatever --lr-scheduler does (default: {defaults})",
+    "constant learning rate of the importance logits, whatever --lr-scheduler does; with movement that of the scores "
+    "at the start, falling to 0 over the planned updates (default: {defaults})",
     1e-30,
     1e6,
 )

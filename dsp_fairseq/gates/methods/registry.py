@@ -67,8 +67,10 @@ def _defaults(name: str) -> str:
     return separator.join(f"{value} with {_listed(names)}" for value, names in methods.items())
 
 
-def _number(value: float | None) -> str:
-    return "none" if value is None else re.sub("e-0", "e-", f"{value:g}")
+def _number(value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or "none"
+    return re.sub("e-0", "e-", f"{value:g}")
 
 
 def _listed(names: list[str]) -> str:

@@ -31,7 +31,7 @@ def specification(
     heads = padded_heads(inventory)
     spec = TransformerSpec(
         _encoder(model, weights, inventory, heads["encoder"]),
-        _decoder(model, weights, inventory, heads["decoder"]),
+        decoder_specification(model, weights, inventory, heads["decoder"]),
     )
     spec.register_source_vocabulary(source)
     spec.register_target_vocabulary(target)
@@ -58,8 +58,11 @@ def _encoder(model, weights: Weights, inventory: Inventory, heads: int) -> Trans
     return spec
 
 
-def _decoder(model, weights: Weights, inventory: Inventory, heads: int) -> TransformerDecoderSpec:
-    cfg = model.cfg
+def decoder_specification(
+    model, weights: Weights, inventory: Inventory, heads: int, attends_to_encoder: bool = True
+) -> TransformerDecoderSpec:
+    """The decoder of a model, of an encoder-decoder or alone; ``heads`` is the number that its blocks are padded to."""
+    cfg = model.decoder.cfg
     spec = TransformerDecoderSpec(
         _layers_of(inventory, "decoder"),
         heads,
@@ -67,6 +70,7 @@ def _decoder(model, weights: Weights, inventory: Inventory, heads: int) -> Trans
         no_final_norm=cfg.no_decoder_final_norm,
         activation=Activation[ACTIVATIONS[cfg.activation_fn]],
         layernorm_embedding=cfg.layernorm_embedding,
+        with_encoder_attention=attends_to_encoder,
         project_in_out=model.decoder.project_out_dim is not None,
     )
     _stack(spec, spec.embeddings, model.decoder, weights, "decoder")

@@ -1,0 +1,1 @@
+"""The family of the All-attention language model."""

@@ -1,0 +1,52 @@
+"""``gated_transformer_lm``: fairseq's Transformer language model whose heads and hidden units carry gates."""
+
+from fairseq.dataclass.utils import gen_parser_from_dataclass
+from fairseq.models import register_model
+from fairseq.models.transformer import TransformerConfig, TransformerDecoder
+from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
+
+from ..config import PruningConfig
+from ..errors import refuse
+from ..families import family_named
+from ..families.transformer_lm.family import TransformerLmFamily
+from ..modules import GatedDecoderLayer
+from ..options.problems import model_problems
+from .gated_model import GatedModel
+from .gated_transformer import wrapped
+from .language_model_embeddings import embeddings_of
+
+
+@register_model(TransformerLmFamily.model)
+class GatedTransformerLanguageModel(GatedModel, TransformerLanguageModel):
+    """Transformer language model with one gate per attention head and per group of hidden units.
+
+    Its parameters have the names of the stock ``transformer_lm``. ``build_model`` raises BadInput when options are
+    wrong.
+    """
+
+    @classmethod
+    def add_args(cls, parser):
+        gen_parser_from_dataclass(parser, TransformerLanguageModelConfig(), delete_default=True)
+        gen_parser_from_dataclass(parser, PruningConfig.complete(TransformerLmFamily.help)())
+
+    @classmethod
+    def build_model(cls, args, task):
+        refuse(model_problems(args))
+        model = cls(GatedLmDecoder(args, task.target_dictionary, embeddings_of(args, task), no_encoder_attn=True))
+        model.carry_gates(args, family_named(TransformerLmFamily.model))
+        return model
+
+    def make_generation_fast_(self, **kwargs):
+        """Remove the pruned units, for evaluation and sampling. The arguments are those of fairseq."""
+        if not self._is_generation_fast:
+            self.eval()  # in training mode, LayerDrop would hide some layers from iteration
+            self.remove_pruned_units()
+        super().make_generation_fast_(**kwargs)
+
+
+class GatedLmDecoder(TransformerDecoder):
+    """fairseq's stack of a language model, of gated layers."""
+
+    def build_decoder_layer(self, args, no_encoder_attn=False):
+        cfg = TransformerConfig.from_namespace(args)
+        return wrapped(GatedDecoderLayer(cfg, no_encoder_attn), cfg)
