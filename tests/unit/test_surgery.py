@@ -77,7 +77,9 @@ def test_removing_twice_equals_removing_once(first, second):
     in_two_steps = remove_units(remove_units(state, inventory, once), once, twice)
     at_once = remove_units(state, inventory, twice)
     assert at_once.keys() == in_two_steps.keys()
-    assert all(torch.equal(at_once[name], in_two_steps[name]) for name in at_once)
+    # fairseq never sets the number in _float_tensor, which may be NaN
+    names = [name for name in at_once if not name.endswith("_float_tensor")]
+    assert all(torch.equal(at_once[name], in_two_steps[name]) for name in names)
 
 
 def test_slices_against_a_loop():
