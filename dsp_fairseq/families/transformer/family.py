@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...structures.inventory import Inventory
 from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
+from ..checks import width_problems
 from ..data import DataFolder, WordsOf
 from ..family import Converter, Family, Size, register_family
 from . import data as data_of
@@ -106,11 +107,7 @@ class TransformerFamily(Family):
                 )
             if weights.get(f"{side}.embed_tokens.weight", torch.empty(0)).dim() != 2:
                 problems.append(f"{side}.embed_tokens.weight is missing or no matrix")
-        largest = max((size for tensor in weights.values() for size in tensor.shape), default=0)
-        for name, value in sorted(vars(options).items()):
-            if name.endswith(("_embed_dim", "put_dim")) and isinstance(value, int) and value > largest:
-                problems.append(f"--{name.replace('_', '-')} {value}: no weight in it is so large")
-        return problems
+        return problems + width_problems(options, weights)
 
     def probe(self, model: Any) -> Tensor:
         generator = torch.Generator().manual_seed(1)

@@ -1,6 +1,6 @@
 """Types and ranges of the options that shape a Transformer, as fairseq's dataclasses declare them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, Optional
 
@@ -10,9 +10,8 @@ from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecB
 from dsp_fairseq_startup.errors import shown
 
 from ...errors import flag
-from ..family import original_inventory
-from ..values import by_name, is_whole, value_problems
-from .words import FFN_KINDS, LAYER_KINDS
+from ..kept_heads import kept_problems
+from ..values import by_name, value_problems
 
 _GROUPS = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
 # options that every checkpoint must have
@@ -92,30 +91,4 @@ def _heads_problems(options: Any) -> list[str]:
         width, heads = (getattr(options, f"{side}_{part}") for part in ("embed_dim", "attention_heads"))
         if width % heads:
             problems.append(f"--{side}-attention-heads {heads}: must divide --{side}-embed-dim {width}")
-    kept = getattr(options, "kept_heads", None)
-    if kept is None:
-        return problems
-    # kept_heads never names stacks of layers: layers that are removed are not counted by the other options any more
-    original = {name: units for name, units in original_inventory(options).indices().items() if name not in LAYER_KINDS}
-    if isinstance(kept, Mapping) and not any(map(_is_feed_forward, kept)):
-        # the hidden units of the checkpoint had no gates: they are all there
-        kept = {**kept, **{name: units for name, units in original.items() if _is_feed_forward(name)}}
-    return problems + _kept_problems(kept, original)
-
-
-def _is_feed_forward(block: object) -> bool:
-    return isinstance(block, str) and block.startswith(FFN_KINDS)
-
-
-def _kept_problems(kept: Any, original: dict[str, list[int]]) -> list[str]:
-    if not isinstance(kept, Mapping) or set(kept) != set(original):
-        blocks = f"each of the {len(original)} blocks, such as {next(iter(original), '')}"
-        return [f"kept_heads {shown(kept)}: must have an entry for {blocks}"]
-    return [
-        f"kept_heads of {name} {shown(heads)}: must be some of 0 to {len(original[name]) - 1}, ascending, each once"
-        for name, heads in kept.items()
-        if not isinstance(heads, Sequence)
-        or isinstance(heads, str)
-        or not all(map(is_whole, heads))
-        or sorted(set(heads) & set(original[name])) != list(heads)
-    ]
+    return problems + kept_problems(options)

@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from ...errors import flag
+from ..checks import group_problems
 from ..values import number
 from .inventory import group_of
 
@@ -43,26 +44,4 @@ def shape_problems(args: Namespace) -> list[str]:
     for option in ("share_all_embeddings", "share_decoder_input_output_embed", "tie_adaptive_weights"):
         if getattr(args, option, False) and out not in (None, target):
             problems.append(f"--decoder-output-dim {out}: {flag(option)} needs it to be --decoder-embed-dim, {target}")
-    return problems + _group_problems(args)
-
-
-def _group_problems(args: Namespace) -> list[str]:
-    """Feed-forward blocks that do not consist of whole groups of hidden units, or whose units cannot be removed."""
-    group = group_of(args)
-    if group is None:
-        return []
-    problems = []
-    for side in _SIDES:
-        hidden = getattr(args, f"{side}_ffn_embed_dim")
-        if hidden % group:
-            fitting = [size for size in (8, 16, 32, 64, 128, 256, 512) if hidden % size == 0] or [1]
-            problems.append(
-                f"--ffn-group {group}: must divide --{side}-ffn-embed-dim {hidden}; say one that does, such as "
-                f"{' or '.join(map(str, fitting[-2:]))}"
-            )
-    if getattr(args, "scale_fc", False):
-        problems.append(
-            "--scale-fc: its norm over all hidden units changes when some are removed, so --ffn-to-keep, "
-            "--parameters-to-keep and --ffn-group do not go with it; leave it out"
-        )
-    return problems
+    return problems + group_problems(args, group_of(args), [f"{side}_ffn_embed_dim" for side in _SIDES])

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...errors import flag
 from ...structures.inventory import Inventory
 from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
+from ..checks import width_problems
 from ..data import DataFolder, WordsOf
 from ..family import Converter, Family, Size, register_family
 from ..transformer.inventory import DEFAULT_GROUP
@@ -94,11 +95,7 @@ class TransformerLmFamily(Family):
             problems.append(f"--decoder-layers {options.decoder_layers}: it has weights of {len(layers)}")
         if not data_of.words_of(weights):
             problems.append("decoder.embed_tokens has no weights in it")
-        largest = max((size for tensor in weights.values() for size in tensor.shape), default=0)
-        for name, value in sorted(vars(options).items()):
-            if name.endswith(("_embed_dim", "put_dim")) and isinstance(value, int) and value > largest:
-                problems.append(f"{flag(name)} {value}: no weight in it is so large")
-        return problems
+        return problems + width_problems(options, weights)
 
     def probe(self, model: Any) -> Tensor:
         generator = torch.Generator().manual_seed(1)

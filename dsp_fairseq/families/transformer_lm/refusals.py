@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from ...errors import flag
+from ..checks import group_problems
 from ..transformer.inventory import group_of
 
 _WRONG = {
@@ -28,7 +29,7 @@ def unsupported(options: Namespace, model: str = "gated_transformer_lm") -> list
 
 def shape_problems(options: Namespace) -> list[str]:
     """One line per option with which no model can be computed."""
-    return [*tying_problems(options), *_group_problems(options)]
+    return [*tying_problems(options), *group_problems(options, group_of(options), ["decoder_ffn_embed_dim"])]
 
 
 def tying_problems(options: Namespace) -> list[str]:
@@ -65,23 +66,3 @@ def _sharing_problems(options: Namespace) -> list[str]:
     if there != out:
         return [f"--decoder-output-dim {out}: --share-decoder-input-output-embed needs it to be {there}"]
     return []
-
-
-def _group_problems(options: Namespace) -> list[str]:
-    """Feed-forward blocks that do not consist of whole groups of hidden units, or whose units cannot be removed."""
-    group, hidden = group_of(options), options.decoder_ffn_embed_dim
-    if group is None:
-        return []
-    problems = []
-    if hidden % group:
-        fitting = [size for size in (8, 16, 32, 64, 128, 256, 512) if hidden % size == 0] or [1]
-        problems.append(
-            f"--ffn-group {group}: must divide --decoder-ffn-embed-dim {hidden}; say one that does, such as "
-            f"{' or '.join(map(str, fitting[-2:]))}"
-        )
-    if getattr(options, "scale_fc", False):
-        problems.append(
-            "--scale-fc: its norm over all hidden units changes when some are removed, so --ffn-to-keep, "
-            "--parameters-to-keep and --ffn-group do not go with it; leave it out"
-        )
-    return problems

@@ -12,7 +12,7 @@ from torch import Tensor
 from ....structures.heads import HEADS
 from ....structures.inventory import Block, Inventory
 from ....structures.padding import PaddedBlock, padded_block, padded_heads
-from .refusals import ACTIVATIONS
+from ...export_refusals import ACTIVATIONS
 
 Weights = Mapping[str, Tensor]
 
