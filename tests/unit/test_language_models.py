@@ -28,7 +28,8 @@ from dsp_fairseq.checkpoints.prune import prune
 from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.checkpoints.schema import check
 from dsp_fairseq.errors import BadInput
-from dsp_fairseq.families import families, family_of
+from dsp_fairseq.families import families, family_of, inventory_of
+from dsp_fairseq.families.kept_heads import kept_problems
 from dsp_fairseq.options.problems import model_problems
 
 MASKS = {"uneven": [1, 0, 1, 0, 1, 0], "an empty block": [0, 0, 0, 1, 1, 0], "nothing": [0] * 6, "all": [1] * 6}
@@ -167,3 +168,13 @@ def test_cut_offs_beyond_the_dictionary_are_refused():
 def test_a_family_without_a_stock_model_has_no_name_for_it():
     assert family_of(Namespace(arch="")) is None
     assert [family.model for family in families()][:3] == ["gated_transformer", TRANSFORMER, ALL_ATTENTION]
+
+
+def test_a_model_without_some_heads_can_lose_hidden_units():
+    """Its checkpoint says nothing of hidden units, which had no gates: they are all there."""
+    shape = {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_embed_dim": 8, "decoder_ffn_embed_dim": 16}
+    options = Namespace(arch="gated_transformer_lm", **shape, ffn_group=8, kept_heads={"decoder.self.0": [1]})
+    assert kept_problems(options) == []
+    assert inventory_of(options).indices() == {"decoder.self.0": [1], "decoder.ffn.0": [0, 1]}
+    options.kept_heads = {"decoder.self.0": [1], "decoder.ffn.0": [2]}
+    assert kept_problems(options) == ["kept_heads of decoder.ffn.0 [2]: must be some of 0 to 1, ascending, each once"]
