@@ -38,7 +38,7 @@ def distillation_loss(
     return (1.0 - weight) * entropy + weight * divergence, nll, divergence.detach()
 
 
-_ROWS = 32  # tokens at a time on a CPU, whose cache holds so many rows of the vocabulary: half the time of all at once
+ROWS = 32  # tokens at a time on a CPU, whose cache holds so many rows of the vocabulary: half the time of all at once
 
 
 class _Divergence(torch.autograd.Function):
@@ -49,7 +49,7 @@ class _Divergence(torch.autograd.Function):
         counts = counts.unsqueeze(1)  # [tokens] -> [tokens, 1]
         total = student.new_zeros((), dtype=torch.float32)
         ctx.slope = torch.empty_like(student, dtype=torch.float32)
-        rows = _ROWS if student.device.type == "cpu" else max(len(student), 1)
+        rows = ROWS if student.device.type == "cpu" else max(len(student), 1)
         pieces = (tensor.split(rows) for tensor in (student, teacher, counts, ctx.slope))
         for of_student, of_teacher, counted, slope in zip(*pieces, strict=True):
             log_p = F.log_softmax(of_student.float() / temperature, dim=-1)

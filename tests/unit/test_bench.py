@@ -258,6 +258,18 @@ def test_budgets_of_a_checkpoint_with_hidden_units(tmp_path):
         recipes_of([path], [load_with_gates(path)], wrong, str(tmp_path))
 
 
+def test_an_export_has_the_units_within_the_budgets(tmp_path, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("dsp_fairseq.export.requirement.require_ctranslate2", lambda: None)
+    monkeypatch.setattr("dsp_fairseq.export.convert.export", lambda *_, **budgets: asked.update(budgets))
+    monkeypatch.setattr("dsp_fairseq.bench.recipes.load_dictionaries", lambda *_: None)
+    path = str(tmp_path / "masked.pt")
+    torch.save(masked_checkpoint(), path)
+    settings = Settings(DECODING, variants=("exported",), other_budgets={"parameters_to_keep": "30%"})
+    recipes_of([path], [load_with_gates(path)], settings, str(tmp_path))
+    assert asked == {"parameters_to_keep": "30%"}
+
+
 def test_parameters_count_nothing_twice():
     masked = Subject.of(masked_checkpoint())
     removed = Subject.of(without_removed_heads(masked_checkpoint()))

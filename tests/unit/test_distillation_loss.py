@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsp_fairseq.criterions.distillation_loss import distillation_loss
+from dsp_fairseq.criterions.distillation_loss import ROWS, distillation_loss
 from dsp_fairseq.criterions.label_smoothed_loss import label_smoothed_loss
 
 PADDING = 1
@@ -47,6 +47,21 @@ def test_equals_the_slow_loop(case, weight, temperature):
     assert float(loss) == pytest.approx(slow_loss(*case, weight, temperature), rel=1e-4, abs=1e-4)
     assert float(nll) == pytest.approx(slow_loss(*case, 0.0, temperature), rel=1e-4, abs=1e-4)
     assert float(divergence) == pytest.approx(slow_loss(*case, 1.0, temperature), rel=1e-4, abs=1e-4)
+
+
+def test_more_tokens_than_are_computed_at_a_time():
+    """On a CPU some rows at a time: the sum and the gradient are those of the rows one by one."""
+    student, teacher, target = drawn_case(2 * ROWS + 5, 7, seed=3)
+    own, alone = (student.clone().requires_grad_() for _ in range(2))
+    loss, _, divergence = distillation_loss(own, teacher, target, PADDING, 0.7, 2.0)
+    loss.backward()
+    rows = [
+        distillation_loss(alone[i : i + 1], teacher[i : i + 1], target[i : i + 1], PADDING, 0.7, 2.0)
+        for i in range(len(target))
+    ]
+    sum(row[0] for row in rows).backward()
+    assert float(divergence) == pytest.approx(sum(float(row[2]) for row in rows), rel=1e-5)
+    assert torch.allclose(own.grad, alone.grad, atol=1e-6)
 
 
 @given(cases, weights, temperatures, st.floats(0, 0.5))

@@ -13,6 +13,7 @@ from dsp_fairseq.checkpoints.reading import kept_heads_of, load, model_options, 
 from dsp_fairseq.gates.hard_concrete import hard_concrete, logistic_noise, open_probability
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.methods import METHODS
+from dsp_fairseq.importance.checkpoints import with_feed_forward
 from dsp_fairseq.options.plan import Plan
 from dsp_fairseq.options.problems import model_problems
 from dsp_fairseq.structures.output_scaling import output_scale
@@ -167,6 +168,14 @@ def test_removal_multiplies_the_weights(model, tmp_path):
     if model == TRANSFORMER:
         dense = prune(str(tmp_path / "trained.pt"), str(tmp_path / "dense.pt"), dense=True)
         assert dense.difference < 1e-4
+
+
+def test_gates_on_hidden_units_leave_the_scaling_as_it_is():
+    """Importance puts them on a checkpoint that had none; the model computes the same."""
+    state, built = trained(TRANSFORMER)
+    more = with_feed_forward(state, 8)
+    assert kept_heads_of(more).inventory.structures == ("heads", "ffn")
+    assert near(chances(build_model(more)), chances(built), 1e-5)
 
 
 def test_translation_models_scale_too_when_asked():
