@@ -28,7 +28,7 @@ from dsp_fairseq.families.transformer.inventory import transformer_inventory
 from dsp_fairseq.gates import gumbel_noise, straight_through_gumbel_top_k
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.cut import straight_through_gumbel_cut
-from dsp_fairseq.gates.head_gates import HeadGates
+from dsp_fairseq.gates.gates import Gates
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.methods import PublishedDsp
 from dsp_fairseq.gates.priced_units import PricedUnits
@@ -57,11 +57,11 @@ def alone(heads: int, keep: int, runs: int) -> "list[float]":
     return times
 
 
-def gates_of(heads: int, keep: int) -> HeadGates:
+def gates_of(heads: int, keep: int) -> Gates:
     """Gates that are sampled with K = ``keep`` at every update."""
     inventory = transformer_inventory(BLOCKS // 3, heads // BLOCKS, BLOCKS // 3, heads // BLOCKS)
     choice = Choice((Share(keep, Limits(tuple(inventory.sizes))),))
-    return HeadGates(inventory, choice, [PublishedDsp(heads, keep, 0.3, 0.3, 0)], rate=0.1, seed=1)
+    return Gates(inventory, choice, [PublishedDsp(heads, keep, 0.3, 0.3, 0)], rate=0.1, seed=1)
 
 
 def in_an_update(device: str, heads: int, keep: int, runs: int) -> "list[float]":
@@ -90,7 +90,7 @@ def priced(name: str, limited: bool) -> PricedUnits:
 def cut(name: str, limited: bool, runs: int) -> "list[float]":
     """Milliseconds of each run, noise included."""
     units = priced(name, limited)
-    size, budget = sum(units.sizes), PricedUnits(units.sizes, units.costs).cost_of_most // 2
+    size, budget = sum(units.sizes), PricedUnits(units.sizes, units.costs).cost_of_caps // 2
     logits = torch.randn(size, dtype=torch.float64, requires_grad=True)
     slope = torch.randn(size, dtype=torch.float64)
     times = []

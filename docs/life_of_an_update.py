@@ -12,7 +12,7 @@ OBJECTS = {
     TASK: ("PruningTask", "training/task.py"),
     CRITERION: ("PruningCriterion", "training/criterion.py"),
     MODEL: ("GatedModel", "models/gated_model.py"),
-    GATES: ("HeadGates", "gates/head_gates.py"),
+    GATES: ("Gates", "gates/gates.py"),
 }
 LEFT, RIGHT, TOP, BOTTOM = -2.2, 16.6, 0.3, 16.9
 CALL, DRAW, APPLY, LEARN = "#444444", "#b34a00", "#0060a0", "#00694f"

@@ -108,12 +108,12 @@ summary_of_run() {
     sed '/^\s*$/d' "$run/logs/prune.log" | grep -E '^(heads|hidden|parameters|weights)' || true
     python - "$run" <<'EOF'
 import json, sys
-from dsp_fairseq.checkpoints.reading import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_units
 from dsp_fairseq.sweep import logs
 from dsp_fairseq.sweep.plan import Files
 
 run = sys.argv[1]
-inventory, files = kept_heads(f"{run}/model.pt").inventory, Files(run)
+inventory, files = kept_units(f"{run}/model.pt").inventory, Files(run)
 on_disk = sum(block.units * block.cost for block in inventory.blocks)
 print(f"prunable parameters on disk: {on_disk:,} (--parameters-to-keep {on_disk} keeps as many)")
 print(f"valid nll: {logs.valid_nll(files)}, BLEU: {logs.printed_bleu4(files.translations)}")

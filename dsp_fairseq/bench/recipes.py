@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..checkpoints.logit_origin import origin_of
-from ..checkpoints.reading import kept_heads_of
+from ..checkpoints.reading import kept_units_of
 from ..errors import BadInput, flag, refuse
 from ..export.dictionaries import load_dictionaries
 from ..importance.checkpoints import load_with_gates
@@ -64,7 +64,7 @@ def _notes_on_choice(checkpoints: list[str], states: list[dict[str, Any]], budge
     if not budgets:
         return []
     given = " ".join(f"{flag(name)} {value}" for name, value in budgets.items())
-    origins = {path: origin_of(kept_heads_of(state)) for path, state in zip(checkpoints, states, strict=True)}
+    origins = {path: origin_of(kept_units_of(state)) for path, state in zip(checkpoints, states, strict=True)}
     return [
         f"{given} of {checkpoint}: not by importance, its numbers are {origin.words}"
         for checkpoint, origin in origins.items()

@@ -10,7 +10,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
 
 from ..checkpoints.building import build_model, build_stock_model, task_of
-from ..checkpoints.reading import kept_heads_of, model_options, with_mask
+from ..checkpoints.reading import kept_units_of, model_options, with_mask
 from ..families import known_family
 from ..families.data import PAD
 from ..options.plan import Plan
@@ -39,7 +39,7 @@ class Subject(NamedTuple):
     @classmethod
     def of(cls, state: dict[str, Any], heads_to_keep: str | None = None, **others: str) -> "Subject":
         """The checkpoint with its most important units within the budgets; without any, with those that decode."""
-        kept = kept_heads_of(state)
+        kept = kept_units_of(state)
         mask = kept.mask if heads_to_keep is None and not others else kept.best(heads_to_keep, **others)
         return cls(state, kept.inventory, kept.inventory.keeping(mask.tolist()))
 

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from .logit_origin import origin_of
-from .reading import KeptHeads
+from .reading import KeptUnits
 
 _OF_A_TRAINING = "gates.adam.steps"  # an entry that only a training writes; prune and importance leave it out
 
@@ -26,7 +26,7 @@ def is_of_a_training(weights: dict[str, Any]) -> bool:
     return _OF_A_TRAINING in weights
 
 
-def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> list[str]:
+def warnings_of(kept: KeptUnits, mask: Tensor, trained: bool) -> list[str]:
     """Warn when the heads of ``mask`` are not the heads that the checkpoint decodes with; one line per warning.
 
     Args:
@@ -53,7 +53,7 @@ def warnings_of(kept: KeptHeads, mask: Tensor, trained: bool) -> list[str]:
     return lines
 
 
-def _open_in_training(kept: KeptHeads) -> Tensor:
+def _open_in_training(kept: KeptUnits) -> Tensor:
     """The mask, bool [H], under which the training ended; with a range of K, the mask of the largest K."""
     drawn = kept.plan.keep_range
     return kept.mask if drawn is None else kept.plan.keeping(drawn[1]).mask(kept.logits)

@@ -17,7 +17,7 @@ from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
 from ..structures.parameters import once_per_tensor
 from .logit_origin import RANKS, origin_of
-from .reading import kept_heads_of, load, load_gated, model_options, save, state_of_mask
+from .reading import kept_units_of, load, load_gated, model_options, save, state_of_mask
 
 
 class Averaged(NamedTuple):
@@ -62,18 +62,18 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
     refuse(collisions({"--out": out}, checkpoints))
     check_target(out, force)
     first = load_gated(checkpoints[0], as_saved=True)
-    masks = [kept_heads_of(first).mask]
+    masks = [kept_units_of(first).mask]
     sums = {name: tensor.clone().double() for name, tensor in first["model"].items()}
     for path in checkpoints[1:]:
         state = load_gated(path, as_saved=True)
         refuse(_differences(checkpoints[0], first, path, state))
-        masks.append(kept_heads_of(state).mask)
+        masks.append(kept_units_of(state).mask)
         for name, tensor in state["model"].items():
             sums[name] += tensor
     mean = once_per_tensor(first["model"], lambda name, tensor: _as(sums[name] / len(checkpoints), tensor))
     state = {name: value for name, value in first.items() if name not in ("last_optimizer_state", "model")}
     state["model"] = mean
-    kept = kept_heads_of(state)
+    kept = kept_units_of(state)
     mean.update(state_of_mask(kept.mask, kept.inventory))  # not the mean of the masks
     with writing(out, force) as beside:
         save(state, beside, out)
@@ -104,7 +104,7 @@ def _differences(first_path: str, first: dict[str, Any], path: str, state: dict[
     ]
     if getattr(options, "kept_heads", None) != getattr(others, "kept_heads", None):
         different.append(f"{path}: has other heads of the original model than {first_path}; {remedy}")
-    origins = [origin_of(kept_heads_of(each)) for each in (first, state)]
+    origins = [origin_of(kept_units_of(each)) for each in (first, state)]
     if origins[0] != origins[1] and RANKS in origins and not different:
         different.append(
             f"{path}: its heads have {origins[1].words}, those of {first_path} {origins[0].words}; {remedy}"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..gates.methods import UNIFORM_PRIOR, uniform_logits
 from ..structures.inventory import Inventory
-from .reading import KeptHeads
+from .reading import KeptUnits
 
 
 class Origin(NamedTuple):
@@ -25,7 +25,7 @@ PRIOR = Origin("prior", "uniform prior (nothing is learned)", False)
 ALIKE = Origin("alike", "one number for all (nothing is learned)", False)
 
 
-def origin_of(kept: KeptHeads) -> Origin:
+def origin_of(kept: KeptUnits) -> Origin:
     """Tell what ``kept.logits`` are, from the options of the training and from the logits themselves.
 
     ``prune`` and ``importance`` remove the method from the options, so the logits have to tell: ranks are distinct

@@ -25,7 +25,7 @@ from ..structures.zero_weights import ZeroWeights, count_zeros, fill_zeros
 from .another_choice import is_of_a_training, warnings_of
 from .building import build_model, build_stock_model
 from .movement import fill_problems, folded, has_scores
-from .reading import kept_heads_of, load, load_gated, model_options, save, state_of_mask, structure_options, with_mask
+from .reading import kept_units_of, load, load_gated, model_options, save, state_of_mask, structure_options, with_mask
 from .schema import options_of
 
 TOLERANCE = 1e-4  # largest allowed difference of an output logit: absolute below 1, relative above
@@ -95,7 +95,7 @@ def prune(
     state = load_gated(checkpoint)
     check_target(out, force)
     refuse(fill_problems(checkpoint, state, dense, budgets={"heads_to_keep": heads_to_keep, **budgets}, fill=fill))
-    kept, family = kept_heads_of(state), known_family(model_options(state))
+    kept, family = kept_units_of(state), known_family(model_options(state))
     if dense and not family.stock:
         raise BadInput(f"--dense: fairseq has no model with the weights of {family.with_article}; leave it out")
     before, mask, choice = kept.inventory, kept.mask, kept.plan.choice

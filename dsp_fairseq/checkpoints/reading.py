@@ -13,7 +13,7 @@ from ..atomic import errors_naming
 from ..config import unpruned_options
 from ..errors import BadInput
 from ..families import inventory_of
-from ..gates.head_gates import mask_that_decodes
+from ..gates.gates import mask_that_decodes
 from ..gates.stored_mask import mask_entries
 from ..option_names import SWITCH
 from ..options.plan import Plan
@@ -54,11 +54,11 @@ def save(state: dict[str, Any], beside: str, out: str) -> None:
         torch.save(state, file)
 
 
-class KeptHeads(NamedTuple):
-    """The heads that a checkpoint decodes with, and the logits and options that chose them."""
+class KeptUnits(NamedTuple):
+    """The units that a checkpoint decodes with, and the logits and options that chose them."""
 
     plan: Plan  # the plan of the training
-    mask: Tensor  # bool [H]: True for the heads that decode
+    mask: Tensor  # bool [H]: True for the units that decode
     logits: Tensor  # float64 [H]
     options: Namespace  # the options of the model
 
@@ -83,12 +83,12 @@ class KeptHeads(NamedTuple):
         return [int(piece.sum()) for piece in self.mask.split(self.inventory.sizes)]
 
 
-def kept_heads(path: str) -> KeptHeads:
-    """The heads that the checkpoint at ``path`` decodes with.
+def kept_units(path: str) -> KeptUnits:
+    """The units that the checkpoint at ``path`` decodes with.
 
     Raises BadInput or BadCheckpoint when it cannot be read or is not of a ``gated_transformer``.
     """
-    return kept_heads_of(load_gated(path))
+    return kept_units_of(load_gated(path))
 
 
 def load_gated(path: str, as_saved: bool = False) -> dict[str, Any]:
@@ -103,13 +103,13 @@ def load_gated(path: str, as_saved: bool = False) -> dict[str, Any]:
     return state
 
 
-def kept_heads_of(state: dict[str, Any]) -> KeptHeads:
-    """The heads that a loaded checkpoint of a gated model decodes with."""
+def kept_units_of(state: dict[str, Any]) -> KeptUnits:
+    """The units that a loaded checkpoint of a gated model decodes with."""
     options, gates = model_options(state), gates_of(state)
     plan = Plan.of(options)
     scored = has_scores(state)
     mask = units_left(state, plan) if scored else mask_that_decodes(gates, plan.inventory, plan.choice)
-    return KeptHeads(plan, mask, gates["logits"].detach().clone(), options)
+    return KeptUnits(plan, mask, gates["logits"].detach().clone(), options)
 
 
 def gates_of(state: dict[str, Any]) -> dict[str, Tensor]:

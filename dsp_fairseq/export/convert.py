@@ -9,7 +9,7 @@ from tabulate import tabulate
 from ..checkpoints.another_choice import is_of_a_training, warnings_of
 from ..checkpoints.building import build_model, build_stock_model
 from ..checkpoints.multilingual import multilingual_problems
-from ..checkpoints.reading import kept_heads_of, load, model_options, with_mask
+from ..checkpoints.reading import kept_units_of, load, model_options, with_mask
 from ..collisions import collisions
 from ..errors import BadInput, flag, refuse
 from ..families import family_of, inventory_of, known_models
@@ -179,7 +179,7 @@ def _all_of(*steps: Callable[[], Any]) -> list[Any]:
 
 def _source_of(state: dict[str, Any], budgets: dict[str, Any]) -> Source:
     if _is_gated(state):
-        kept = kept_heads_of(state)
+        kept = kept_units_of(state)
         mask = kept.best(**budgets) if budgets else kept.mask
         told = warnings_of(kept, mask, is_of_a_training(state["model"]))
         shown = with_mask(state, mask) if budgets else state

@@ -10,9 +10,9 @@ from .priced_units import PricedUnits
 def budgeted_mask(scores: Tensor, units: PricedUnits, budget: int) -> Tensor:
     """The units to keep, bool [N], for a budget in the unit of the costs.
 
-    Every block first keeps its ``least`` best units. The other units come in the order of their scores, of equal
-    scores the first one first; each is kept if its block has room and its cost still fits, else left out. Thus
-    within a block the best units are kept; the slack, ``budget - units.cost(mask)``, is less than the cost of any
+    Every block first keeps its best units, as many as its floor. The other units come in the order of their scores,
+    of equal scores the first one first; each is kept if its block has room and its cost still fits, else left out.
+    Thus within a block the best units are kept; the slack, ``budget - units.cost(mask)``, is less than the cost of any
     unit that is left out and whose block has room; and with equal costs the mask is that of
     :meth:`~dsp_fairseq.gates.limits.Limits.mask` with K = budget // cost.
 
@@ -27,7 +27,7 @@ def budgeted_mask(scores: Tensor, units: PricedUnits, budget: int) -> Tensor:
 
     Args:
         scores: [N], any float type.
-        budget: at least the cost of the ``least`` units; more than all units cost keeps all that may be kept.
+        budget: at least the cost of all floors; more than all units cost keeps all that may be kept.
 
     Raises:
         ValueError: the budget is less than the blocks keep in any case.
@@ -36,11 +36,11 @@ def budgeted_mask(scores: Tensor, units: PricedUnits, budget: int) -> Tensor:
     >>> budgeted_mask(torch.tensor([4.0, 3.0, 2.0, 1.0, 0.0]), units, 9).tolist()
     [True, False, True, True, False]
     """
-    left = budget - units.cost_of_least
+    left = budget - units.cost_of_floors
     if left < 0:
-        raise ValueError(f"budget must be at least {units.cost_of_least}, which the limits ask for, got {budget}")
+        raise ValueError(f"budget must be at least {units.cost_of_floors}, which the limits ask for, got {budget}")
     order, place = units.ranked(scores.detach().double().cpu().numpy())
-    kept = units.certain(place)
+    kept = units.within_floors(place)
     rest = order[units.contested(place)[order]]
     while len(rest):  # once for each cost that there is: what costs no less than a unit that did not fit never will
         costs = units.unit_costs[rest]

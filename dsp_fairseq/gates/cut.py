@@ -25,7 +25,7 @@ def gumbel_soft_cut(logits: Tensor, noise: Tensor, units: PricedUnits, budget: i
 
     g_i = sigmoid((r_i - theta) / temperature), r = logits + noise, with theta such that sum_i c_i g_i = budget. These
     gates maximise sum_i c_i (r_i g_i + temperature * entropy(g_i)): r is importance per cost. When a block would sum
-    to less than its ``least`` or to more than its ``most``, that bound is its sum, by a theta of its own (the
+    to less than its floor or to more than its cap, that bound is its sum, by a theta of its own (the
     multiplier of that constraint). Gradients are those of theta too, by implicit differentiation.
 
     Each gradient is at most (largest - smallest gradient per cost) * cost / (4 temperature), that of one sigmoid:
@@ -34,7 +34,7 @@ def gumbel_soft_cut(logits: Tensor, noise: Tensor, units: PricedUnits, budget: i
     Args:
         logits: importance logits [N], any float type.
         noise: [N], added to the logits.
-        budget: cost of the open units; a budget above ``units.cost_of_most`` counts as that.
+        budget: cost of the open units; a budget above ``units.cost_of_caps`` counts as that.
         temperature: > 0; towards 0 the gates become :func:`budgeted_mask` of r, up to the first unit that does not fit,
             which is open by the fraction that does.
 
@@ -50,8 +50,8 @@ def gumbel_soft_cut(logits: Tensor, noise: Tensor, units: PricedUnits, budget: i
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    if budget < units.cost_of_least:
-        raise ValueError(f"budget must be at least {units.cost_of_least}, which the limits ask for, got {budget}")
+    if budget < units.cost_of_floors:
+        raise ValueError(f"budget must be at least {units.cost_of_floors}, which the limits ask for, got {budget}")
     gates: Tensor = SoftCut.apply(logits.double() + noise.double(), units, budget, float(temperature))  # type: ignore[no-untyped-call]
     return gates
 
@@ -184,10 +184,10 @@ def _groups(r: Flat, units: PricedUnits, budget: int, temperature: float) -> tup
 
     Group 0 is of the blocks between their limits, group 1 + b of block b alone if it is at one of its limits.
     """
-    least, most, costs = (np.array(each) for each in (units.least, units.most, units.costs))
-    if budget <= units.cost_of_least:
+    least, most, costs = (np.array(each) for each in (units.floors, units.caps, units.costs))
+    if budget <= units.cost_of_floors:
         counts, bound = least, np.ones(len(costs), dtype=bool)
-    elif budget >= units.cost_of_most:
+    elif budget >= units.cost_of_caps:
         counts, bound = most, np.ones(len(costs), dtype=bool)
     elif not units.limited:
         counts, bound = least, np.zeros(len(costs), dtype=bool)
@@ -207,8 +207,8 @@ def _bound_blocks(r: Flat, units: PricedUnits, budget: int, temperature: float) 
     """
     sizes, costs = np.array(units.sizes), np.array(units.costs)
     place = units.ranked(r)[1]
-    contested, taken = np.flatnonzero(units.contested(place)), units.certain(place)
-    one_group, target = np.zeros(len(contested), dtype=np.int64), np.array([float(budget - units.cost_of_least)])
+    contested, taken = np.flatnonzero(units.contested(place)), units.within_floors(place)
+    one_group, target = np.zeros(len(contested), dtype=np.int64), np.array([float(budget - units.cost_of_floors)])
     hard = _Cuts.of(r[contested], units.unit_costs[contested].astype(float), one_group, target, temperature)
     taken[contested[hard.taken]] = True
     pivot = contested[hard.pivots]
@@ -216,8 +216,8 @@ def _bound_blocks(r: Flat, units: PricedUnits, budget: int, temperature: float) 
     start = -hard.distance[hard.pivots]  # the anchor, relative to the pivot
     kept = np.bincount(units.blocks, taken, len(sizes))
     # a limit that all gates satisfy is none
-    least = np.where(np.array(units.least) > 0, units.least, -np.inf) - kept
-    most = np.where(np.array(units.most) < sizes, units.most, np.inf) - kept
+    least = np.where(np.array(units.floors) > 0, units.floors, -np.inf) - kept
+    most = np.where(np.array(units.caps) < sizes, units.caps, np.inf) - kept
     sides = 2 * units.blocks.astype(np.int64) + taken
     signs = np.where(taken, -1.0, 1.0)
 

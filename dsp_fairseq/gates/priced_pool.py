@@ -41,7 +41,7 @@ class PricedPool(Pool):
     def equal_costs(self) -> bool:
         costs = {
             cost
-            for cost, least, size in zip(self.units.costs, self.units.least, self.sizes, strict=True)
+            for cost, least, size in zip(self.units.costs, self.units.floors, self.sizes, strict=True)
             if least < size
         }
         return len(costs) < 2
@@ -58,26 +58,26 @@ class PricedPool(Pool):
         return self._of_units(
             [
                 least == size and not shut
-                for least, size, shut in zip(self.units.least, self.sizes, self._closed, strict=True)
+                for least, size, shut in zip(self.units.floors, self.sizes, self._closed, strict=True)
             ]
         )
 
     @cached_property
     def choosable(self) -> Tensor:
-        return self._of_units([least < most for least, most in zip(self.units.least, self.units.most, strict=True)])
+        return self._of_units([least < most for least, most in zip(self.units.floors, self.units.caps, strict=True)])
 
     def mask(self, scores: Tensor, amount: int) -> Tensor:
         return budgeted_mask(scores, self.units, amount)
 
     def allows(self, mask: Tensor, amount: int | None) -> bool:
         counts = [int(piece.sum()) for piece in torch.split(mask, list(self.sizes))]
-        bounds = zip(self.units.least, counts, self.units.most, strict=True)
+        bounds = zip(self.units.floors, counts, self.units.caps, strict=True)
         if not all(least <= count <= most for least, count, most in bounds):
             return False
         if amount is None:
             return True
         slack = amount - self.amount_of(mask)
-        more = zip(counts, self.units.most, self.units.costs, strict=True)
+        more = zip(counts, self.units.caps, self.units.costs, strict=True)
         return slack >= 0 and not any(count < most and cost <= slack for count, most, cost in more)
 
     def soft(self, logits: Tensor, amount: int, temperature: float, noise: Tensor, bounded: bool = False) -> Tensor:
@@ -93,21 +93,21 @@ class PricedPool(Pool):
         return found
 
     def fixed_pool(self) -> "PricedPool":
-        return PricedPool(replace(self.units, least=self.sizes, most=self.sizes))
+        return PricedPool(replace(self.units, floors=self.sizes, caps=self.sizes))
 
     def without(self, closed: Sequence[bool], amount: int) -> "tuple[PricedPool, int]":
         least, most = (
             tuple(0 if shut else bound for bound, shut in zip(bounds, closed, strict=True))
-            for bounds in (self.units.least, self.units.most)
+            for bounds in (self.units.floors, self.units.caps)
         )
-        units = replace(self.units, least=least, most=most)
+        units = replace(self.units, floors=least, caps=most)
         uncounted = self.uncounted or (False,) * len(self.sizes)
         added = sum(
             size * cost
             for size, cost, own, shut in zip(self.sizes, self.units.costs, uncounted, closed, strict=True)
             if own and shut
         )
-        return replace(self, units=units, closed=tuple(closed)), min(amount - added, units.cost_of_most)
+        return replace(self, units=units, closed=tuple(closed)), min(amount - added, units.cost_of_caps)
 
     @property
     def _closed(self) -> tuple[bool, ...]:

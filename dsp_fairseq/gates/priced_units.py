@@ -15,38 +15,38 @@ class PricedUnits:
     """The units of a model, block after block; all units of one block have the same cost.
 
     ``sizes`` are units per block, ``costs`` the cost of one unit of each block (a positive whole number, such as its
-    parameters), ``least`` and ``most`` how many units each block keeps. A block with ``least`` equal to its size is
-    fixed. Budgets count the units of fixed blocks too. N is the number of all units.
+    parameters), ``floors`` and ``caps`` the smallest and largest number of units that each block keeps. A block whose
+    floor is its size is fixed. Budgets count the units of fixed blocks too. N is the number of all units.
 
-    >>> units = PricedUnits(sizes=(2, 3), costs=(5, 1), most=(1, 3))
-    >>> units.cost_of_least, units.cost_of_most
+    >>> units = PricedUnits(sizes=(2, 3), costs=(5, 1), caps=(1, 3))
+    >>> units.cost_of_floors, units.cost_of_caps
     (0, 8)
     """
 
     sizes: tuple[int, ...]
     costs: tuple[int, ...]
-    least: tuple[int, ...] = ()  # empty: 0 in every block
-    most: tuple[int, ...] = ()  # empty: the size of every block
+    floors: tuple[int, ...] = ()  # empty: 0 in every block
+    caps: tuple[int, ...] = ()  # empty: the size of every block
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "least", tuple(self.least) or (0,) * len(self.sizes))
-        object.__setattr__(self, "most", tuple(self.most) or tuple(self.sizes))
-        for size, cost, least, most in zip(self.sizes, self.costs, self.least, self.most, strict=True):
-            if not (0 <= least <= most <= size and cost > 0):
+        object.__setattr__(self, "floors", tuple(self.floors) or (0,) * len(self.sizes))
+        object.__setattr__(self, "caps", tuple(self.caps) or tuple(self.sizes))
+        for size, cost, floor, cap in zip(self.sizes, self.costs, self.floors, self.caps, strict=True):
+            if not (0 <= floor <= cap <= size and cost > 0):
                 raise ValueError(
-                    f"a block needs 0 <= least <= most <= size and a positive cost, got least {least}, most {most}, "
+                    f"a block needs 0 <= floor <= cap <= size and a positive cost, got floor {floor}, cap {cap}, "
                     f"size {size}, cost {cost}"
                 )
 
     @property
-    def cost_of_least(self) -> int:
+    def cost_of_floors(self) -> int:
         """Cost of the units that the blocks keep in any case."""
-        return sum(count * cost for count, cost in zip(self.least, self.costs, strict=True))
+        return sum(count * cost for count, cost in zip(self.floors, self.costs, strict=True))
 
     @property
-    def cost_of_most(self) -> int:
+    def cost_of_caps(self) -> int:
         """Cost when every block keeps as many units as it may."""
-        return sum(count * cost for count, cost in zip(self.most, self.costs, strict=True))
+        return sum(count * cost for count, cost in zip(self.caps, self.costs, strict=True))
 
     def cost(self, mask: Flat) -> int:
         """Cost of the units that are True in a mask [N]."""
@@ -55,7 +55,7 @@ class PricedUnits:
     @cached_property
     def limited(self) -> bool:
         """Whether a block may not keep every number of its units."""
-        return any(self.least) or self.most != self.sizes
+        return any(self.floors) or self.caps != self.sizes
 
     @cached_property
     def blocks(self) -> Flat:
@@ -80,13 +80,13 @@ class PricedUnits:
         return order, place
 
     def contested(self, place: Flat) -> Flat:
-        """Units beyond the ``least`` of their block and within its ``most``: bool [N]; ``place``: see ranked()."""
-        least, most = (np.array(bound).repeat(self.sizes) for bound in (self.least, self.most))
-        return (least <= place) & (place < most)
+        """Units beyond the floor of their block and within its cap: bool [N]; ``place``: see ranked()."""
+        floors, caps = (np.array(bound).repeat(self.sizes) for bound in (self.floors, self.caps))
+        return (floors <= place) & (place < caps)
 
-    def certain(self, place: Flat) -> Flat:
-        """Units among the ``least`` of their block: bool [N]; ``place``: see ranked()."""
-        return place < np.array(self.least).repeat(self.sizes)
+    def within_floors(self, place: Flat) -> Flat:
+        """Units within the floor of their block: bool [N]; ``place``: see ranked()."""
+        return place < np.array(self.floors).repeat(self.sizes)
 
     @cached_property
     def _places(self) -> Flat:

@@ -7,7 +7,7 @@ import numpy as np
 from .inclusion import entropy
 
 if TYPE_CHECKING:
-    from .head_gates import HeadGates
+    from .gates import Gates
 
 KEPT = "kept_"  # prefix of the names of the numbers of kept units by kind
 ENTROPY, MEAN, SPREAD = CHOICE = ("subset_entropy", "logits_mean", "logits_std")
@@ -22,7 +22,7 @@ def kept_name(kind: str) -> str:
     return KEPT + kind.replace(".", "_")
 
 
-def scalars(gates: "HeadGates") -> dict[str, float]:
+def scalars(gates: "Gates") -> dict[str, float]:
     """The numbers of the update that is about to begin, by their names in the logs.
 
     ``kept_*`` are the numbers of units of each kind in the mask that would decode now. Methods whose logits learn have
@@ -42,7 +42,7 @@ def _rounded(number: np.floating) -> float:
     return round(float(number), 9) + 0.0
 
 
-def _entropy(gates: "HeadGates") -> float:
+def _entropy(gates: "Gates") -> float:
     """Entropy in bits of the choice of the K units that decode, even while training has more units open."""
     if gates.settled:
         return 0.0

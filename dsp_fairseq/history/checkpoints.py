@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from dsp_fairseq_startup.errors import BadCheckpoint
 
-from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
+from ..checkpoints.reading import KeptUnits, kept_units_of, load_gated
 from ..config import SAME_PRUNING
 from ..errors import BadInput, flag, refuse
 from ..structures.inventory import Inventory
@@ -40,11 +40,11 @@ def snapshots(paths: Iterable[str]) -> list[Snapshot]:
     """
     problems: list[str] = []
     found: dict[int, Snapshot] = {}
-    first: tuple[str, KeptHeads] | None = None
+    first: tuple[str, KeptUnits] | None = None
     for path in tqdm(list(paths), desc="checkpoints", delay=_SLOW, leave=False, disable=None):
         try:
             state = load_gated(path)
-            kept = kept_heads_of(state)
+            kept = kept_units_of(state)
             first = first or (path, kept)
             refuse(_differences(path, kept, *first))
             own = Snapshot(path, _update(path, state), kept.inventory, tuple(kept.mask.tolist()))
@@ -79,7 +79,7 @@ def _update(path: str, state: dict[str, Any]) -> int:
         raise BadInput(f"checkpoint {path}: does not say at which update it was saved; move it elsewhere") from None
 
 
-def _differences(path: str, kept: KeptHeads, first_path: str, first: KeptHeads) -> Iterable[str]:
+def _differences(path: str, kept: KeptUnits, first_path: str, first: KeptUnits) -> Iterable[str]:
     """The first sign that two checkpoints belong to different trainings, if there is one."""
     remedy = "leave checkpoints of one training in the folder"
     shape, other_shape = kept.inventory.indices(), first.inventory.indices()

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..atomic import writing
 from ..checkpoints.building import build_model
 from ..checkpoints.reading import (
-    KeptHeads,
+    KeptUnits,
     budgets_of,
-    kept_heads_of,
+    kept_units_of,
     load,
     model_options,
     save,
@@ -87,7 +87,7 @@ def with_layers(state: dict[str, Any]) -> dict[str, Any]:
 
 def _with_units_of(options: Namespace, state: dict[str, Any]) -> dict[str, Any]:
     """The checkpoint with gates on all units of a model of these options; those that had none are open."""
-    there, inventory = kept_heads_of(state), inventory_of(options)
+    there, inventory = kept_units_of(state), inventory_of(options)
     known = set(there.inventory.structures)
     before = dict(zip((block.name for block in there.inventory.blocks), _pieces(there), strict=True))
     largest = float(there.logits.max()) if len(there.logits) else 0.0
@@ -110,7 +110,7 @@ def _with_units_of(options: Namespace, state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "cfg": {**state["cfg"], "model": options}, "model": weights}
 
 
-def _pieces(kept: KeptHeads) -> Iterator[tuple[Tensor, Tensor]]:
+def _pieces(kept: KeptUnits) -> Iterator[tuple[Tensor, Tensor]]:
     """Mask and logits of each block."""
     sizes = kept.inventory.sizes
     return zip(kept.mask.split(sizes), kept.logits.double().split(sizes), strict=True)

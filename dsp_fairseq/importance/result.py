@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..checkpoints.reading import KeptHeads
+from ..checkpoints.reading import KeptUnits
 from ..removal import count_lines, left_in_words, removal_table
 from ..structures.inventory import Inventory
 from ..structures.nesting import layers_left
@@ -20,7 +20,7 @@ class Result(NamedTuple):
 
     checkpoint: str
     settings: Settings
-    before: KeptHeads
+    before: KeptUnits
     ranking: Ranking
     sentences: Sentences | None
 

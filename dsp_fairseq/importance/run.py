@@ -12,7 +12,7 @@ from tqdm import tqdm
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..atomic import check_target, writing
-from ..checkpoints.reading import KeptHeads, budgets_of, kept_heads_of, with_mask
+from ..checkpoints.reading import KeptUnits, budgets_of, kept_units_of, with_mask
 from ..collisions import collisions
 from ..errors import BadInput, refuse
 from ..gates.choice import Choice
@@ -34,7 +34,7 @@ class Job(NamedTuple):
 
     state: dict[str, Any]  # the checkpoint; one of a stock model has got gates
     model: Any
-    kept: KeptHeads  # the heads before the removal
+    kept: KeptUnits  # the heads before the removal
     choose: Callable[[Inventory], Choice]
     sentences: Sentences | None  # None unless the score is the gradient
 
@@ -79,7 +79,7 @@ def _prepare(checkpoint: str, settings: Settings, files: list[str], force: bool)
             state = with_feed_forward(state, settings.ffn_group)
         if settings.layers_to_keep is not None:
             state = with_layers(state)
-        kept = kept_heads_of(state)
+        kept = kept_units_of(state)
         model = model_of(with_mask(state, kept.mask))
     if model is not None:
         with _noting(problems):
@@ -106,7 +106,7 @@ def _noting(problems: list[str], prefix: str = "") -> Iterator[None]:
         problems += [prefix + line for line in str(problem).splitlines()]
 
 
-def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice]:
+def chooser(kept: KeptUnits, settings: Settings) -> Callable[[Inventory], Choice]:
     """A function from the inventory of some of the heads to the choice among them.
 
     Limits that are not given are those of the training.
@@ -125,14 +125,14 @@ def chooser(kept: KeptHeads, settings: Settings) -> Callable[[Inventory], Choice
     return choose
 
 
-def _limits(kept: KeptHeads, settings: Settings) -> dict[str, Any]:
+def _limits(kept: KeptUnits, settings: Settings) -> dict[str, Any]:
     """Limits that are given; for the others the limits of the training."""
     # negative values are refused by Settings.problems
     said = {name: value for name, value in settings.given.items() if name in LIMITS and value >= 0}
     return {**{name: getattr(kept.options, name, None) for name in LIMITS}, **said}
 
 
-def _limits_of(kept: KeptHeads, settings: Settings, mask: Tensor, logits: Tensor) -> dict[str, Any]:
+def _limits_of(kept: KeptUnits, settings: Settings, mask: Tensor, logits: Tensor) -> dict[str, Any]:
     """The limits that the written checkpoint stores: all, or all but the floor where it would open closed heads.
 
     A block can have fewer open heads than the floor; a later prune must not open its closed heads.

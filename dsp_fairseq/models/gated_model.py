@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.another_choice import is_of_a_training, options_of_training, warnings_of
-from ..checkpoints.reading import KeptHeads
+from ..checkpoints.reading import KeptUnits
 from ..config import with_defaults
 from ..families import Family
 from ..gates.choice import Choice, Share
-from ..gates.head_gates import HeadGates
+from ..gates.gates import Gates
 from ..gates.limits import Limits
 from ..gates.methods import Method
 from ..gates.methods.movement import MASK_OPTIONS
@@ -37,7 +37,7 @@ class GatedModel:
     """
 
     family: Family
-    gates: HeadGates  # None until carry_gates
+    gates: Gates  # None until carry_gates
     search_share: float  # of the planned updates of a training (see Plan)
     training: bool  # the fairseq model has this attribute and the next two
     parameters: Callable[[], Iterator[nn.Parameter]]
@@ -178,7 +178,7 @@ class GatedModel:
             module.remove_all_but(units)
         self._announce()
         everything = Choice((Share(kept.units, Limits(tuple(kept.sizes))),))
-        self.gates = HeadGates(kept, everything, [Method(kept.units, kept.units)], 0.0, 0)
+        self.gates = Gates(kept, everything, [Method(kept.units, kept.units)], 0.0, 0)
         self._mask_in_place = None
         return kept
 
@@ -197,6 +197,6 @@ class GatedModel:
         if isinstance(self.gates, MovementGates):  # the mask of its units follows from those of the weights
             return
         plan = Plan.of(self._options, inventory)
-        trained = KeptHeads(plan, plan.choice.mask(logits), logits, self._options)
+        trained = KeptUnits(plan, plan.choice.mask(logits), logits, self._options)
         for line in warnings_of(trained, mask, self._is_of_a_training):
             logger.warning(line)

@@ -81,7 +81,7 @@ def parameter_share(
     fixed = sum(block.units * block.cost for block in competing if block.kind not in kinds)
     pool = PricedPool(units, tuple(block.kind not in kinds for block in competing))
     least_left, left = pool.without(closed, amount + fixed)
-    if left < least_left.units.cost_of_least:
+    if left < least_left.units.cost_of_floors:
         fixed = sum(
             block.units * block.cost
             for block, shut in zip(competing, closed, strict=True)
@@ -89,7 +89,7 @@ def parameter_share(
         )
         raise BadInput(
             f"--parameters-to-keep: {amount:,} parameters are left for blocks that keep "
-            f"{least_left.units.cost_of_least - fixed:,} in any case "
+            f"{least_left.units.cost_of_floors - fixed:,} in any case "
             "(--min-heads-per-block, --min-ffn-per-block); keep more, or ask for less"
         )
-    return Share(min(amount + fixed, units.cost_of_most), pool)
+    return Share(min(amount + fixed, units.cost_of_caps), pool)

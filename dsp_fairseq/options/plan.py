@@ -8,7 +8,7 @@ from typing import Any
 from ..config import with_defaults
 from ..families import inventory_of
 from ..gates.choice import Choice
-from ..gates.head_gates import HeadGates
+from ..gates.gates import Gates
 from ..gates.methods import METHODS, SEARCH_SHARE, Method
 from ..gates.methods.movement import Settings
 from ..gates.weights.gates import MovementGates
@@ -90,9 +90,9 @@ class Plan:
         """The method of each share of the choice."""
         return [self.method.build(share.pool.total, share.keep, self.options) for share in self.choice.shares]
 
-    def gates(self) -> HeadGates:
+    def gates(self) -> Gates:
         """The gates of the model at the start of a training."""
         if self.method.scores_weights:
             weights = group_weights(self.options, self.inventory)
             return MovementGates(self.inventory, self.choice, self.methods(), self.seed, self.settings, weights)
-        return HeadGates(self.inventory, self.choice, self.methods(), self.rate, self.seed, self.keep_range)
+        return Gates(self.inventory, self.choice, self.methods(), self.rate, self.seed, self.keep_range)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..checkpoints.logit_origin import RANKS, Origin, origin_of
 from ..checkpoints.movement import has_scores
-from ..checkpoints.reading import KeptHeads, kept_heads_of, load_gated
+from ..checkpoints.reading import KeptUnits, kept_units_of, load_gated
 from ..families import known_family
 from ..removal import zero_lines
 from ..structures import parameters
@@ -34,7 +34,7 @@ class Report(NamedTuple):
 
     path: str
     blocks: list[BlockHeads]
-    kept: KeptHeads
+    kept: KeptUnits
     parameters: dict[str, int]  # number of parameters in each part of the model, by the part's name
     in_pruned_heads: int  # number of parameters in heads that are pruned but still in the file
     model_bytes: int  # size of the model's tensors in the file
@@ -70,7 +70,7 @@ class Report(NamedTuple):
 def report_of(path: str) -> Report:
     """Read the checkpoint at ``path``; raises BadInput or BadCheckpoint when it is not of a ``gated_transformer``."""
     state = load_gated(path)
-    kept, weights = kept_heads_of(state), state["model"]
+    kept, weights = kept_units_of(state), state["model"]
     return Report(
         path,
         block_heads(kept),
@@ -84,7 +84,7 @@ def report_of(path: str) -> Report:
     )
 
 
-def block_heads(kept: KeptHeads) -> list[BlockHeads]:
+def block_heads(kept: KeptUnits) -> list[BlockHeads]:
     """The kept, pruned and removed heads of every block, in the order of the inventory."""
     sizes = kept.inventory.sizes
     found = []

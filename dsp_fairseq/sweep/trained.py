@@ -23,14 +23,14 @@ class Trained(NamedTuple):
 
 def read(cell: Cell) -> Trained:
     """Raises Failed when the checkpoint is not there, or is not one of a gated_transformer."""
-    from ..checkpoints.reading import kept_heads_of, load_gated
+    from ..checkpoints.reading import kept_units_of, load_gated
     from ..structures import parameters
 
     try:
         state = load_gated(cell.checkpoint)
     except (BadCheckpoint, BadInput) as problem:
         raise Failed(str(problem)) from problem
-    found = kept_heads_of(state)
+    found = kept_units_of(state)
     after = found.inventory.keeping(found.mask.tolist())
     heads = after.of_structure(HEADS.name)
     weights = state["model"]

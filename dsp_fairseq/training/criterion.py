@@ -8,7 +8,7 @@ from fairseq import metrics
 
 from ..errors import BadInput
 from ..families import families
-from ..gates.head_gates import HeadGates
+from ..gates.gates import Gates
 from ..gates.scalars import CHOICE, KEPT, scalars
 
 _OF_GATES = (
@@ -58,7 +58,7 @@ class PruningCriterion:
             logging_output["temperature"] = gates.temperature
         return loss, sample_size, logging_output
 
-    def _gates_of(self, model) -> HeadGates:
+    def _gates_of(self, model) -> Gates:
         gates = getattr(model, "gates", None)
         if gates is None:
             gated = " or ".join(family.model for family in families())
@@ -68,12 +68,12 @@ class PruningCriterion:
             )
         return gates
 
-    def _describe(self, gates: HeadGates) -> None:
+    def _describe(self, gates: Gates) -> None:
         """Compute the scalars for the logs, unless they are those of the final choice already."""
         if not (self._are_final and gates.settled):
             self._scalars, self._are_final = scalars(gates), gates.settled
 
-    def _with_penalty(self, loss, gates: HeadGates, sample_size, logging_output):
+    def _with_penalty(self, loss, gates: Gates, sample_size, logging_output):
         """The loss plus the price of open heads (L0 gates), which is stated per unit of sample size."""
         penalty = gates.penalty()
         if penalty is None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..checkpoints.movement import has_scores
-from ..checkpoints.reading import kept_heads_of
+from ..checkpoints.reading import kept_units_of
 from ..gates.methods import Uniform, Unpruned, uniform_logits
 from ..options.plan import Plan
 
@@ -12,7 +12,7 @@ def heads_not_taken_over(path: str, state: dict[str, Any], plan: Plan) -> list[s
     """One line when a training of this plan gives up the choice of heads in its checkpoint ``path``."""
     if "gates.logits" not in state["model"]:  # the checkpoint of a stock model
         return []
-    kept = kept_heads_of(state)
+    kept = kept_units_of(state)
     units, masked = kept.inventory.units, kept.inventory.units - int(kept.mask.sum())
     if has_scores(state):
         return [

@@ -10,7 +10,7 @@ from fairseq.distributed import utils as distributed
 from torch import Tensor
 
 from ..errors import BadInput
-from ..gates.head_gates import HeadGates
+from ..gates.gates import Gates
 from .length import Length
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class PruningTask:
     cfg: Any  # set by the fairseq task, like the next two
     datasets: dict[str, Any]
     load_dataset: Callable[..., None]
-    _gates: HeadGates | None = None
+    _gates: Gates | None = None
     _batches: Any = None  # fairseq's iterator over the training batches
     _begun: tuple[int, int] | None = None  # the epoch that begins, and the number of its batches done before a restart
     _refused: BadInput | None = None
@@ -81,7 +81,7 @@ class PruningTask:
         else:
             self._gates.step(loss_scale=scale, all_reduce=_sum_over_processes)
 
-    def _plan(self, gates: HeadGates, update: int, epoch: int, done: int) -> None:
+    def _plan(self, gates: Gates, update: int, epoch: int, done: int) -> None:
         """Plan the end of the search from the length of the training, before the first update of an epoch."""
         cfg, drops = self.cfg, self._batching.get("skip_remainder_batch", False)
         length = Length(cfg.max_update, cfg.max_epoch, cfg.update_freq, self._batches_of, drops)
@@ -96,7 +96,9 @@ class PruningTask:
             self._refused = problem
         else:
             if float(gates.search) != before:
-                logger.info("the choice of heads is final at update %d of %d", gates.search, update + left)
+                logger.info(
+                    "the choice of %s is final at update %d of %d", gates.inventory.noun, gates.search, update + left
+                )
 
     def _shard(self, epoch: int) -> int:
         return (epoch - 1) % len(utils.split_paths(self.cfg.data))

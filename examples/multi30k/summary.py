@@ -46,7 +46,7 @@ def follow(log: Path) -> None:
 
 
 def row(run: Path) -> "list[str]":
-    from dsp_fairseq.checkpoints.reading import kept_heads
+    from dsp_fairseq.checkpoints.reading import kept_units
     from dsp_fairseq.sweep import logs
     from dsp_fairseq.sweep.plan import Files
 
@@ -54,7 +54,7 @@ def row(run: Path) -> "list[str]":
     nll, training = logs.valid_nll(files), logs.training(files)
     if nll is None:
         raise ValueError(f"{files.train_log}: no finished epoch in it: run train.sh to its end")
-    kept = kept_heads(files.checkpoint).per_kind.values()
+    kept = kept_units(files.checkpoint).per_kind.values()
     updates, speed, minutes = training
     bleu = logs.printed_bleu4(files.translations) or "-"
     numbers = [(updates, ""), (speed, ".0f"), (minutes, ".1f")]

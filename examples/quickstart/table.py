@@ -23,9 +23,9 @@ the pruned heads masked, and of the model with the pruned heads removed, as fair
 def heads_per_block(checkpoint: Path) -> "dict[str, list[int]]":
     """{"encoder.self": [4, 2, 1], ...}: heads that the checkpoint decodes with, layer by layer."""
     sys.path.insert(0, str(PROJECT))
-    from dsp_fairseq.checkpoints.reading import kept_heads
+    from dsp_fairseq.checkpoints.reading import kept_units
 
-    kept = kept_heads(str(checkpoint))
+    kept = kept_units(str(checkpoint))
     heads: dict[str, list[int]] = {}
     for block, count in zip(kept.inventory.blocks, kept.per_block, strict=True):
         heads.setdefault(block.kind, []).append(count)

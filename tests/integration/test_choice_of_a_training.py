@@ -9,7 +9,7 @@ from in_process import fairseq_train
 from trainings import TRAIN, assert_same_state
 
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, load, state_of_mask
+from dsp_fairseq.checkpoints.reading import kept_units, load, state_of_mask
 
 K = ["--heads-to-keep", 10]
 NONE = ["--pruning-method", "none"]
@@ -148,19 +148,19 @@ def test_training_on_after_prune_leaves_the_ranking_as_it_was(go, chosen, tmp_pa
     assert warnings(done) == []
     tuned = tmp_path / "tuned" / "checkpoint_last.pt"
     assert not torch.equal(*(load(str(path))["model"]["decoder.layers.0.fc1.weight"] for path in (tuned, small)))
-    before, after = (kept_heads(str(path)) for path in (small, tuned))
+    before, after = (kept_units(str(path)) for path in (small, tuned))
     assert torch.equal(before.logits, after.logits) and len(set(before.logits.tolist())) == 10
     assert torch.equal(before.best(6), after.best(6))
     go(tmp_path / "tuned", *NONE, "--finetune-from-model", small, "--max-update", 4)
-    assert torch.equal(kept_heads(str(tuned)).logits, before.logits)
+    assert torch.equal(kept_units(str(tuned)).logits, before.logits)
 
 
 def test_heads_that_a_training_opens_again_are_told_and_keep_their_rank(go, chosen, tmp_path):
     done = go(tmp_path, *NONE, "--finetune-from-model", chosen, "--max-update", 2)
     [line] = warnings(done)
     assert "26 of its 36 heads are masked" in line and "dsp-fairseq prune" in line
-    after = kept_heads(str(tmp_path / "checkpoint_last.pt"))
-    assert after.mask.all() and torch.equal(after.logits, kept_heads(str(chosen)).logits)
+    after = kept_units(str(tmp_path / "checkpoint_last.pt"))
+    assert after.mask.all() and torch.equal(after.logits, kept_units(str(chosen)).logits)
     state = state_of(tmp_path)["model"]
     assert float(state["gates.search"]) == float(state["gates.adam.steps"]) == 0
 
@@ -173,8 +173,8 @@ def test_uniform_is_uniform_whatever_it_begins_with_and_says_so(go, chosen, tmp_
     assert "--pruning-method uniform chooses anew" in line
     assert warnings(go(tmp_path / "same", *uniform, "--finetune-from-model", fresh)) == []
     for name in ("other", "same"):
-        found = kept_heads(str(tmp_path / name / "checkpoint_last.pt"))
-        assert torch.equal(found.mask, kept_heads(str(fresh)).mask)
+        found = kept_units(str(tmp_path / name / "checkpoint_last.pt"))
+        assert torch.equal(found.mask, kept_units(str(fresh)).mask)
 
 
 @pytest.mark.parametrize("method", ["dsp", "ste", "uniform"])
@@ -187,7 +187,7 @@ def test_a_choice_that_cannot_go_on_is_refused(go, tmp_path, method):
         go(tmp_path, *options, "--max-update", 5)
         state = load(str(last))
         logits = torch.arange(36, dtype=torch.float64)
-        kept = kept_heads(str(last))
+        kept = kept_units(str(last))
         mask = logits >= 36 - int(kept.mask.sum())
         state["model"].update({"gates.logits": logits, **state_of_mask(mask, kept.inventory)})
         torch.save(state, tmp_path / "new.pt")  # the old one is read while it is written

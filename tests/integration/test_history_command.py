@@ -5,7 +5,7 @@ import json
 import pytest
 from trainings import logged, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_units
 from dsp_fairseq.cli import main
 from dsp_fairseq.families.transformer import KINDS
 from dsp_fairseq.gates.scalars import CHOICE
@@ -56,7 +56,7 @@ def test_the_checkpoints_keep_what_the_log_says(watched, told):
             curve = told["scalars"][tag]
             values = dict(zip(curve["updates"], curve["values"], strict=True))
             assert after > UPDATES or values[after] == own["kept"][kind]
-    kept = kept_heads(str(watched[0] / "checkpoint_last.pt"))
+    kept = kept_units(str(watched[0] / "checkpoint_last.pt"))
     assert told["checkpoints"][-1]["kept"] == kept.per_kind
     assert told["settled_from"] <= 9
 

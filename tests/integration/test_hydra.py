@@ -6,7 +6,7 @@ import pytest
 from console import PROJECT
 from trainings import assert_same_state, heads_of_generate
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 
 SMALL = {"max_update": 10, "max_tokens": 800, "warmup_updates": 20}
 
@@ -56,7 +56,7 @@ def test_a_budget_in_parameters(run, corpus, tmp_path):
     budget = ["model.heads_to_keep=null", "+model.parameters_to_keep=40%", "+model.ffn_group=16"]
     done = hydra(run, corpus, tmp_path, *budget, "optimization.max_update=4", "dataset.max_tokens=800")
     assert done.returncode == 0, done.stderr + done.stdout
-    kept = kept_heads(str(tmp_path / "checkpoint_last.pt"))
+    kept = kept_units(str(tmp_path / "checkpoint_last.pt"))
     [share] = kept.plan.choice.shares
     assert share.keep == int(0.4 * share.pool.total) and share.pool.allows(kept.mask, share.keep)
 

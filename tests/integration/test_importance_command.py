@@ -11,7 +11,7 @@ import pytest
 import torch
 from trainings import STOCK, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
+from dsp_fairseq.checkpoints.reading import kept_units, load, model_options
 from dsp_fairseq.cli import main
 from dsp_fairseq.importance.sentences import load_sentences
 
@@ -80,7 +80,7 @@ def test_one_removal(run, corpus, folder, tmp_path):
         assert name.startswith("gates.") or torch.equal(tensor, after["model"][name])
     assert hypotheses(run, corpus, out)[1] == ["7 of 36"]
 
-    found, kept = json.loads(scores.read_text()), in_blocks(kept_heads(str(out)))
+    found, kept = json.loads(scores.read_text()), in_blocks(kept_units(str(out)))
     assert found["kept"] == kept and found["heads_to_keep"] == 7 and found["subset"] == "valid"
     ranked = sorted((-x, name, head) for name, xs in found["importance"].items() for head, x in enumerate(xs))
     ranked = [(name, head) for _, name, head in ranked]
@@ -102,7 +102,7 @@ def test_step_by_step_and_by_kind_from_a_masked_checkpoint(run, corpus, folder, 
     )  # fmt: skip
     assert (status, errors) == (0, [])
     assert "heads: 10 => 4 of 36" in printed and "mean of 9 sentences of valid; 2 steps" in printed
-    before, after = kept_heads(str(folder / "masked.pt")), kept_heads(str(tmp_path / "out.pt"))
+    before, after = kept_units(str(folder / "masked.pt")), kept_units(str(tmp_path / "out.pt"))
     assert list(after.per_kind.values()) == [1, 1, 2]
     assert not (after.mask & ~before.mask).any()
     found = json.loads((tmp_path / "out.json").read_text())
@@ -150,8 +150,8 @@ def test_training_goes_on(run, corpus, folder, tmp_path, importance):
     assert run("dsp-fairseq", "prune", start, tmp_path / "small.pt").returncode == 0
     going_on = ["--pruning-method", "none", "--max-update", 2, "--finetune-from-model", tmp_path / "small.pt"]
     train(run, corpus, tmp_path / "on", *going_on)
-    left = kept_heads(str(tmp_path / "on" / "checkpoint_last.pt")).inventory
-    chosen = kept_heads(str(start))
+    left = kept_units(str(tmp_path / "on" / "checkpoint_last.pt")).inventory
+    chosen = kept_units(str(start))
     assert left.indices() == chosen.inventory.keeping(chosen.mask.tolist()).indices() and left.units == 8
 
 
@@ -161,7 +161,7 @@ def test_without_data_and_from_a_checkpoint_without_removed_heads(run, corpus, f
     for score in ("magnitude", "random"):
         status, printed, errors = importance(small, out, "--score", score, "--heads-to-keep", 3, "--force")
         assert (status, errors) == (0, []) and "heads: 10 => 3 of 36" in printed
-        kept = kept_heads(str(out))
+        kept = kept_units(str(out))
         assert len(kept.mask) == 10 and kept.mask.sum() == 3
     assert load(str(out))["model"]["encoder.layers.0.fc1.weight"].dtype == torch.float16
     assert hypotheses(run, corpus, out)[1] == ["3 of 36"]

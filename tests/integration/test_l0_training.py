@@ -3,7 +3,7 @@
 import torch
 from trainings import assert_same_state, heads_of_generate, logged, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 
 L0 = ["--pruning-method", "l0", "--pruning-lr", 0.2, "--search-updates", 30, "--log-interval", 1]
 
@@ -38,7 +38,7 @@ def test_half_precision_and_parameters(run, corpus, tmp_path):
     budget = [*L0, "--parameters-to-keep", "30%", "--ffn-group", 32, "--max-update", 31]
     train(run, corpus, tmp_path, *budget, "--memory-efficient-bf16")
     checkpoint = str(tmp_path / "checkpoint_last.pt")
-    kept = kept_heads(checkpoint)
+    kept = kept_units(checkpoint)
     [share] = kept.plan.choice.shares
     assert share.pool.amount_of(kept.mask) <= share.keep
     assert torch.equal(kept.mask, kept.plan.choice.mask(kept.logits))

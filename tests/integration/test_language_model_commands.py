@@ -6,7 +6,7 @@ import pytest
 import torch
 from trainings import assert_same_state, logged, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 
 HEADS = 8
 COMMON = """--optimizer adam --lr 3e-3 --max-tokens 640 --tokens-per-sample 32 --dropout 0.1 --cpu --seed 1
@@ -53,7 +53,7 @@ def loss(run, text, checkpoint, *options):
 def test_a_pruned_model_is_evaluated_with_the_user_dir_and_nothing_else(run, text, all_attention, tmp_path):
     folder, done = all_attention
     masked, small = folder / "checkpoint_last.pt", tmp_path / "small.pt"
-    assert kept_heads(str(masked)).mask.sum() == 3
+    assert kept_units(str(masked)).mask.sum() == 3
     assert run("dsp-fairseq", "prune", masked, small).returncode == 0
     one, parameters, said = loss(run, text, masked, "--user-dir", "dsp_fairseq")
     other, fewer, _ = loss(run, text, small, "--user-dir", "dsp_fairseq")
@@ -111,7 +111,7 @@ def test_dsp_on_heads_and_hidden_units_from_a_stock_checkpoint(run, text, tmp_pa
     ranked = run("dsp-fairseq", "importance", checkpoint, text.data_bin, tmp_path / "ranked.pt", "--heads-to-keep", 2,
                  "--sentences", 20)  # fmt: skip
     assert ranked.returncode == 0, ranked.stderr
-    assert kept_heads(str(tmp_path / "ranked.pt")).mask.sum() == 2
+    assert kept_units(str(tmp_path / "ranked.pt")).mask.sum() == 2
     mean = run(
         "dsp-fairseq", "average", gated, tmp_path / "gated" / "checkpoint_best.pt", "--out", tmp_path / "mean.pt"
     )

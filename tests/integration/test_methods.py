@@ -4,7 +4,7 @@ import pytest
 import torch
 from trainings import HEADS, heads_of_generate, logged, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 
 STOCK = [
     *("--arch", "transformer", "--encoder-layers", 3, "--decoder-layers", 3),
@@ -32,7 +32,7 @@ def test_l0_counts_by_its_penalty_alone(run, corpus, stock, tmp_path):
     fixed = 24  # of the decoder
     priced = [float(line["penalty"]) / 0.5 + fixed for line in inner]
     assert priced == pytest.approx([float(line["expected_heads"]) for line in inner], abs=0.05)
-    kept = kept_heads(str(tmp_path / "checkpoint_last.pt"))
+    kept = kept_units(str(tmp_path / "checkpoint_last.pt"))
     assert kept.per_kind["decoder.self"] == kept.per_kind["decoder.cross"] == 12
     count = int(kept.mask.sum())
     assert count < HEADS
@@ -86,7 +86,7 @@ def test_a_range_decodes_any_of_its_k_with_nested_masks(run, corpus, tmp_path):
     checkpoint = tmp_path / "checkpoint_last.pt"
     assert heads_of_generate(run, corpus, checkpoint) == 12
     assert heads_of_generate(run, corpus, checkpoint, "--model-overrides", "{'heads_to_keep': 5}") == 5
-    kept = kept_heads(str(checkpoint))
+    kept = kept_units(str(checkpoint))
     assert not (kept.best(5) & ~kept.best(6)).any()
 
 
@@ -94,7 +94,7 @@ def test_budgets_of_each_kind_with_floor_and_cap(run, corpus, tmp_path):
     budget = "encoder.self=3,decoder.self=4,decoder.cross=6"
     options = ["--heads-to-keep", budget, "--min-heads-per-block", 1, "--max-heads-per-block", 2]
     train(run, corpus, tmp_path, *options, "--max-update", 20)
-    kept = kept_heads(str(tmp_path / "checkpoint_last.pt"))
+    kept = kept_units(str(tmp_path / "checkpoint_last.pt"))
     assert kept.per_kind == {"encoder.self": 3, "decoder.self": 4, "decoder.cross": 6}
     assert set(kept.per_block) == {1, 2}
     assert heads_of_generate(run, corpus, tmp_path / "checkpoint_last.pt") == 13

@@ -9,7 +9,7 @@ import pytest
 import torch
 from console import COMMANDS, PROJECT
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 
 EXAMPLE = PROJECT / "examples" / "multi30k"
 sys.path.insert(0, str(EXAMPLE))
@@ -46,7 +46,7 @@ def test_every_way_from_the_unpruned_model_to_the_table(out):
     said = succeed("prune", out, 6, "--method", "michel", "--tune", 1)
     assert "| michel-after-6-seed1 | - |" in said and "| michel-after-6-seed1-tuned1 | 15 |" in said
     for name in ("", "-tuned1"):
-        kept = kept_heads(str(out / "runs" / f"michel-after-6-seed1{name}" / "checkpoint_last.pt"))
+        kept = kept_units(str(out / "runs" / f"michel-after-6-seed1{name}" / "checkpoint_last.pt"))
         assert int(kept.mask.sum()) == 6
     chosen, tuned = (load(str(out / "runs" / f"michel-after-6-seed1{name}" / "checkpoint_last.pt"))
                      for name in ("", "-tuned1"))  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 import torch
 from trainings import STOCK, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
+from dsp_fairseq.checkpoints.reading import kept_units, load, model_options
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
 DECODE = ["--beam", 3, "--max-len-b", 12, "--gen-subset", "valid", "--batch-size", 20, "--num-workers", 0]
@@ -69,7 +69,7 @@ def test_it_tells_what_it_took_out(run, folder, tmp_path):
 def test_only_what_is_left_is_in_the_file(folder):
     state, options = load(str(folder / "small.pt")), model_options(load(str(folder / "small.pt")))
     assert "last_optimizer_state" not in state
-    masked = kept_heads(str(folder / "masked.pt"))
+    masked = kept_units(str(folder / "masked.pt"))
     for block, piece in zip(masked.inventory.blocks, masked.inventory.split(masked.mask.tolist()), strict=True):
         original = [head for head, kept in enumerate(piece) if kept]
         assert options.kept_heads[block.name] == original
@@ -151,7 +151,7 @@ def test_training_goes_on_from_a_small_checkpoint(run, corpus, folder, tmp_path)
     hypotheses(run, corpus, tmp_path / "checkpoint_last.pt")
     further = ["--finetune-from-model", folder / "small.pt", "--heads-to-keep", 5, "--max-update", 8]
     train(run, corpus, tmp_path / "further", *further)
-    assert kept_heads(str(tmp_path / "further" / "checkpoint_last.pt")).mask.sum() == 5
+    assert kept_units(str(tmp_path / "further" / "checkpoint_last.pt")).mask.sum() == 5
 
 
 def test_a_small_checkpoint_as_restore_file_starts_the_optimiser_afresh(run, corpus, folder, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dsp_fairseq.checkpoints.reading import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_units
 
 PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ def test_the_section_has_commands_and_flags():
 
 
 def test_training_and_decoding_a_model_of_ones_own(trained):
-    assert kept_heads(str(last_checkpoint(trained))).mask.sum() == 24
+    assert kept_units(str(last_checkpoint(trained))).mask.sum() == 24
     assert "decoding with 24 of 72 heads" in trained[1]
 
 
@@ -122,5 +122,5 @@ def test_heads_of_a_trained_model_are_chosen_and_the_rest_is_trained_on(run, cor
         few = ["--max-update", "4"] if name == "fairseq-train" else []
         done = run(name, *filled(words, corpus, **there), *few, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    kept = kept_heads(str(tmp_path / "tuned" / "checkpoint_last.pt"))
+    kept = kept_units(str(tmp_path / "tuned" / "checkpoint_last.pt"))
     assert len(kept.mask) == kept.mask.sum() == 24

@@ -11,7 +11,7 @@ from console import PROJECT
 from corpus_archives import environment, lines, make_archive
 from corpus_archives import prepare as prepare_script
 
-from dsp_fairseq.checkpoints.reading import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_units
 
 IWSLT, WMT = (PROJECT / "examples" / name / "train.sh" for name in ("iwslt14", "wmt"))
 TINY = shlex.split(
@@ -77,7 +77,7 @@ def joint(prepared):
 
 
 def heads(checkpoint):
-    return int(kept_heads(str(checkpoint)).mask.sum())
+    return int(kept_units(str(checkpoint)).mask.sum())
 
 
 def test_from_the_archive_to_an_exported_model(prepared, joint):
@@ -108,7 +108,7 @@ def test_choosing_heads_of_a_trained_model_and_training_on(prepared, joint, tmp_
     succeed(IWSLT, 5, "--method", "dsp-published", *options, **quick)
     chosen, tuned = (data / "runs" / f"dsp-published-pipelined-5-seed1{end}" for end in ("", "-tuned1"))
     assert heads(chosen / "model.pt") == heads(tuned / "model.pt") == 5
-    kept = [kept_heads(str(run / "model.pt")).inventory.indices() for run in (chosen, tuned)]
+    kept = [kept_units(str(run / "model.pt")).inventory.indices() for run in (chosen, tuned)]
     assert kept[0] == kept[1]
     assert " = 100.00 " in (tuned / "bleu-tokenised.txt").read_text()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from trainings import HEADS, TRAIN, logged, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_training_logs_heads_and_temperature(trained):
 
 
 def test_checkpoint_keeps_exactly_k(trained):
-    kept = kept_heads(str(trained[0] / "checkpoint_last.pt"))
+    kept = kept_units(str(trained[0] / "checkpoint_last.pt"))
     assert kept.mask.sum() == 10
     assert sum(kept.per_block) == sum(kept.per_kind.values()) == 10
 
@@ -73,7 +73,7 @@ def test_interactive_and_validate_decode_the_same_heads(run, corpus, trained):
 def test_every_method_trains_and_keeps_exactly_k(run, corpus, tmp_path, method, keep, heads):
     options = [] if keep is None else ["--heads-to-keep", keep]
     done = train(run, corpus, tmp_path, "--pruning-method", method, *options, "--max-update", 4)
-    assert kept_heads(str(tmp_path / "checkpoint_last.pt")).mask.sum() == heads
+    assert kept_units(str(tmp_path / "checkpoint_last.pt")).mask.sum() == heads
     assert int(logged(done, "valid")[-1]["valid_heads_kept"]) == heads
 
 
@@ -88,7 +88,7 @@ def test_the_logits_have_a_rate_of_their_own(run, corpus, tmp_path, scheduler):
             run, corpus, tmp_path / rate, "--pruning-method", "dsp-published", "--heads-to-keep", 12,
             "--initial-temperature", 2.0, "--max-update", 1, "--pruning-lr", rate, base=base,
         )  # fmt: skip
-        logits[rate] = kept_heads(str(tmp_path / rate / "checkpoint_last.pt")).logits
+        logits[rate] = kept_units(str(tmp_path / rate / "checkpoint_last.pt")).logits
     moved = (logits["0.2"] - logits["1e-9"]).abs()
     assert torch.allclose(moved, torch.full_like(moved, 0.2), atol=1e-3)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from trainings import TRAIN, logged, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 from dsp_fairseq.cli import main
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.structures import parameters
@@ -27,7 +27,7 @@ def trained(run, corpus, tmp_path_factory):
 
 def test_the_budget_is_kept_and_nothing_more_fits(trained):
     done, checkpoint = trained
-    kept = kept_heads(str(checkpoint))
+    kept = kept_units(str(checkpoint))
     [share] = kept.plan.choice.shares
     spent = share.pool.amount_of(kept.mask)
     left_out = {
@@ -47,7 +47,7 @@ def test_the_pruned_model_is_smaller_and_translates_alike(run, corpus, trained, 
     done = run("dsp-fairseq", "prune", checkpoint, small)
     assert done.returncode == 0 and "budget: " in done.stdout and "hidden units: " in done.stdout
     assert run("dsp-fairseq", "prune", checkpoint, dense, "--dense").returncode == 0
-    weights, kept = load(str(small))["model"], kept_heads(str(checkpoint))
+    weights, kept = load(str(small))["model"], kept_units(str(checkpoint))
     for block, units in zip(kept.inventory.blocks, kept.per_block, strict=True):
         if block.structure == "ffn":
             assert weights[f"{block.module}.fc1.weight"].shape[0] == units * 16
@@ -102,7 +102,7 @@ def test_importance_meets_both_kinds_of_budget(run, corpus, trained, tmp_path):
             "dsp-fairseq", "importance", whole, corpus.data_bin, out, *budget, "--ffn-group", 16, "--sentences", 20
         )
         assert done.returncode == 0 and words in done.stdout, done.stderr
-    assert kept_heads(str(out)).per_kind["encoder.ffn"] + kept_heads(str(out)).per_kind["decoder.ffn"] == 160
+    assert kept_units(str(out)).per_kind["encoder.ffn"] + kept_units(str(out)).per_kind["decoder.ffn"] == 160
 
 
 def test_all_wrong_budgets_are_told_before_anything_is_written(run, corpus, tmp_path):
@@ -126,7 +126,7 @@ def test_an_export_has_blocks_of_any_width(run, corpus, trained, tmp_path, budge
 
 def test_every_command_counts_heads_and_hidden_units_apart(run, corpus, trained, tmp_path):
     _, checkpoint = trained
-    kept = kept_heads(str(checkpoint))
+    kept = kept_units(str(checkpoint))
     units = [sum(kept.per_kind[kind] for kind in kept.per_kind if ("ffn" in kind) is ffn) for ffn in (False, True)]
     words = f"{units[0]} of 36 heads and {units[1]} of 768 hidden units"
     shutil.copy(checkpoint, tmp_path / "again.pt")
@@ -151,6 +151,6 @@ def test_a_sweep_tells_heads_hidden_units_and_parameters_of_its_cells(trained, t
     found = read(cell)
     assert {block.rpartition(".")[0] for block in found.heads} == {"encoder.self", "decoder.self", "decoder.cross"}
     assert found.kept.keys() == found.heads.keys()
-    assert found.ffn == sum(kept_heads(str(checkpoint)).per_kind[kind] for kind in ("encoder.ffn", "decoder.ffn"))
+    assert found.ffn == sum(kept_units(str(checkpoint)).per_kind[kind] for kind in ("encoder.ffn", "decoder.ffn"))
     assert main(["prune", str(checkpoint), str(tmp_path / "small.pt")]) == 0
     assert found.parameters == parameters.total(load(str(tmp_path / "small.pt"))["model"])

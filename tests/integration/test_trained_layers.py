@@ -7,7 +7,7 @@ import pytest
 import torch
 from trainings import assert_same_state, logged, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 from dsp_fairseq.sweep.plan import Cell
 from dsp_fairseq.sweep.trained import read
 
@@ -40,7 +40,7 @@ def test_the_numbers_of_layers_fall_to_the_budget_and_are_logged(trained):
     line = logged(done, "valid")[-1]
     assert (int(line["valid_layers_kept"]), int(line["valid_heads_kept"])) == (3, 10)
     assert [int(lines[-1][f"kept_{stack}_layers"]) for stack in ("encoder", "decoder")] == [2, 1]
-    kept = kept_heads(str(checkpoint))
+    kept = kept_units(str(checkpoint))
     assert (kept.per_kind["encoder.layers"], kept.per_kind["decoder.layers"]) == (2, 1)
     assert sum(kept.per_kind[f"{kind}"] for kind in ("encoder.self", "decoder.self", "decoder.cross")) == 10
 
@@ -142,7 +142,7 @@ def test_a_yaml_file_has_the_budget_too(run, corpus, tmp_path):
         "optimization.max_update=5", "dataset.max_tokens=800", '+model.layers_to_keep="encoder=2,decoder=1"',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
-    kept = kept_heads(str(tmp_path / "checkpoint_last.pt"))
+    kept = kept_units(str(tmp_path / "checkpoint_last.pt"))
     assert (kept.per_kind["encoder.layers"], kept.per_kind["decoder.layers"]) == (2, 1)
     done = run("fairseq-generate", corpus.data_bin, *PLUGIN, "--path", tmp_path / "checkpoint_last.pt", *FEW)
     assert "decoding with 12 of 36 heads (" in done.stderr and ", 2 of 3 + 1 of 3 layers" in done.stderr

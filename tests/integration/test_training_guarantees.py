@@ -9,7 +9,7 @@ import torch
 from fairseq.checkpoint_utils import save_ema_as_checkpoint
 from trainings import TRAIN, assert_same_state, flat, heads_of_generate, logged, train
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 
 HERE = Path(__file__).parent
 # the budget falls from update 4 to 12, so that a training may be cut in the middle of the search
@@ -114,7 +114,7 @@ def test_a_training_that_loses_patience_in_the_search_still_decodes_exactly_k(ru
     assert "early stop" in done.stdout + done.stderr
     state = load(str(tmp_path / "checkpoint_last.pt"))
     assert state["optimizer_history"][-1]["num_updates"] < 12
-    assert kept_heads(str(tmp_path / "checkpoint_last.pt")).mask.sum() == 10
+    assert kept_units(str(tmp_path / "checkpoint_last.pt")).mask.sum() == 10
 
 
 def test_two_processes_do_what_one_does_with_twice_the_batches(run, corpus, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import sacrebleu
 from generated_corpus import build_corpus, shared
 
-from dsp_fairseq.checkpoints.reading import kept_heads
+from dsp_fairseq.checkpoints.reading import kept_units
 
 UPDATES, PAIRS, MERGES = 300, 6000, 600
 TRAIN = """--user-dir dsp_fairseq --arch gated_transformer_tiny --task translation_pruning
@@ -26,7 +26,7 @@ def test_a_pruned_model_learns_and_keeps_exactly_k_heads(run, larger_corpus, tmp
     done = run("fairseq-train", larger_corpus.data_bin, *TRAIN, *options)
     assert done.returncode == 0, done.stderr
     checkpoint = tmp_path / "checkpoint_last.pt"
-    assert kept_heads(str(checkpoint)).mask.sum() == 12
+    assert kept_units(str(checkpoint)).mask.sum() == 12
 
     bleu, text = decode(run, larger_corpus, checkpoint)
     assert "12 of 36 heads" in text

@@ -23,7 +23,7 @@ def priced_units(draw, largest=4, costs=(1, 2, 5, 7)):
 def priced_choices(draw, **arguments):
     """Units, a budget that they can have, logits and noise."""
     units = draw(priced_units(**arguments))
-    budget = draw(st.integers(units.cost_of_least, units.cost_of_most))
+    budget = draw(st.integers(units.cost_of_floors, units.cost_of_caps))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 9999)))
     logits = torch.randn(sum(units.sizes), dtype=torch.float64, generator=generator)
     return units, budget, logits, gumbel_noise(sum(units.sizes), generator)

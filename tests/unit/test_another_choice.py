@@ -11,7 +11,7 @@ from tiny_models import HEADS, Task, build
 
 from dsp_fairseq.checkpoints.another_choice import is_of_a_training, warnings_of
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads_of, load
+from dsp_fairseq.checkpoints.reading import kept_units_of, load
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
@@ -55,7 +55,7 @@ def kinds_of(lines):
 @pytest.mark.parametrize("name", TRAININGS)
 def test_each_method_and_k(tmp_path, name):
     state = load(written(tmp_path, name))
-    kept = kept_heads_of(state)
+    kept = kept_units_of(state)
     for keep in (0, 6, 12, 20, HEADS):
         lines = warnings_of(kept, kept.best(str(keep)), is_of_a_training(state["model"]))
         assert kinds_of(lines) == expected(name, keep) and len(lines) == len(kinds_of(lines))

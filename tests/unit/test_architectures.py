@@ -16,7 +16,7 @@ from dsp_fairseq.bench.settings import Decoding, Settings
 from dsp_fairseq.checkpoints.average import average
 from dsp_fairseq.checkpoints.building import build_model, build_stock_model
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings as Ranking
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
@@ -63,7 +63,7 @@ def folder(request, tmp_path, monkeypatch):
 
 
 def test_every_command_does_its_job(folder):
-    kept = int(kept_heads("model.pt").mask.sum())
+    kept = int(kept_units("model.pt").mask.sum())
     prune("model.pt", "small.pt")
     prune("model.pt", "half.pt", half=True)
     prune("model.pt", "dense.pt", dense=True)

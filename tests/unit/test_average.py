@@ -11,7 +11,7 @@ from dsp_fairseq.checkpoints import reading as checkpoint
 from dsp_fairseq.checkpoints.average import average
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, kept_heads_of, load, state_of_mask
+from dsp_fairseq.checkpoints.reading import kept_units, kept_units_of, load, state_of_mask
 from dsp_fairseq.errors import BadInput, Failed
 
 
@@ -24,7 +24,7 @@ def written(folder, count, variant="shared embeddings", seed=0, change=lambda st
         for name, tensor in state["model"].items():
             if tensor.is_floating_point() and not name.endswith(("_float_tensor", ".version")) and "kept" not in name:
                 tensor += 60 * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
-        kept = kept_heads_of({**state, "model": without_mask(state["model"])})
+        kept = kept_units_of({**state, "model": without_mask(state["model"])})
         state["model"].update(state_of_mask(kept.mask, kept.inventory))
         if number:
             change(state)
@@ -44,12 +44,12 @@ def test_every_number_is_the_mean_and_the_mask_is_exact(tmp_path_factory, count,
         if "_float_tensor" not in name and "kept" not in name:
             expected = sum(state[name].double() for state in states) / count
             assert torch.allclose(tensor.double(), expected, rtol=1e-5, atol=1e-5), name
-    kept = kept_heads(str(folder / "mean.pt"))
+    kept = kept_units(str(folder / "mean.pt"))
     largest = sorted(range(HEADS), key=lambda head: -mean["gates.logits"][head])[: sum(MASK)]
     assert torch.nonzero(kept.mask).flatten().tolist() == sorted(largest)
     everywhere = kept.mask.clone()
     for path in paths:
-        everywhere &= kept_heads(path).mask
+        everywhere &= kept_units(path).mask
     assert torch.equal(mean["gates.kept.heads"].bool(), kept.mask)
     assert (done.heads, done.agreed) == (sum(MASK), int(everywhere.sum()))
 

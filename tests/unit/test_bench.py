@@ -17,7 +17,7 @@ from dsp_fairseq.bench.sentences import batches_of, largest, load_sentences, ran
 from dsp_fairseq.bench.settings import MASKED, REMOVED, STOCK, Decoding, Settings
 from dsp_fairseq.bench.timing import Round, Spread, Turns, measured_round
 from dsp_fairseq.bench.variants import FairseqVariant, Hypothesis, Subject, parameters_of
-from dsp_fairseq.checkpoints.reading import kept_heads_of
+from dsp_fairseq.checkpoints.reading import kept_units_of
 from dsp_fairseq.cli import _parser, main
 from dsp_fairseq.commands import bench as bench_command
 from dsp_fairseq.errors import BadInput, Failed
@@ -250,7 +250,7 @@ def test_budgets_of_a_checkpoint_with_hidden_units(tmp_path):
     path = str(tmp_path / "masked.pt")
     settings = Settings(DECODING, variants=(STOCK, REMOVED), other_budgets={"parameters_to_keep": "30%"})
     recipes, notes = recipes_of([path], [load_with_gates(path)], settings, str(tmp_path))
-    expected = kept_heads_of(state).best(parameters_to_keep="30%")
+    expected = kept_units_of(state).best(parameters_to_keep="30%")
     assert {recipe.heads for recipe in recipes} == {int(expected.sum())} and 0 < expected.sum() < sum(MASK)
     assert notes == []
     wrong = Settings(DECODING, variants=(STOCK,), other_budgets={"parameters_to_keep": "300%"})

@@ -29,7 +29,7 @@ def masks_that_fit(units, budget):
         mask = torch.tensor(flags)
         counts = per_block(units, mask)
         if cost_of(units, mask) <= budget and all(
-            low <= count <= high for low, count, high in zip(units.least, counts, units.most, strict=True)
+            low <= count <= high for low, count, high in zip(units.floors, counts, units.caps, strict=True)
         ):
             yield mask
 
@@ -50,7 +50,7 @@ def test_nothing_more_fits(choice):
     mask = budgeted_mask(scores, units, budget)
     slack = budget - units.cost(mask.numpy())
     assert slack >= 0
-    for cost, size, most, count in zip(units.costs, units.sizes, units.most, per_block(units, mask), strict=True):
+    for cost, size, most, count in zip(units.costs, units.sizes, units.caps, per_block(units, mask), strict=True):
         assert count == most or cost > slack, (cost, size)
 
 
@@ -86,12 +86,12 @@ def test_with_equal_costs_the_mask_is_the_top_k_within_the_limits(drawn, cost, o
 
 @given(priced_units())
 def test_more_than_everything_costs_keeps_all_that_may_be_kept(units):
-    mask = budgeted_mask(torch.zeros(sum(units.sizes)), units, units.cost_of_most + 9)
-    assert per_block(units, mask) == list(units.most)
+    mask = budgeted_mask(torch.zeros(sum(units.sizes)), units, units.cost_of_caps + 9)
+    assert per_block(units, mask) == list(units.caps)
 
 
 def test_less_than_the_limits_ask_for_is_refused():
-    units = PricedUnits((2, 1), (3, 4), least=(1, 1))
+    units = PricedUnits((2, 1), (3, 4), floors=(1, 1))
     with pytest.raises(ValueError, match="at least 7, which the limits ask for, got 6"):
         budgeted_mask(torch.zeros(3), units, 6)
 

@@ -38,7 +38,7 @@ def slow_gates(units, budget, r, temperature):
         return sum(slow_sigmoid((x - cut) / temperature) for x in piece)
 
     def limited(cut):
-        bounds = zip(pieces, units.least, units.most, strict=True)
+        bounds = zip(pieces, units.floors, units.caps, strict=True)
         return [min(max(total(piece, cut), least), most) for piece, least, most in bounds]
 
     cut = slow_bisection(
@@ -67,7 +67,7 @@ def test_the_cost_is_the_budget_and_every_block_is_within_its_limits_at_every_te
     assert gates.dtype == torch.float64
     assert (gates >= 0).all() and (gates <= 1).all()
     assert cost_of(units, gates) == pytest.approx(budget, rel=1e-10, abs=1e-10)
-    for least, count, most in zip(units.least, per_block(units, gates), units.most, strict=True):
+    for least, count, most in zip(units.floors, per_block(units, gates), units.caps, strict=True):
         assert least - 1e-10 <= count <= most + 1e-10
 
 
@@ -122,7 +122,7 @@ def away_from_kinks(units, gates, r, temperature):
     cuts = own_cuts(gates, r, temperature)
     bound, free = [], []
     for count, least, most, piece in zip(
-        per_block(units, gates), units.least, units.most, cuts.split(units.sizes), strict=True
+        per_block(units, gates), units.floors, units.caps, cuts.split(units.sizes), strict=True
     ):
         at_limit = min(abs(count - least), abs(count - most)) < 1e-9
         near = min(abs(count - least), abs(count - most)) < 1e-3
@@ -164,9 +164,9 @@ def test_every_unit_with_a_rival_has_a_gradient_and_no_other(choice, temperature
     logits.requires_grad_()
     gates = gumbel_soft_cut(logits, noise, units, budget, temperature)
     (gates * torch.rand_like(logits)).sum().backward()
-    decided = budget in (units.cost_of_least, units.cost_of_most)
+    decided = budget in (units.cost_of_floors, units.cost_of_caps)
     bound = []
-    for size, least, count, most in zip(units.sizes, units.least, per_block(units, gates), units.most, strict=True):
+    for size, least, count, most in zip(units.sizes, units.floors, per_block(units, gates), units.caps, strict=True):
         limits = {n for n, real in ((least, least > 0), (most, most < size)) if real or decided}
         bound.append(any(abs(count - limit) < 1e-9 for limit in limits))
     free = sum(size for size, at_limit in zip(units.sizes, bound, strict=True) if not at_limit)
@@ -218,7 +218,7 @@ def test_a_unit_that_is_certain_up_to_rounding_still_feels_the_others():
 
 def test_a_cold_cap_leaves_a_gradient_to_the_blocks_without_limits():
     """The best two units are of a block that keeps two; what is left for the other block is far below rounding."""
-    units = PricedUnits((4, 2), (1, 1), most=(2, 2))
+    units = PricedUnits((4, 2), (1, 1), caps=(2, 2))
     logits = torch.tensor([10.0, 9.0, 8.0, 7.0, 0.0, -1.0], dtype=torch.float64, requires_grad=True)
     gates = gumbel_soft_cut(logits, torch.zeros_like(logits), units, 2, 0.1)
     (gates * torch.linspace(1, 2, 6, dtype=torch.float64)).sum().backward()
@@ -278,7 +278,7 @@ def test_temperature_must_be_positive(temperature):
 
 
 def test_less_than_the_limits_ask_for_is_refused():
-    units = PricedUnits((2, 1), (3, 4), least=(1, 1))
+    units = PricedUnits((2, 1), (3, 4), floors=(1, 1))
     with pytest.raises(ValueError, match="at least 7, which the limits ask for, got 6"):
         gumbel_soft_cut(torch.zeros(3), torch.zeros(3), units, 6, 1.0)
 
@@ -299,11 +299,11 @@ def test_thousands_of_units_meet_the_budget(temperature, limited):
     sizes, costs = (16,) * 18 + (2048,) * 12, (262336,) * 18 + (2049,) * 12
     bounds = ((1,) * 18 + (100,) * 12, (9,) * 18 + (900,) * 12) if limited else ()
     units = PricedUnits(sizes, costs, *bounds)
-    budget = units.cost_of_most // 2
+    budget = units.cost_of_caps // 2
     logits = torch.randn(sum(sizes), dtype=torch.float64, requires_grad=True)
     gates = gumbel_soft_cut(logits, gumbel_noise(sum(sizes)), units, budget, temperature)
     assert cost_of(units, gates) == pytest.approx(budget, rel=1e-11)
-    for least, count, most in zip(units.least, per_block(units, gates), units.most, strict=True):
+    for least, count, most in zip(units.floors, per_block(units, gates), units.caps, strict=True):
         assert least - 1e-8 <= count <= most + 1e-8
     gates.square().sum().backward()
     assert logits.grad.isfinite().all()

@@ -16,7 +16,7 @@ from tiny_checkpoints import MASK, checkpoint_of, masked_checkpoint, without_rem
 from tiny_models import HEADS, VARIANTS, Task, batch, build, near, pair, stock_attention
 
 from dsp_fairseq.checkpoints.building import build_model
-from dsp_fairseq.checkpoints.reading import KeptHeads, kept_heads_of
+from dsp_fairseq.checkpoints.reading import KeptUnits, kept_units_of
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.families.transformer import KINDS
 from dsp_fairseq.families.transformer.inventory import transformer_inventory
@@ -371,7 +371,7 @@ def test_limits_of_the_training_hold_unless_others_are_said():
     options = Namespace(
         heads_to_keep="10", max_heads_per_block=2, min_heads_per_block=1, prunable="encoder.self,decoder.self"
     )
-    kept = KeptHeads(Plan.of(options, MODEL), mask, torch.zeros(14), options)
+    kept = KeptUnits(Plan.of(options, MODEL), mask, torch.zeros(14), options)
 
     def limits(**said):
         [share] = chooser(kept, Settings("9", **said))(MODEL).shares
@@ -398,7 +398,7 @@ class TestCheckpoints:
         state = checkpoint_of(stock, arch=name, _name=name, **VARIANTS[variant])
         names = set(state["model"])
         model = model_of(with_gates(state))
-        assert kept_heads_of(with_gates(state)).mask.sum() == HEADS
+        assert kept_units_of(with_gates(state)).mask.sum() == HEADS
         assert set(state["model"]) == names and state["cfg"]["model"].arch == name  # left as it was
         for layer in stock.encoder.layers:
             layer.can_use_fastpath = False
@@ -431,11 +431,11 @@ class TestCheckpoints:
         if removed:
             state = without_removed_heads(state)
         state["last_optimizer_state"] = {"state": {}}
-        kept = kept_heads_of(state)
+        kept = kept_units_of(state)
         mask = torch.zeros(len(kept.mask), dtype=torch.bool).index_fill(0, torch.tensor([1, 4, 9]), True)
         written = decoding(state, model_of(state), mask, mask.double() + torch.arange(len(mask)).double() / 100)
         assert "last_optimizer_state" not in written
-        assert torch.equal(kept_heads_of(written).mask, mask)
+        assert torch.equal(kept_units_of(written).mask, mask)
         assert {name for name in written["model"] if name.startswith("gates.")} == {"gates.logits", "gates.kept.heads"}
         for name, tensor in state["model"].items():
             assert name.startswith("gates.") or torch.equal(written["model"][name], tensor)
@@ -445,7 +445,7 @@ class TestCheckpoints:
 
     def test_a_file_with_other_heads_is_not_kept(self, tmp_path):
         state = masked_checkpoint()
-        mask = kept_heads_of(state).mask
+        mask = kept_units_of(state).mask
         written = decoding(state, model_of(state), mask, mask.double())
         out = str(tmp_path / "out.pt")
         with (

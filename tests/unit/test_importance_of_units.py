@@ -5,7 +5,7 @@ import torch
 from tiny_checkpoints import checkpoint_of
 from tiny_models import build
 
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
@@ -40,7 +40,7 @@ def test_magnitude_of_every_unit_against_a_loop(tmp_path, budget):
         for unit in block.indices
     ]
     assert result.ranking.importance.tolist() == pytest.approx(expected)
-    kept = kept_heads(str(out))
+    kept = kept_units(str(out))
     assert torch.equal(kept.mask, result.ranking.mask)
     if "heads_to_keep" in budget:
         heads = sum(kept.per_kind[kind] for kind in ("encoder.self", "decoder.self", "decoder.cross"))

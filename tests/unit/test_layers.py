@@ -13,7 +13,7 @@ from tiny_checkpoints import checkpoint_of
 from tiny_models import SHAPE, VARIANTS, Task, batch, build, near, pair, translations
 
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.gates.methods import METHODS
 from dsp_fairseq.importance.gradient import negative_log_likelihood, sentence_gradients
@@ -242,7 +242,7 @@ def test_a_dense_checkpoint_has_fewer_layers_and_is_stock(tmp_path, variant):
     for layer in plain.encoder.layers:
         layer.can_use_fastpath = False
     assert near(logits_of(plain.eval()), expected)
-    kept = kept_heads(str(small))
+    kept = kept_units(str(small))
     assert kept.inventory.structures == ("heads",) and kept.inventory.units == 3 + 4 * 4
     assert [name for name in load(str(small))["model"] if name.startswith("gates.kept")] == ["gates.kept.heads"]
 
@@ -252,13 +252,13 @@ def test_heads_and_layers_are_removed_together(tmp_path):
     given = {"layers_to_keep": "encoder=1,decoder=2", "heads_to_keep": "9", "pruning_method": "uniform"}
     path, small = write(tmp_path / "trained.pt", model, **given), str(tmp_path / "small.pt")
     assert prune(path, small).difference < 1e-4
-    kept = kept_heads(small)
+    kept = kept_units(small)
     assert kept.inventory.units == 9 and kept.inventory.original_units == 3 + 16
     again = prune(small, str(tmp_path / "again.pt"), heads_to_keep="4")
     assert again.after.units == 4
     fewer = prune(path, str(tmp_path / "fewer.pt"), layers_to_keep="encoder=1,decoder=1", heads_to_keep="5")
     assert str(fewer).count("layers: 2 + 3 => 1 + 1 of 2 + 3") == 1
-    assert kept_heads(str(tmp_path / "fewer.pt")).inventory.units == 5
+    assert kept_units(str(tmp_path / "fewer.pt")).inventory.units == 5
 
 
 @settings(max_examples=25, deadline=None)
@@ -318,7 +318,7 @@ def test_magnitude_of_layers_against_a_loop(tmp_path):
         for layer in [*model.encoder.layers, *model.decoder.layers]
     ]
     assert result.ranking.importance[-5:].tolist() == pytest.approx(expected)
-    kept = kept_heads(str(out))
+    kept = kept_units(str(out))
     best = [
         sorted(range(len(own)), key=own.__getitem__)[-count:] for own, count in ((expected[:2], 1), (expected[2:], 2))
     ]

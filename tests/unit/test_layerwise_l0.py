@@ -9,7 +9,7 @@ from tiny_models import pair as translators
 
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads_of, load, model_options, with_mask
+from dsp_fairseq.checkpoints.reading import kept_units_of, load, model_options, with_mask
 from dsp_fairseq.gates.hard_concrete import hard_concrete, logistic_noise, open_probability
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.gates.methods import METHODS
@@ -156,9 +156,9 @@ def test_removal_multiplies_the_weights(model, tmp_path):
     torch.save(state, tmp_path / "trained.pt")
     prune(str(tmp_path / "trained.pt"), str(tmp_path / "small.pt"))
     small = load(str(tmp_path / "small.pt"))
-    assert kept_heads_of(state).mask.tolist() == [bool(kept) for kept in KEPT]
+    assert kept_units_of(state).mask.tolist() == [bool(kept) for kept in KEPT]
     assert near(chances(build_model(small)), expected, 1e-5)
-    assert near(chances(build_model(with_mask(state, kept_heads_of(state).mask))), expected, 1e-5)
+    assert near(chances(build_model(with_mask(state, kept_units_of(state).mask))), expected, 1e-5)
     _, other = trained(model, output_scaling="off")
     assert not near(chances(other), expected, 1e-3)
     # pruned once more: the factor is that of what is left, on weights that have the first factor already
@@ -174,7 +174,7 @@ def test_gates_on_hidden_units_leave_the_scaling_as_it_is():
     """Importance puts them on a checkpoint that had none; the model computes the same."""
     state, built = trained(TRANSFORMER)
     more = with_feed_forward(state, 8)
-    assert kept_heads_of(more).inventory.structures == ("heads", "ffn")
+    assert kept_units_of(more).inventory.structures == ("heads", "ffn")
     assert near(chances(build_model(more)), chances(built), 1e-5)
 
 
@@ -200,7 +200,7 @@ def test_with_a_number_of_heads_exactly_so_many_decode(keep, name):
     model.gates.set_logits(torch.zeros(H, dtype=torch.float64))  # ties
     model.train().eval()
     assert int(model.gates.mask().sum()) == sum(block.open_units for block in model.gated_blocks) == keep
-    assert int(kept_heads_of(checkpoint_of(model, args)).mask.sum()) == keep
+    assert int(kept_units_of(checkpoint_of(model, args)).mask.sum()) == keep
     assert model_options(checkpoint_of(model, args)).heads_to_keep == str(keep)
 
 

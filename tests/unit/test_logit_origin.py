@@ -6,7 +6,7 @@ from tiny_checkpoints import checkpoint_of, masked_checkpoint, without_removed_h
 from tiny_models import build
 
 from dsp_fairseq.checkpoints.logit_origin import ALIKE, LEARNED, LOG_ODDS, PRIOR, RANKS, origin_of
-from dsp_fairseq.checkpoints.reading import kept_heads_of
+from dsp_fairseq.checkpoints.reading import kept_units_of
 from dsp_fairseq.importance.checkpoints import decoding
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
@@ -25,7 +25,7 @@ def trained(state):
 
 
 def ranked(state):
-    mask = kept_heads_of(state).mask
+    mask = kept_units_of(state).mask
     ranks = torch.argsort(torch.argsort(torch.rand(len(mask), generator=torch.Generator().manual_seed(3)) + mask))
     return decoding(state, build(GatedTransformerModel, "post-norm", pruning_method="none"), mask, ranks.double())
 
@@ -48,13 +48,13 @@ STATES = {
 def test_origin_of_a_checkpoint_before_and_after_prune(name):
     make, origin = STATES[name]
     state = make()
-    assert origin_of(kept_heads_of(state)) is origin
+    assert origin_of(kept_units_of(state)) is origin
     after = LEARNED if origin is LOG_ODDS else origin  # prune forgets the method
-    assert origin_of(kept_heads_of(without_removed_heads(state))) is after
+    assert origin_of(kept_units_of(without_removed_heads(state))) is after
 
 
 def test_logits_of_the_tests_own_checkpoint():
-    assert origin_of(kept_heads_of(masked_checkpoint())) is LEARNED
+    assert origin_of(kept_units_of(masked_checkpoint())) is LEARNED
 
 
 def test_only_what_was_found_in_data_ranks_heads():

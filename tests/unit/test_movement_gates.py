@@ -12,7 +12,7 @@ from tiny_models import VARIANTS, batch, build, near, translations
 
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.movement import folded, has_scores, masked_weights
-from dsp_fairseq.checkpoints.reading import kept_heads_of, with_mask
+from dsp_fairseq.checkpoints.reading import kept_units_of, with_mask
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.gates.weights.blocks import expanded
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
@@ -166,7 +166,7 @@ def test_masked_equals_zeros_equals_removed(variant):
         everything = torch.ones(model.gates.inventory.units, dtype=torch.bool)
         zeros = build_model(with_mask(masked_weights(state), everything))  # has no masks of weights any more
         assert near(logits_of(zeros), expected)
-        kept = kept_heads_of(state)
+        kept = kept_units_of(state)
         assert torch.equal(kept.mask, model.gates.mask()) and (not closed or kept.per_block.count(0))
         model.make_generation_fast_()
         model.decoder.steps = None

@@ -9,7 +9,7 @@ from tiny_models import HEADS, build
 
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, load, model_options
+from dsp_fairseq.checkpoints.reading import kept_units, load, model_options
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.importance.run import rank
 from dsp_fairseq.importance.settings import Settings
@@ -35,7 +35,7 @@ def trained(request, tmp_path):
 
 def kept(path):
     """Original heads that decode, by block."""
-    heads = kept_heads(path)
+    heads = kept_units(path)
     return heads.inventory.keeping(heads.mask.tolist()).indices()
 
 

@@ -142,7 +142,7 @@ class TestInclusionAtCosts:
     @pytest.mark.parametrize("least", [(0, 0, 0), (3, 0, 0), (0, 4, 2)])
     def test_the_expected_cost_is_the_budget(self, least):
         """Blocks that keep all of their units in any case are part of it."""
-        pool = PricedPool(replace(self.UNITS, least=least))
+        pool = PricedPool(replace(self.UNITS, floors=least))
         for budget in (24, 30, 36):
             for noise in (0.1, 1.0, 10.0):
                 chances = inclusion(random_logits(9, 8), budget, noise, pool)

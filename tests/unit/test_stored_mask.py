@@ -6,7 +6,7 @@ from tiny_checkpoints import MASK, masked_checkpoint
 from tiny_models import HEADS, batch, build, near
 
 from dsp_fairseq.checkpoints.building import build_model
-from dsp_fairseq.checkpoints.reading import kept_heads_of, state_of_mask, with_mask
+from dsp_fairseq.checkpoints.reading import kept_units_of, state_of_mask, with_mask
 from dsp_fairseq.gates.stored_mask import StoredMask
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 
@@ -15,7 +15,7 @@ OTHER = torch.tensor(MASK, dtype=torch.bool).flip(0)  # as many heads, but not t
 
 def with_stored(mask):
     state = masked_checkpoint()
-    inventory = kept_heads_of(state).inventory
+    inventory = kept_units_of(state).inventory
     state["model"].update(state_of_mask(mask, inventory))
     return state
 
@@ -27,7 +27,7 @@ def test_a_training_writes_the_mask_of_its_logits():
 
 def test_the_stored_mask_decodes_whatever_the_logits_say():
     state = with_stored(OTHER)
-    assert torch.equal(kept_heads_of(state).mask, OTHER)
+    assert torch.equal(kept_units_of(state).mask, OTHER)
     model = build_model(state)
     assert torch.equal(model.gates.mask(), OTHER)
     assert [block.open_units for block in model.gated_blocks] == [int(p.sum()) for p in model.gates.per_block(OTHER)]
@@ -36,7 +36,7 @@ def test_the_stored_mask_decodes_whatever_the_logits_say():
 def test_an_older_checkpoint_gets_that_of_its_logits():
     state = masked_checkpoint()
     del state["model"]["gates.kept.heads"]
-    assert kept_heads_of(state).mask.tolist() == MASK
+    assert kept_units_of(state).mask.tolist() == MASK
     assert build_model(state).gates.mask().tolist() == MASK
 
 
@@ -45,23 +45,23 @@ def test_another_number_of_heads_goes_by_the_logits(keep):
     state = with_stored(OTHER)
     state["cfg"]["model"].heads_to_keep = str(keep)  # as --model-overrides does
     best = torch.argsort(state["model"]["gates.logits"], descending=True)[:keep]
-    for mask in (kept_heads_of(state).mask, build_model(state).gates.mask()):
+    for mask in (kept_units_of(state).mask, build_model(state).gates.mask()):
         assert sorted(torch.nonzero(mask).flatten().tolist()) == sorted(best.tolist())
 
 
 def test_a_mask_beyond_the_limits_is_not_taken():
     state = with_stored(OTHER)
     state["cfg"]["model"].max_heads_per_block = 3  # OTHER keeps 3 at most in every block, so it stays
-    assert torch.equal(kept_heads_of(state).mask, OTHER)
+    assert torch.equal(kept_units_of(state).mask, OTHER)
     state["cfg"]["model"].max_heads_per_block = 2
     state["cfg"]["model"].heads_to_keep = "15"
-    assert max(kept_heads_of(state).per_block) <= 2
+    assert max(kept_units_of(state).per_block) <= 2
 
 
 def test_the_mean_of_several_masks_is_none():
     state = masked_checkpoint()
     state["model"]["gates.kept.heads"] = state["model"]["gates.kept.heads"] / 2
-    assert kept_heads_of(state).mask.tolist() == MASK
+    assert kept_units_of(state).mask.tolist() == MASK
     assert build_model(state).gates.mask().tolist() == MASK
 
 

@@ -21,7 +21,7 @@ from tiny_models import near
 
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.checkpoints.prune import prune
-from dsp_fairseq.checkpoints.reading import kept_heads, load
+from dsp_fairseq.checkpoints.reading import kept_units, load
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.families import Family, family_named, family_of, register_family
 from dsp_fairseq.families.data import PAD
@@ -255,7 +255,7 @@ def test_importance_leaves_the_best_heads(checkpoint, tmp_path, score, read):
     assert set(done.after.indices()) == {"low.0", "high.0"} and bool(
         (done.ranking.importance[done.ranking.mask] > 0).all()
     )
-    assert int(kept_heads(str(tmp_path / "ranked.pt")).mask.sum()) == 2
+    assert int(kept_units(str(tmp_path / "ranked.pt")).mask.sum()) == 2
 
 
 def test_what_a_family_does_not_say_is_refused_in_one_line(checkpoint, tmp_path, monkeypatch):

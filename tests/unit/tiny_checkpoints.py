@@ -5,7 +5,7 @@ from argparse import Namespace
 import torch
 from tiny_models import HEADS, SHAPE, VARIANTS, build
 
-from dsp_fairseq.checkpoints.reading import kept_heads_of
+from dsp_fairseq.checkpoints.reading import kept_units_of
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.structures.surgery import remove_units
 
@@ -31,7 +31,7 @@ def masked_checkpoint(variant="post-norm"):
 
 def without_removed_heads(state):
     """A copy of the checkpoint without the masked heads, in the form that ``dsp-fairseq prune`` writes."""
-    kept = kept_heads_of(state)
+    kept = kept_units_of(state)
     after = kept.inventory.keeping(kept.mask.tolist())
     options = Namespace(**{**vars(state["cfg"]["model"]), "heads_to_keep": None, "kept_heads": after.indices()})
     options.pruning_method = "none"

@@ -8,7 +8,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.transformer_lm import TransformerLanguageModel
 
 import dsp_fairseq  # noqa: F401 (registers)
-from dsp_fairseq.checkpoints.reading import kept_heads_of, with_mask
+from dsp_fairseq.checkpoints.reading import kept_units_of, with_mask
 from dsp_fairseq.families.transformer_lm.options import with_stock_defaults
 from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
@@ -101,4 +101,4 @@ def checkpoint_of(model, args, mask=None):
     state = {"cfg": {"model": args, "task": {}, "criterion": {}}, "model": model.state_dict(), **REST}
     if mask is None:
         return state
-    return with_mask(state, torch.tensor(mask, dtype=torch.bool) & torch.ones_like(kept_heads_of(state).mask))
+    return with_mask(state, torch.tensor(mask, dtype=torch.bool) & torch.ones_like(kept_units_of(state).mask))

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...errors import refuse
 from ...structures.inventory import Inventory
 from ..choice import Choice
-from ..head_gates import HeadGates
+from ..gates import Gates
 from ..logit_adam import LogitAdam
 from ..methods import Method
 from ..methods.movement import Settings
@@ -17,7 +17,7 @@ from .layout import Layout, ScoredMatrix
 from .penalty import open_share
 
 
-class MovementGates(HeadGates):
+class MovementGates(Gates):
     """Scores [N] of blocks of weights, in the place of logits of units.
 
     All units are open in training, because a score learns from what its closed weights would have done. At evaluation

@@ -107,7 +107,7 @@ class Layout:
     @property
     def weights(self) -> int:
         """Number of weights that can be pruned."""
-        return self._units.cost_of_most
+        return self._units.cost_of_caps
 
     @cached_property
     def _units(self) -> PricedUnits:

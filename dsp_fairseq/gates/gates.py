@@ -22,7 +22,7 @@ _CLOSED = 1e-6  # a layer whose gate is not above this is closed
 _SEED_OFFSET_OF_K = 500_009  # so that the K of an update and its noise are drawn from different seeds
 
 
-class HeadGates(nn.Module):
+class Gates(nn.Module):
     """Importance logits [H] of all prunable units of a model, the gates drawn from them, and the mask that decodes.
 
     The logits and their Adam moments are float64 buffers that stay on the CPU, whatever the type and device of the
@@ -132,8 +132,8 @@ class HeadGates(nn.Module):
             if left < 1:
                 refuse(
                     [
-                        f"the choice of heads is not final at update {update}, where this training ends; train longer "
-                        "(--max-update, --max-epoch)"
+                        f"the choice of {self.inventory.noun} is not final at update {update}, where this training "
+                        "ends; train longer (--max-update, --max-epoch)"
                     ]
                 )
             search = max(1, round(share * (update + left)))
