@@ -8,7 +8,8 @@ core, and with `--device cuda` on one GPU. They take turns update by update on t
 a machine that slows down slows all of them. Time is processor time; with a GPU real time, its work done.
 A run is `--updates` updates of each; the ratio to stock is taken run by run, and its median reported. The
 phases of `dsp` are timed apart: all heads open (warm-up), choosing (search: the budget falls over all runs
-together), under the final mask (settled). `dsp-published` samples K heads in every update, `movement`
+together), under the final mask (settled); with half of the prunable parameters heads and groups of 16 hidden
+units compete. The teacher is as large as the model that it teaches. `dsp-published` samples K heads in every update, `movement`
 applies the masks that leave 35% of the weights.
 """
 
@@ -71,6 +72,14 @@ def variants(shape: str, keep: int, updates: int, trained: str) -> "dict[str, li
             *(*pruned, "--search-updates", str(updates)),
             *("--pruning-mode", "pipelined", "--finetune-from-model", trained),
         ],
+        "dsp, half of the parameters, search": [
+            *(*gated, "--parameters-to-keep", "50%", "--ffn-group", "16"),
+            *("--search-updates", str(updates), "--search-warmup-updates", "0"),
+        ],
+        "dsp, half of the parameters, settled": [
+            *(*gated, "--parameters-to-keep", "50%", "--ffn-group", "16", "--search-updates", "1")
+        ],
+        "none, with the stock model as teacher": [*gated, "--pruning-method", "none", "--teacher", trained],
         "movement": [
             *(*gated, "--pruning-method", "movement", "--weights-to-keep", "35%"),
             *("--pruning-start", "0", "--pruning-end", "0.01"),
@@ -97,22 +106,20 @@ def trainer_of(data: str, flags: "list[str]", folder: str) -> Trainer:
     return trainer
 
 
-def trainers_of(given, keep: int, total: int) -> "dict[str, Trainer]":
-    """One per variant, stock first; ``total`` updates are planned."""
+def trainers_of(given, keep: int, total: int, folder: str) -> "dict[str, Trainer]":
+    """One per variant, stock first; ``total`` updates are planned. A checkpoint of stock goes into the folder."""
     shape = [*SHAPES[given.shape], "--max-tokens", given.max_tokens, "--max-update", str(total + 1)]
     shape += precision(given.device, given.fp16)
     trainers = {}
-    with tempfile.TemporaryDirectory() as folder:
-        trained = f"{folder}/stock.pt"
-        flags_of = variants(given.shape, keep, total, trained)
-        wanted = [name for name in flags_of if name == "stock" or not given.only or name in given.only]
-        for name in wanted:
-            trainers[name] = trainer_of(given.data, [*shape, *flags_of[name]], folder)
-            if name == "movement":  # whose schedule has shares of a length that no epoch has told it here
-                trainers[name].model.gates.plan_search(0, total, 1.0, total)
-            if name == "stock" and "dsp, pipelined" in wanted:
-                trainers[name].consolidate_optimizer()
-                trainers[name].save_checkpoint(trained, {"train_iterator": {"epoch": 1}})
+    trained = f"{folder}/stock.pt"
+    flags_of = variants(given.shape, keep, total, trained)
+    for name in [name for name in flags_of if name == "stock" or not given.only or name in given.only]:
+        trainers[name] = trainer_of(given.data, [*shape, *flags_of[name]], folder)
+        if name == "movement":  # whose schedule has shares of a length that no epoch has told it here
+            trainers[name].model.gates.plan_search(0, total, 1.0, total)
+        if name == "stock":
+            trainers[name].consolidate_optimizer()
+            trainers[name].save_checkpoint(trained, {"train_iterator": {"epoch": 1}})
     return trainers
 
 
@@ -187,13 +194,14 @@ def main() -> None:
     metrics.reset()
     heads = HEADS[given.shape]
     keep = heads // 3 if given.keep is None else given.keep
-    trainers = trainers_of(given, keep, WARM_UP + given.runs * given.updates)
-    batches = batches_of(trainers["stock"], WARM_UP + given.updates)
-    for trainer in trainers.values():
-        for batch in batches[:WARM_UP]:
-            seconds_of(trainer, batch, given.device)
-    counted = batches[WARM_UP:]
-    seconds = seconds_of_runs(trainers, counted, given)
+    with tempfile.TemporaryDirectory() as folder:  # until the end, for the teacher is read at the first update
+        trainers = trainers_of(given, keep, WARM_UP + given.runs * given.updates, folder)
+        batches = batches_of(trainers["stock"], WARM_UP + given.updates)
+        for trainer in trainers.values():
+            for batch in batches[:WARM_UP]:
+                seconds_of(trainer, batch, given.device)
+        counted = batches[WARM_UP:]
+        seconds = seconds_of_runs(trainers, counted, given)
     results = results_of(seconds, sum(batch["ntokens"] for batch in counted), len(counted))
     show(results, f"{given.shape}, {given.max_tokens} tokens")
     if given.json:
