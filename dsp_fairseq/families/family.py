@@ -57,7 +57,8 @@ class Family(ABC):
     stock: ClassVar[str]  # name of the stock model with the same weights; empty when fairseq has none
     stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
     stock_criterion: ClassVar[str]
-    translates: ClassVar[bool] = False  # whether fairseq-generate translates with it, which sweeps and bench need
+    translates: ClassVar[bool] = False  # whether fairseq-generate translates with it, which bench needs
+    evaluated_by: ClassVar[str] = ""  # fairseq's command that measures how good a model is, which sweeps need
     training_task: ClassVar[str] = ""  # the package's task and criterions with which a choice can be learned
     training_criterions: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]]  # kinds of attention block, in flat order

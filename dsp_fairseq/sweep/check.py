@@ -32,12 +32,14 @@ def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespa
     def training(words: list[str]) -> Namespace:
         args = options.parse_args_and_arch(options.get_training_parser(), words)
         family = family_of(args)
-        if family is not None and not family.translates:
-            raise BadInput(f"--arch {args.arch}: sweeps translate and score; {family.with_article} does not translate")
+        expected = cells[0].evaluation.command
+        if family is not None and family.evaluated_by != expected:
+            told = f"{family.with_article} is not evaluated by {expected}, as the other models are"
+            raise BadInput(f"--arch {args.arch}: {told}; compare it with its like in another sweep")
         return args
 
-    def generation(words: list[str]) -> Namespace:
-        return options.parse_args_and_arch(options.get_generation_parser(), words)
+    def evaluating(words: list[str]) -> Namespace:
+        return options.parse_args_and_arch(cells[0].evaluation.parser(), words)
 
     for cell in cells:
         if cell.trains:
@@ -47,8 +49,8 @@ def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespa
             with _noting(problems, "after", cell):
                 _parse(choice, cell.train)
     for cell in cells[:1]:  # the commands of the other cells differ in nothing but the path
-        with _noting(problems, "generate", cell):
-            _parse(generation, cell.generate)
+        with _noting(problems, cell.evaluation.key, cell):
+            _parse(evaluating, cell.evaluate)
     refuse(f"{line} ({_some(names)})" for line, names in problems.items())
     return found
 

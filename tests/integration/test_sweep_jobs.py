@@ -447,7 +447,7 @@ class TestSlurm:
         assert run(path, "--cluster", "slurm") == 0
         [cell] = cells(tmp_path, grid={**GRID, "seed": [1]})
         # as a sweep leaves it that dies while the job goes on
-        Path(cell.translations).rename(f"{cell.translations}.partial")
+        Path(cell.printed).rename(f"{cell.printed}.partial")
         records.write(cell, records.Record())
         records.write_slurm_job(cell, "101")
         Path(cell.file("outcome.json")).write_text(json.dumps({"started": 2, "status": 0, "seconds": 3.0}))

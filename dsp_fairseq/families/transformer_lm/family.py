@@ -33,6 +33,7 @@ class TransformerLmFamily(Family):
     stock = "transformer_lm"
     stock_task = "language_modeling"
     stock_criterion = "cross_entropy"
+    evaluated_by = "fairseq-eval-lm"
     training_task = TASK
     training_criterions = CRITERIONS
     kinds = KINDS
