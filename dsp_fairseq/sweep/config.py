@@ -36,6 +36,7 @@ UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
 PIPELINED = "pipelined"  # the pruning mode of gates that learn in a trained model
 HEADS_TO_KEEP = "heads_to_keep"
 LAYERS = flag("layers_to_keep")  # the one budget that goes beside another one
+WITHOUT_SEED = ("magnitude",)  # scores of dsp-fairseq importance that draw nothing, and refuse a seed
 SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the heads of `after` are chosen
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, Amount, Config
+from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, WITHOUT_SEED, Amount, Config
 from .evaluation import DECODING, Evaluation
 from .flags import Words, given, names, value_of
 
@@ -166,7 +166,7 @@ def afterwards(
         own = [*amount.words, *extra]
         choose = [OWN, "prune", start.checkpoint, files.checkpoint, *own]
     else:
-        own += _flat({"--seed": str(seed)})
+        own += [] if value_of(flags, SCORE) in WITHOUT_SEED else _flat({"--seed": str(seed)})
         choose = [OWN, "importance", start.checkpoint, config.data, files.checkpoint, *own]
     of_data = [word for flag in _OF_DATA if flag in names(config.train) for word in given(config.train, flag)]
     validate = [VALIDATE, config.data, *_user_dir(config.train), *of_data, "--path", files.checkpoint]
