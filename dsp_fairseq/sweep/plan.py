@@ -16,6 +16,9 @@ CONTINUED = "-continued"  # end of the name of the unpruned model that trains on
 _OF_DATA = ("--max-tokens", "--batch-size", "--cpu", "--fp16", "--num-workers", "--source-lang", "--target-lang")
 
 
+Place = tuple[str, Amount | None, int]  # method, what it keeps, seed
+
+
 @dataclass(frozen=True)
 class Files:
     """The files in the folder of one cell."""
@@ -95,14 +98,13 @@ def cells_of(config: Config) -> list[Cell]:
     starts = {} if config.from_unpruned is None else bases
     if config.unpruned:
         cells += [continued(config, base) for base in starts.values()]
+    pruned: list[Place] = [(method, *place) for method in config.methods for place in grid]
+    pruned += [(variant, None, seed) for variant in config.variants for seed in config.seeds]
     for teachers in [{}] if config.distillation is None else [{}, bases]:
         for dense in config.dense:
             cells += [trained(config, dense, None, seed, teacher=teachers.get(seed)) for seed in config.seeds]
-        places = [(method, *place) for method in config.methods for place in grid]
-        places += [(variant, None, seed) for variant in config.variants for seed in config.seeds]
-        for place in places:
-            others = {"teacher": teachers.get(place[2]), "start": starts.get(place[2])}
-            cells.append(trained(config, *place, **others))
+        for method, amount, seed in pruned:
+            cells.append(trained(config, method, amount, seed, teacher=teachers.get(seed), start=starts.get(seed)))
     for name, flags in config.after.items():
         starts = {seed: any_heads(config, name, seed) for seed in config.seeds} if RANGE in names(flags) else bases
         cells += [*starts.values()] if RANGE in names(flags) else []
@@ -149,7 +151,9 @@ def any_heads(config: Config, method: str, seed: int, name: str | None = None, e
     amount = Amount(HEADS_TO_KEEP, value_of(flags, RANGE) or "")
     name = name or f"{method}-{amount.value.replace(':', 'to')}-seed{seed}"
     own = {"--seed": str(seed)}
-    return _training(config, name, (method, amount, seed), _with_task(config, [*config.train, *flags, *extra]) + _flat(own))
+    return _training(
+        config, name, (method, amount, seed), _with_task(config, [*config.train, *flags, *extra]) + _flat(own)
+    )
 
 
 def afterwards(
@@ -187,9 +191,6 @@ def tuned(config: Config, cell: Cell) -> Cell:
     return _training(config, name, place, own, cell, small, before)
 
 
-Place = tuple[str, Amount | None, int]  # method, what it keeps, seed
-
-
 def _training(
     config: Config,
     name: str,
@@ -218,16 +219,17 @@ def _cell(config: Config, files: Files, place: Place, own: list[str], train: lis
     if teacher := more.get("teacher"):
         flags["teacher"] = {"name": teacher.name, **teacher.flags, "distillation": list(config.distillation or ())}
     evaluate = [evaluation.command, config.data, *_user_dir(given), *given, "--path", files.checkpoint]
-    return Cell(
-        files.folder, *place, flags, tuple(train), tuple(evaluate), start=start, evaluation=evaluation, **more
-    )
+    return Cell(files.folder, *place, flags, tuple(train), tuple(evaluate), start=start, evaluation=evaluation, **more)
 
 
 def _with_task(config: Config, flags: list[str]) -> list[str]:
     """The flags of a training, and the plug-in's task and criterion unless there are others."""
     family = config.family
-    added = {"--task": family.training_task, "--criterion": family.training_criterions[0]}
-    added |= {"--no-epoch-checkpoints": None}
+    added: dict[str, str | None] = {
+        "--task": family.training_task,
+        "--criterion": family.training_criterions[0],
+        "--no-epoch-checkpoints": None,
+    }
     return [*flags, *_flat({name: value for name, value in added.items() if name not in names(flags)})]
 
 
