@@ -30,7 +30,7 @@ def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespa
     problems: dict[str, list[str]] = {}  # names of the cells that have it
 
     def training(words: list[str]) -> Namespace:
-        refuse(_another_evaluation(value_of(words, "--arch"), cells[0]))
+        refuse(_another_evaluation(value_of(tuple(words), "--arch"), cells[0]))
         args = options.parse_args_and_arch(options.get_training_parser(), words)
         refuse(_another_evaluation(args.arch, cells[0]))  # again: parsing may have imported its family
         return args
