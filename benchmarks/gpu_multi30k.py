@@ -51,7 +51,7 @@ def tidy(cells: list) -> None:
     """The checkpoints of cells whose translations and heads are known."""
     for cell in cells:
         record = read_record(cell)
-        if record.decoded and record.kept is not None:
+        if record.evaluated and record.kept is not None:
             for path in Path(cell.folder).glob("*.pt"):
                 path.unlink()
 
@@ -70,7 +70,7 @@ def as_json(found: Results) -> "list[dict]":
             "method": row.cell.method,
             "heads": row.heads,
             "seed": row.cell.seed,
-            "bleu": round(row.bleu, 2),
+            "bleu": round(row.score, 2),
             "valid_nll": row.valid_nll,
             "kept": row.per_kind,
             "train_seconds": row.record.train_seconds,

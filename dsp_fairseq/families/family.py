@@ -57,7 +57,8 @@ class Family(ABC):
     stock: ClassVar[str]  # name of the stock model with the same weights; empty when fairseq has none
     stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
     stock_criterion: ClassVar[str]
-    translates: ClassVar[bool] = False  # whether fairseq-generate translates with it, which sweeps and bench need
+    translates: ClassVar[bool] = False  # whether fairseq-generate translates with it, which bench needs
+    evaluated_by: ClassVar[str] = ""  # fairseq's command that measures how good a model is, which sweeps need
     training_task: ClassVar[str] = ""  # the package's task and criterions with which a choice can be learned
     training_criterions: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]]  # kinds of attention block, in flat order
@@ -160,6 +161,10 @@ class Family(ABC):
     def log_probabilities(self, model: Any, sample: Mapping[str, Any]) -> Tensor:
         """Log-probabilities [batch, target, types] that the model gives every word after the words of a batch."""
         return model(**sample["net_input"])[0].log_softmax(dim=-1)
+
+    def logits(self, model: Any, net_input: Mapping[str, Tensor]) -> Tensor:
+        """Numbers [batch, target, types] whose softmax is the distribution of the model over the next word."""
+        return model(**net_input)[0]
 
     def ctranslate2(self) -> Converter | None:
         """The converter to CTranslate2, or None; called only when CTranslate2 is installed."""

@@ -12,7 +12,7 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 from ..errors import BadInput, refuse
 from ..families import family_of
 from .config import PIPELINED
-from .flags import Words
+from .flags import Words, value_of
 from .plan import Cell
 
 Parser = Callable[[list[str]], Namespace]
@@ -30,14 +30,13 @@ def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespa
     problems: dict[str, list[str]] = {}  # names of the cells that have it
 
     def training(words: list[str]) -> Namespace:
+        refuse(_another_evaluation(value_of(tuple(words), "--arch"), cells[0]))
         args = options.parse_args_and_arch(options.get_training_parser(), words)
-        family = family_of(args)
-        if family is not None and not family.translates:
-            raise BadInput(f"--arch {args.arch}: sweeps translate and score; {family.with_article} does not translate")
+        refuse(_another_evaluation(args.arch, cells[0]))  # again: parsing may have imported its family
         return args
 
-    def generation(words: list[str]) -> Namespace:
-        return options.parse_args_and_arch(options.get_generation_parser(), words)
+    def evaluating(words: list[str]) -> Namespace:
+        return options.parse_args_and_arch(cells[0].evaluation.parser(), words)
 
     for cell in cells:
         if cell.trains:
@@ -47,10 +46,19 @@ def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespa
             with _noting(problems, "after", cell):
                 _parse(choice, cell.train)
     for cell in cells[:1]:  # the commands of the other cells differ in nothing but the path
-        with _noting(problems, "generate", cell):
-            _parse(generation, cell.generate)
+        with _noting(problems, cell.evaluation.key, cell):
+            _parse(evaluating, cell.evaluate)
     refuse(f"{line} ({_some(names)})" for line, names in problems.items())
     return found
+
+
+def _another_evaluation(arch: str | None, cell: Cell) -> list[str]:
+    """A line when fairseq has another command to evaluate this architecture than for the other models."""
+    family, expected = family_of(Namespace(arch=arch)), cell.evaluation.command
+    if family is None or family.evaluated_by == expected:
+        return []
+    told = f"{family.with_article} is not evaluated by {expected}, as the other models are"
+    return [f"--arch {arch}: {told}; compare it with its like in another sweep"]
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 import os
 import re
 import shlex
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import yaml
 from pydantic import (
@@ -22,10 +23,12 @@ from pydantic import ValidationInfo as Info
 from dsp_fairseq_startup.scoring.command import lines_of, what_is_wrong
 
 from ..errors import MOST_SEED, BadInput, flag
-from ..families.transformer import FFN_KINDS, KINDS, STACKS
+from ..families import Family, families, family_of
+from ..families.transformer import STACKS
 from ..gates.methods import METHODS
 from ..option_names import BUDGETS
 from ..training.teacher import RANGES
+from .evaluation import DECODING, EVALUATIONS, Evaluation
 from .flags import Words, is_name, names, read_flags, value_of, wrong_character
 from .yaml_file import load
 
@@ -33,6 +36,7 @@ UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
 PIPELINED = "pipelined"  # the pruning mode of gates that learn in a trained model
 HEADS_TO_KEEP = "heads_to_keep"
 LAYERS = flag("layers_to_keep")  # the one budget that goes beside another one
+WITHOUT_SEED = ("magnitude",)  # scores of dsp-fairseq importance that draw nothing, and refuse a seed
 SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the heads of `after` are chosen
 
 
@@ -64,8 +68,8 @@ _NOT_IN_TRAIN = {
     "--save-dir": _OWN,
     "--log-file": _OWN,
     "--log-format": _OWN,
-    "--no-save": "nothing could be decoded; leave it out",
-    "--no-last-checkpoints": "the last checkpoint is what is decoded; leave it out",
+    "--no-save": "nothing could be evaluated; leave it out",
+    "--no-last-checkpoints": "the last checkpoint is what is evaluated; leave it out",
     "--no-save-optimizer-state": "an interrupted training could not go on; leave it out",
     **dict.fromkeys(
         ("--restore-file", "--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"),
@@ -77,10 +81,17 @@ _NOT_IN_GENERATE = {
     "--results-path": "the sweep reads what is printed; leave it out",
     "--quiet": "the sweep reads what is printed; leave it out",
 }
+_NOT_IN_EVALUATE = {
+    "--path": _OWN,
+    "--results-path": "the sweep reads what is printed; leave it out",
+}
 _NOT_IN_AFTER = {name: why for name, why in _NOT_IN_TRAIN.items() if name != "--pruning-method"} | {
     "--pruning-mode": _OWN,
     "--finetune-from-model": _OWN,
     "--json": _OWN,
+}
+_NOT_IN_VARIANTS = {
+    name: why for name, why in _NOT_IN_TRAIN.items() if name not in ("--pruning-method", LAYERS, *map(flag, BUDGETS))
 }
 _NOT_IN_TUNE = {**_NOT_IN_TRAIN, "--finetune-from-model": _OWN}
 _NO_BLEU4 = ("--sacrebleu", "--scoring")
@@ -102,6 +113,17 @@ _MISSING = {
     "grid.parameters_to_keep": "give one value or more, such as [50%, 25%]",
     "grid.seed": "give one value or more, such as [1, 2]",
 }
+
+
+class Subject(NamedTuple):
+    """What all models of a sweep have in common; the validators have it as their context."""
+
+    family: Family
+    evaluation: Evaluation
+
+
+def _subject(info: Info) -> Subject:
+    return cast(Subject, info.context)
 
 
 _NOTHING = object()  # stands for a missing value
@@ -157,10 +179,19 @@ def _train(value: Any) -> Words:
     return words
 
 
-def _generate(value: Any) -> Words:
-    words, problems = read_flags(value)
-    _refuse(problems + _forbidden(words, _NOT_IN_GENERATE))
-    return words
+def _of(command: str, forbidden: dict[str, str]) -> Callable[[Any, Info], Words]:
+    """Reads the flags of a command that evaluates, if it is the one for the models of this sweep."""
+
+    def read(value: Any, info: Info) -> Words:
+        words, problems = read_flags(value)
+        family, evaluation = _subject(info)
+        if words and evaluation.command != command:
+            remedy = f"{family.with_article} is evaluated by {evaluation.command}; give its flags as {evaluation.key}"
+            raise _Wrong((shlex.join(words), remedy))
+        _refuse(problems + _forbidden(words, forbidden))
+        return words
+
+    return read
 
 
 def _axis(is_right: Callable[[Any], bool], allowed: str) -> Callable[[Any], list[Any]]:
@@ -275,6 +306,29 @@ def _dense(value: Any) -> dict[str, Words]:
     return flags
 
 
+def _variants(value: Any, info: Info) -> dict[str, Words]:
+    flags, problems = _named_flags(value, 'unscaled: "--pruning-method dsp --heads-to-keep 12 --output-scaling off"')
+    for name, words in flags.items():
+        if name in METHODS or name == "unpruned" or name in info.data.get("dense", ()):
+            problems.append((name, shlex.join(words), "is the name of other models; choose another one"))
+        method = value_of(words, "--pruning-method")
+        if method not in trained_methods():
+            told = f"must have --pruning-method with one of {', '.join(trained_methods())}"
+            problems.append((name, shlex.join(words), told))
+        problems += [(name, *problem) for problem in _forbidden(words, _NOT_IN_VARIANTS)]
+    _refuse(problems)
+    return flags
+
+
+def _from_unpruned(value: Any) -> Words | None:
+    """None: everything is trained from random weights."""
+    if value is None or value is False:
+        return None
+    words, problems = ((), []) if value is True else read_flags(value)
+    _refuse(problems + _forbidden(words, _NOT_IN_TUNE))
+    return words
+
+
 def _distillation(value: Any) -> Words | None:
     """None: there are no models that learn from the unpruned one."""
     if value is None:
@@ -321,7 +375,9 @@ def _reference(value: Any, info: Info) -> str | None:
         return None
     if not (isinstance(value, dict) and list(value) == ["sacrebleu"] and isinstance(value["sacrebleu"], str)):
         raise _Wrong((value, "must be fairseq, or {sacrebleu: FILE} with the text of the reference"))
-    path = value["sacrebleu"]
+    path, (family, evaluation) = value["sacrebleu"], _subject(info)
+    if evaluation is not DECODING:
+        raise _Wrong(("sacrebleu", path, f"{family.with_article} does not translate; leave it out"))
     if not os.path.isfile(path):
         raise _Wrong(("sacrebleu", path, "is no file; name the text of the reference"))
     try:
@@ -335,21 +391,47 @@ def _per_kind(kinds: Sequence[str], example: int) -> str:
     return ",".join(f"{kind}={example}" for kind in kinds)
 
 
-_HEADS = _axis(
-    _is_number_or_per_kind(KINDS), f"must be a number of heads, or one for each kind of block: {_per_kind(KINDS, 4)}"
-)
-_UNITS = _axis(
-    _is_number_or_per_kind(FFN_KINDS),
-    f"must be a number of hidden units, or one for each kind of block: {_per_kind(FFN_KINDS, 512)}",
-)
-_LAYERS = _axis(
-    lambda value: isinstance(value, str) and "=" in value and _is_number_or_per_kind(STACKS)(value),
-    f"must be a number of layers for each stack, between quotation marks: {_per_kind(STACKS, 2)}",
-)
-_PARAMETERS = _axis(_is_parameters, "must be a number of parameters, or a share such as 50%")
+Axis = Callable[[Any], list[Any]]
 
 
-_MAY_BE_EMPTY = ("data", "out", "train", "generate", "grid", "method_flags", "dense", "distillation", "after", "tune")
+def _heads(family: Family) -> Axis:
+    allowed = f"must be a number of heads, or one for each kind of block: {_per_kind(family.kinds, 4)}"
+    return _axis(_is_number_or_per_kind(family.kinds), allowed)
+
+
+def _units(family: Family) -> Axis:
+    kinds = family.ffn_kinds
+    if not kinds:
+        return _axis(lambda _: False, f"{family.with_article} has no hidden units to choose from; leave it out")
+    allowed = f"must be a number of hidden units, or one for each kind of block: {_per_kind(kinds, 512)}"
+    return _axis(_is_number_or_per_kind(kinds), allowed)
+
+
+def _layers(family: Family) -> Axis:
+    stacks = [kind.partition(".")[0] for kind in family.layer_kinds]
+    if not stacks:
+        return _axis(lambda _: False, f"{family.with_article} keeps all its layers; leave it out")
+    is_per_stack = _is_number_or_per_kind(stacks)
+    allowed = f"must be a number of layers for each stack, between quotation marks: {_per_kind(stacks, 2)}"
+    return _axis(lambda value: isinstance(value, str) and "=" in value and is_per_stack(value), allowed)
+
+
+def _parameters(family: Family) -> Axis:
+    return _axis(_is_parameters, "must be a number of parameters, or a share such as 50%")
+
+
+def _amounts(axis: Callable[[Family], Axis]) -> BeforeValidator:
+    """The values of a budget that the models of this sweep have, as words."""
+    return BeforeValidator(lambda value, info: list(map(str, axis(_subject(info).family)(value))))
+
+
+_MAY_BE_EMPTY = (
+    *("data", "out", "train", "generate", "evaluate", "grid", "method_flags", "dense", "variants", "from_unpruned"),
+    *("distillation", "after", "tune"),
+)
+
+
+_NO_FLAGS: Any = Field(default_factory=list)  # the validators make words of it
 
 
 class _Model(BaseModel):
@@ -360,10 +442,10 @@ class Grid(_Model):
     """Every combination of a method, a value of one of the budgets, and a seed is a cell."""
 
     method: Annotated[Words, BeforeValidator(lambda value: _method_axis()(value))]
-    heads_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _HEADS(value))))] = ()
-    ffn_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _UNITS(value))))] = ()
-    layers_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _LAYERS(value))))] = ()
-    parameters_to_keep: Annotated[Words, BeforeValidator(lambda value: list(map(str, _PARAMETERS(value))))] = ()
+    heads_to_keep: Annotated[Words, _amounts(_heads)] = ()
+    ffn_to_keep: Annotated[Words, _amounts(_units)] = ()
+    layers_to_keep: Annotated[Words, _amounts(_layers)] = ()
+    parameters_to_keep: Annotated[Words, _amounts(_parameters)] = ()
     seed: Annotated[tuple[int, ...], BeforeValidator(_axis(_is_seed, f"must be a whole number, 0 to {MOST_SEED}"))]
 
     @model_validator(mode="after")
@@ -383,16 +465,34 @@ class Config(_Model):
     data: Annotated[str, PlainValidator(_text(_DATA)), AfterValidator(_folder)]
     out: Annotated[str, PlainValidator(_text("such as sweep")), AfterValidator(_one_path)]
     train: Annotated[Words, PlainValidator(_train)]
-    generate: Annotated[Words, PlainValidator(_generate)] = Field(default_factory=list)  # type: ignore[arg-type]  # _generate reads it
+    generate: Annotated[Words, PlainValidator(_of("fairseq-generate", _NOT_IN_GENERATE))] = _NO_FLAGS
+    evaluate: Annotated[Words, PlainValidator(_of("fairseq-eval-lm", _NOT_IN_EVALUATE))] = _NO_FLAGS
     grid: Annotated[Grid, BeforeValidator(_is_grid)]
     unpruned: Annotated[bool, PlainValidator(_yes_or_no)] = False
     method_flags: Annotated[Mapping[str, Words], PlainValidator(_method_flags)] = Field(default_factory=dict)
     dense: Annotated[Mapping[str, Words], PlainValidator(_dense)] = Field(default_factory=dict)
+    variants: Annotated[Mapping[str, Words], PlainValidator(_variants)] = Field(default_factory=dict)
+    # flags of the trainings that start from the unpruned model; None: everything is trained from random weights
+    from_unpruned: Annotated[Words | None, PlainValidator(_from_unpruned)] = None
     distillation: Annotated[Words | None, PlainValidator(_distillation)] = None
     after: Annotated[Mapping[str, Words], PlainValidator(_after)] = Field(default_factory=dict)
-    tune: Annotated[Words, PlainValidator(_tune)] = Field(default_factory=list)  # type: ignore[arg-type]  # _tune reads it
+    tune: Annotated[Words, PlainValidator(_tune)] = _NO_FLAGS
     # score with sacreBLEU against this text; None: fairseq's own BLEU4
     score: Annotated[str | None, PlainValidator(_reference)] = "fairseq"
+
+    @property
+    def family(self) -> Family:
+        """Of the unpruned model; the dense ones may be of another family."""
+        return family_in(self.train)
+
+    @property
+    def evaluation(self) -> Evaluation:
+        return EVALUATIONS[self.family.evaluated_by]
+
+    @property
+    def of_evaluation(self) -> Words:
+        """Flags of the command that evaluates."""
+        return getattr(self, self.evaluation.key)
 
     @property
     def methods(self) -> Words:
@@ -411,6 +511,11 @@ class Config(_Model):
         return self.score
 
 
+def family_in(train: Words) -> Family:
+    """The family of the architecture that flags name; any one where it is unknown, which is told later."""
+    return family_of(Namespace(arch=value_of(train, "--arch"))) or families()[0]
+
+
 def read_config(path: str, out: str | None = None, data: str | None = None) -> Config:
     """The content of the file, with ``out`` and ``data`` instead of its own if they are given.
 
@@ -420,10 +525,14 @@ def read_config(path: str, out: str | None = None, data: str | None = None) -> C
     if not isinstance(content, dict):
         raise BadInput(f"{path}: must hold keys and values ({', '.join(Config.model_fields)}), holds {_shown(content)}")
     content |= {key: value for key, value in (("out", out), ("data", data)) if value is not None}
+    family = family_in(read_flags(content.get("train"))[0])
+    if family.evaluated_by not in EVALUATIONS:
+        told = f"{family.with_article} is evaluated by none of {', '.join(EVALUATIONS)}, which a sweep needs"
+        raise BadInput(f"{path}: train: {told}")
     # most keys without a value count as missing
     given = {str(key): value for key, value in content.items() if value is not None or key not in _MAY_BE_EMPTY}
     try:
-        return Config.model_validate(given)
+        return Config.model_validate(given, context=Subject(family, EVALUATIONS[family.evaluated_by]))
     except ValidationError as error:
         lines = [f"{path}: {line}" for found in error.errors() for line in _lines(found)]
         raise BadInput("\n".join(lines)) from None

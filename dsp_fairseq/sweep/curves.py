@@ -1,4 +1,4 @@
-"""BLEU against heads, or against parameters where models differ in more: a colour and a shape per method."""
+"""The score against heads, or against parameters where models differ in more: a colour and a shape per method."""
 
 from statistics import mean
 
@@ -37,12 +37,12 @@ def draw_scores(results: Results):
     else:
         panel.xaxis.set_major_formatter(lambda number, _: f"{number / 1e6:g} M")
         panel.set_xlabel("parameters of the model, embeddings included")
-    panel.set_ylabel("BLEU")
+    panel.set_ylabel(results.evaluation.axis)
     pictures.open_frame(panel)
     if panel.get_legend_handles_labels()[0]:  # beside the panel, where it covers nothing
         panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, handlelength=3)
     note = "lines: mean over the seeds; bands: lowest to highest" if several else "one seed"
-    figure.suptitle(f"BLEU against {against}", fontsize="x-large", fontweight="bold")
+    figure.suptitle(f"{results.evaluation.score_name} against {against}", fontsize="x-large", fontweight="bold")
     figure.supxlabel(f"{note}\n{results.signature}", fontsize="small", color=QUIET)
     return figure
 
@@ -50,7 +50,7 @@ def draw_scores(results: Results):
 def _draw_unpruned(panel, rows: list[Row]) -> None:
     if not rows:
         return
-    scores = [row.bleu for row in rows]
+    scores = [row.score for row in rows]
     panel.axhline(mean(scores), color=ALL, linestyle="--", linewidth=1.3, label=f"all {rows[0].heads} heads")
     if len(scores) > 1:
         panel.axhspan(min(scores), max(scores), color=ALL, alpha=0.12, linewidth=0)
@@ -60,7 +60,7 @@ def _draw_method(panel, results: Results, method: str) -> None:
     colour, shape = looks(results.methods)[method]
     groups = list(results.of(method).values())
     sizes = [mean(row.heads if results.only_heads else row.parameters for row in rows) for rows in groups]
-    scores = [[row.bleu for row in rows] for rows in groups]
+    scores = [[row.score for row in rows] for rows in groups]
     look: dict[str, object] = {"markerfacecolor": "white", "linestyle": (0, (4, 3))} if is_tuned(method) else {}
     look |= {"linestyle": ":", "fillstyle": "left"} if DISTILLED in method else {}
     panel.plot(sizes, list(map(mean, scores)), color=colour, marker=shape, linewidth=1.6, label=method, **look)

@@ -35,7 +35,7 @@ def estimate(cells: list[Cell], arguments: dict[str, Namespace] | None, jobs: in
     Without them there is no guess from the size of the trainings: they run on other machines.
     """
     found = {cell.name: records.read(cell) for cell in cells}
-    left = [cell for cell in cells if not found[cell.name].decoded]
+    left = [cell for cell in cells if not found[cell.name].evaluated]
     if not left:
         return Estimate(0.0, "all cells are done")
     seconds = [(record.train_seconds, record.generate_seconds) for record in found.values()]
@@ -97,7 +97,8 @@ def _batch_tokens(arguments: Namespace) -> float:
 
 def _vocabulary(arguments: Namespace) -> int:
     """Number of lines of the largest dictionary."""
-    paths = glob.glob(os.path.join(glob.escape(_data(arguments)), "dict.*.txt"))
+    folder = glob.escape(_data(arguments))
+    paths = [path for name in ("dict.*.txt", "dict.txt") for path in glob.glob(os.path.join(folder, name))]
     counts = []
     for path in paths:
         with open(path, "rb") as file:
@@ -109,7 +110,7 @@ def _corpus(arguments: Namespace) -> tuple[int, float]:
     """Number of sentences of the training set, and of words of its longer side."""
     pattern = os.path.join(glob.escape(_data(arguments)), f"{arguments.train_subset}.*.idx")
     sentences, words = 0, []
-    for path in glob.glob(pattern):
+    for path in [*glob.glob(pattern), *glob.glob(pattern.replace(".*.", "."))]:
         with open(path, "rb") as file:
             head = file.read(26)  # fairseq's MMapIndexedDataset: magic (9), version (8), type (1), sentences (8)
         kind, sentences = struct.unpack("<BQ", head[17:])

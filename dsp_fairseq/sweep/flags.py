@@ -53,7 +53,7 @@ def wrong_character(value: str) -> tuple[str, str]:
 def value_of(words: Words, name: str) -> str | None:
     """The last value of a flag, None when it is not given."""
     found = None
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         if word == name:
             found = after
         elif word.startswith(f"{name}="):

@@ -83,18 +83,20 @@ def as_text(todo: Plan) -> str:
         words = [("mkdir", "-p", cell.folder), cell.before, cell.train]
         commands = [*map(as_shell, filter(None, words))]
         commands += [f"{as_shell(cell.validate)} >{shlex.quote(cell.train_log)}"] if cell.validate else []
-        lines += [f"# {cell.name}: {_state(cell)}", *commands, as_shell(cell.generate), ""]
+        lines += [f"# {cell.name}: {_state(cell)}", *commands, as_shell(cell.evaluate), ""]
     return "\n".join([*lines, f"# {len(todo.cells)} cells, time: {todo.expected}"])
 
 
 def _state(cell: Cell) -> str:
     record = records.read(cell)
-    if record.decoded:
+    if record.evaluated:
         return "done"
     if record.trained:
-        return "trained, to be decoded"
+        return f"trained, to be {cell.evaluation.done}"
     updates = logs.progress(cell).updates
-    return f"goes on, {updates} updates were logged" if os.path.isfile(cell.checkpoint) else "to be trained and decoded"
+    if os.path.isfile(cell.checkpoint):
+        return f"goes on, {updates} updates were logged"
+    return f"to be trained and {cell.evaluation.done}"
 
 
 def run(todo: Plan, with_pictures: bool = True, until: float = math.inf) -> Outcome:
@@ -103,7 +105,7 @@ def run(todo: Plan, with_pictures: bool = True, until: float = math.inf) -> Outc
     results, problems = collect(todo.cells, todo.config)
     if results.rows:
         _write(results, todo, with_pictures)
-    unfinished = len(failures) < len([cell for cell in todo.cells if not records.read(cell).decoded])
+    unfinished = len(failures) < len([cell for cell in todo.cells if not records.read(cell).evaluated])
     return Outcome(results, failures + problems, unfinished)
 
 

@@ -12,6 +12,7 @@ from .plan import Cell, Files, value_of
 
 _TAIL = 64_000  # bytes; an epoch's line of fairseq has about 1000
 _ERROR = re.compile(r"error|exception|killed|abort|no space", re.IGNORECASE)
+_LOSS = re.compile(r"Loss \(base 2\): ([\d.]+|nan|inf)")
 _BLEU = re.compile(r"^Generate .*?: BLEU4 = ([\d.]+)", re.MULTILINE)
 
 
@@ -41,8 +42,12 @@ def progress(cell: Cell) -> Progress:
 
 def valid_nll(cell: Files) -> float | None:
     """Negative log-likelihood of a word in the last validation, base 2."""
-    found = [entry["valid_nll_loss"] for entry in entries(cell.train_log) if "valid_nll_loss" in entry]
-    return float(found[-1]) if found else None
+    logged = entries(cell.train_log)
+    for name in cell.evaluation.nll:
+        found = [entry[name] for entry in logged if name in entry]
+        if found:
+            return float(found[-1])
+    return None
 
 
 class Training(NamedTuple):
@@ -94,13 +99,24 @@ def last_error(*paths: str) -> str:
 
 def bleu4(cell: Files) -> float:
     """The score that fairseq-generate printed."""
-    found = printed_bleu4(cell.translations)
+    found = printed_bleu4(cell.printed)
     if found is None:
         raise Failed(
-            f"{cell.name}: fairseq-generate printed no BLEU4; all that it printed: {cell.translations}; "
+            f"{cell.name}: fairseq-generate printed no BLEU4; all that it printed: {cell.printed}; "
             "remove it to decode again"
         )
     return float(found)
+
+
+def loss(cell: Files) -> float:
+    """The loss that fairseq-eval-lm printed, base 2."""
+    found = _LOSS.findall(_text(cell.printed))
+    if not found:
+        raise Failed(
+            f"{cell.name}: fairseq-eval-lm printed no loss; all that it printed: {cell.printed}; remove it to evaluate "
+            "again"
+        )
+    return float(found[-1])
 
 
 def printed_bleu4(path: str) -> str | None:
@@ -112,7 +128,7 @@ def printed_bleu4(path: str) -> str | None:
 def hypotheses(cell: Files) -> list[str]:
     """The best translation of every sentence in order, detokenised if the flags of fairseq-generate ask for it."""
     best: dict[int, str] = {}
-    for line in _text(cell.translations).split("\n"):
+    for line in _text(cell.printed).split("\n"):
         if re.match(r"D-\d+\t", line):
             number, _, text = line[2:].split("\t", 2)
             best.setdefault(int(number), text)  # the first of --nbest is the best

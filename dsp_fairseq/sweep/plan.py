@@ -5,14 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..families.transformer.words import CRITERION, TASK
-from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, Amount, Config
+from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, WITHOUT_SEED, Amount, Config
+from .evaluation import DECODING, Evaluation
 from .flags import Words, given, names, value_of
 
-TRAIN, GENERATE, VALIDATE, OWN = "fairseq-train", "fairseq-generate", "fairseq-validate", "dsp-fairseq"
+TRAIN, VALIDATE, OWN = "fairseq-train", "fairseq-validate", "dsp-fairseq"
 DISTILLED = "-distilled"  # end of the method's name when the unpruned model is the teacher
+CONTINUED = "-continued"  # end of the name of the unpruned model that trains on as those do that start from it
 # flags of the training that a validation of its model needs as well
 _OF_DATA = ("--max-tokens", "--batch-size", "--cpu", "--fp16", "--num-workers", "--source-lang", "--target-lang")
+
+
+Place = tuple[str, Amount | None, int]  # method, what it keeps, seed
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Files:
     """The files in the folder of one cell."""
 
     folder: str
+    evaluation: Evaluation = field(default=DECODING, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -43,26 +48,26 @@ class Files:
         return self.file("train.txt")
 
     @property
-    def translations(self) -> str:
-        """What a finished fairseq-generate printed."""
-        return self.file("generate.txt")
+    def printed(self) -> str:
+        """What a finished evaluation printed."""
+        return self.file(f"{self.evaluation.key}.txt")
 
     @property
-    def generate_log(self) -> str:
-        """Messages and errors of fairseq-generate."""
-        return self.file("generate.log")
+    def evaluation_log(self) -> str:
+        """Messages and errors of the evaluation."""
+        return self.file(f"{self.evaluation.key}.log")
 
 
 @dataclass(frozen=True)
 class Cell(Files):
-    """One model: the commands that make its checkpoint, and its decoding."""
+    """One model: the commands that make its checkpoint, and its evaluation."""
 
     method: str  # pruning method, or how the heads of a trained model are chosen; names a line of the table
     amount: Amount | None  # what it keeps, as the option of training says it; None: everything
     seed: int
     flags: dict[str, Any]  # what makes the cell what it is, wherever its folder lies
     train: Words  # makes the checkpoint: fairseq-train, or dsp-fairseq
-    generate: Words
+    evaluate: Words
     before: Words = ()  # runs before `train`: removes the pruned heads of the checkpoint to start from
     validate: Words = ()  # the validation of a checkpoint that needs no training
     start: "Cell | None" = field(default=None, repr=False)  # the cell whose checkpoint this one starts from
@@ -82,19 +87,24 @@ class Cell(Files):
 def cells_of(config: Config) -> list[Cell]:
     """All cells of the sweep.
 
-    In this order: unpruned, dense, those of the grid, those that learn from the unpruned one, those whose heads are
-    chosen afterwards, tuned.
+    In this order: unpruned, dense, those of the grid, variants, those that learn from the unpruned one, those whose
+    heads are chosen afterwards, tuned.
     """
     grid = [(amount, seed) for amount in config.amounts for seed in config.seeds]
     bases = {seed: trained(config, UNPRUNED, None, seed) for seed in config.seeds}
-    from_unpruned = any(RANGE not in names(flags) for flags in config.after.values())
-    from_unpruned = from_unpruned or config.distillation is not None
-    cells = [*bases.values()] if config.unpruned or from_unpruned else []
+    needed = any(RANGE not in names(flags) for flags in config.after.values())
+    needed = needed or config.distillation is not None or config.from_unpruned is not None
+    cells = [*bases.values()] if config.unpruned or needed else []
+    starts = {} if config.from_unpruned is None else bases
+    if config.unpruned:
+        cells += [continued(config, base) for base in starts.values()]
+    pruned: list[Place] = [(method, *place) for method in config.methods for place in grid]
+    pruned += [(variant, None, seed) for variant in config.variants for seed in config.seeds]
     for teachers in [{}] if config.distillation is None else [{}, bases]:
         for dense in config.dense:
             cells += [trained(config, dense, None, seed, teacher=teachers.get(seed)) for seed in config.seeds]
-        for method in config.methods:
-            cells += [trained(config, method, *place, teacher=teachers.get(place[1])) for place in grid]
+        for method, amount, seed in pruned:
+            cells.append(trained(config, method, amount, seed, teacher=teachers.get(seed), start=starts.get(seed)))
     for name, flags in config.after.items():
         starts = {seed: any_heads(config, name, seed) for seed in config.seeds} if RANGE in names(flags) else bases
         cells += [*starts.values()] if RANGE in names(flags) else []
@@ -112,14 +122,27 @@ def trained(
     name: str | None = None,
     extra: Words = (),
     teacher: Cell | None = None,
+    start: Cell | None = None,
 ) -> Cell:
-    """A training from random weights; ``method`` may also be the name of a dense model."""
+    """A training from random weights or those of ``start``; ``method`` may also name a dense model or a variant."""
     label = f"{method}{DISTILLED}" if teacher else method
     of_name = ["unpruned" if method == UNPRUNED else label, *([amount.label] if amount else []), f"seed{seed}"]
-    flags = [*config.train, *config.dense.get(method, ()), *config.method_flags.get(method, ()), *extra]
+    flags = [*config.train, *config.dense.get(method, ()), *((config.from_unpruned or ()) if start else ())]
+    flags += [*config.method_flags.get(method, ()), *config.variants.get(method, ()), *extra]
     own = {"--pruning-method": UNPRUNED if method in config.dense else method}
-    words = [*_with_task(flags), *_flat(own), *(amount.words if amount else ()), "--seed", str(seed)]
-    return _training(config, name or "-".join(of_name), (label, amount, seed), words, teacher=teacher)
+    own = {} if method in config.variants else own
+    words = [*_with_task(config, flags), *_flat(own), *(amount.words if amount else ()), "--seed", str(seed)]
+    place = label, amount, seed
+    checkpoint = start.checkpoint if start else ""
+    return _training(config, name or "-".join(of_name), place, words, start, checkpoint, teacher=teacher)
+
+
+def continued(config: Config, start: Cell) -> Cell:
+    """The unpruned model ``start``, trained on as the models are that are pruned from it."""
+    own = [*_with_task(config, [*config.train, *(config.from_unpruned or ())])]
+    own += _flat({"--pruning-method": UNPRUNED, "--seed": str(start.seed)})
+    method = f"unpruned{CONTINUED}"
+    return _training(config, f"{method}-seed{start.seed}", (method, None, start.seed), own, start, start.checkpoint)
 
 
 def any_heads(config: Config, method: str, seed: int, name: str | None = None, extra: Words = ()) -> Cell:
@@ -128,7 +151,9 @@ def any_heads(config: Config, method: str, seed: int, name: str | None = None, e
     amount = Amount(HEADS_TO_KEEP, value_of(flags, RANGE) or "")
     name = name or f"{method}-{amount.value.replace(':', 'to')}-seed{seed}"
     own = {"--seed": str(seed)}
-    return _training(config, name, (method, amount, seed), _with_task([*config.train, *flags, *extra]) + _flat(own))
+    return _training(
+        config, name, (method, amount, seed), _with_task(config, [*config.train, *flags, *extra]) + _flat(own)
+    )
 
 
 def afterwards(
@@ -138,14 +163,14 @@ def afterwards(
     name, flags = name or f"{method}-after-{amount.label}-seed{seed}", (*config.after[method], *extra)
     place, own = (f"{method}-after", amount, seed), [*flags, *amount.words]
     if SCORE not in names(flags) and RANGE not in names(flags):
-        own = _with_task([*config.train, *own]) + _flat({"--pruning-mode": PIPELINED, "--seed": str(seed)})
+        own = _with_task(config, [*config.train, *own]) + _flat({"--pruning-mode": PIPELINED, "--seed": str(seed)})
         return _training(config, name, place, own, start, start.checkpoint)
-    files = Files(os.path.join(config.out, name))
+    files = Files(os.path.join(config.out, name), evaluation=config.evaluation)
     if RANGE in names(flags):
         own = [*amount.words, *extra]
         choose = [OWN, "prune", start.checkpoint, files.checkpoint, *own]
     else:
-        own += _flat({"--seed": str(seed)})
+        own += [] if value_of(flags, SCORE) in WITHOUT_SEED else _flat({"--seed": str(seed)})
         choose = [OWN, "importance", start.checkpoint, config.data, files.checkpoint, *own]
     of_data = [word for flag in _OF_DATA if flag in names(config.train) for word in given(config.train, flag)]
     validate = [VALIDATE, config.data, *_user_dir(config.train), *of_data, "--path", files.checkpoint]
@@ -158,15 +183,12 @@ def tuned(config: Config, cell: Cell) -> Cell:
     label = f"tuned{value_of(config.tune, '--max-epoch') or ''}"
     method = "unpruned" if cell.method == UNPRUNED else cell.method
     place = f"{method}-{label}", cell.amount, cell.seed
-    own = _with_task([*config.train, *config.tune])
+    own = _with_task(config, [*config.train, *config.tune])
     own += _flat({"--pruning-method": UNPRUNED, "--seed": str(cell.seed)})
     name = f"{cell.name}-{label}"
     small = os.path.join(config.out, name, "small.pt")
     before = (OWN, "prune", cell.checkpoint, small, "--force")
     return _training(config, name, place, own, cell, small, before)
-
-
-Place = tuple[str, Amount | None, int]  # method, what it keeps, seed
 
 
 def _training(
@@ -180,7 +202,7 @@ def _training(
     teacher: Cell | None = None,
 ) -> Cell:
     """A cell of fairseq-train; ``checkpoint`` is where the weights of ``start`` are."""
-    files = Files(os.path.join(config.out, name))
+    files = Files(os.path.join(config.out, name), evaluation=config.evaluation)
     teaching = ("--teacher", teacher.checkpoint, *(config.distillation or ())) if teacher else ()
     others = [*(("--finetune-from-model", checkpoint) if start else ()), *teaching]
     logs = ["--log-format", "json", "--log-file", files.train_log]
@@ -190,18 +212,24 @@ def _training(
 
 
 def _cell(config: Config, files: Files, place: Place, own: list[str], train: list[str], start: Cell | None, **more):
-    flags: dict[str, Any] = {"data": config.data, "train": own, "generate": list(config.generate)}
+    evaluation, given = config.evaluation, config.of_evaluation
+    flags: dict[str, Any] = {"data": config.data, "train": own, evaluation.key: list(given)}
     if start:
         flags["start"] = {"name": start.name, **start.flags}
     if teacher := more.get("teacher"):
         flags["teacher"] = {"name": teacher.name, **teacher.flags, "distillation": list(config.distillation or ())}
-    generate = [GENERATE, config.data, *_user_dir(config.generate), *config.generate, "--path", files.checkpoint]
-    return Cell(files.folder, *place, flags, tuple(train), tuple(generate), start=start, **more)
+    evaluate = [evaluation.command, config.data, *_user_dir(given), *given, "--path", files.checkpoint]
+    return Cell(files.folder, *place, flags, tuple(train), tuple(evaluate), start=start, evaluation=evaluation, **more)
 
 
-def _with_task(flags: list[str]) -> list[str]:
+def _with_task(config: Config, flags: list[str]) -> list[str]:
     """The flags of a training, and the plug-in's task and criterion unless there are others."""
-    added = {"--task": TASK, "--criterion": CRITERION, "--no-epoch-checkpoints": None}
+    family = config.family
+    added: dict[str, str | None] = {
+        "--task": family.training_task,
+        "--criterion": family.training_criterions[0],
+        "--no-epoch-checkpoints": None,
+    }
     return [*flags, *_flat({name: value for name, value in added.items() if name not in names(flags)})]
 
 

@@ -15,7 +15,7 @@ class Record(NamedTuple):
     train_seconds: float | None = (
         None  # time of the finished training, restarts included; 0 for heads chosen without training
     )
-    generate_seconds: float | None = None
+    generate_seconds: float | None = None  # of the evaluation, whichever command it is
     jobs: int | None = None  # number of cells that ran at the same time
     kept: dict[str, list[int]] | None = None  # head indices by block
     heads: dict[str, int] | None = None  # of each block before anything was pruned
@@ -27,7 +27,7 @@ class Record(NamedTuple):
         return self.train_seconds is not None
 
     @property
-    def decoded(self) -> bool:
+    def evaluated(self) -> bool:
         return self.generate_seconds is not None
 
 
@@ -35,9 +35,9 @@ def read(cell: Files) -> Record:
     """The record, without the parts whose files are gone."""
     stored = _stored(cell)
     record = Record(**{name: stored[name] for name in Record._fields if name in stored})
-    if record.decoded and not os.path.isfile(cell.translations):
+    if record.evaluated and not os.path.isfile(cell.printed):
         record = record._replace(generate_seconds=None)
-    if record.trained and not record.decoded and not os.path.isfile(cell.checkpoint):
+    if record.trained and not record.evaluated and not os.path.isfile(cell.checkpoint):
         record = record._replace(train_seconds=None)
     return record
 
@@ -101,8 +101,8 @@ def _differences(cell: Cell, made: dict[str, Any]) -> list[str]:
     """One line about the first difference between the flags of the folder and those of the cell."""
     if made == cell.flags:
         return []
-    for key, now in cell.flags.items():
-        then = made.get(key)
+    for key in {**cell.flags, **made}:
+        now, then = cell.flags.get(key), made.get(key)
         if then != now:
             break
     if isinstance(now, list) and isinstance(then, list):

@@ -1,15 +1,14 @@
 """The figures of every finished cell."""
 
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 import pandas
 
 from ..errors import Failed
-from ..families.transformer import KINDS
 from . import logs, records
 from .config import HEADS_TO_KEEP, UNPRUNED, Config
+from .evaluation import DECODING, Evaluation
 from .plan import DISTILLED, Cell
 from .records import Record
 
@@ -19,7 +18,7 @@ class Row(NamedTuple):
 
     cell: Cell
     record: Record
-    bleu: float
+    score: float
     valid_nll: float | None
 
     @property
@@ -52,9 +51,10 @@ class Row(NamedTuple):
 
 def per_kind(kept: dict[str, list[int]]) -> dict[str, int]:
     """Numbers of kept heads by kind of block, from their indices by block."""
-    counts = dict.fromkeys(KINDS, 0)
+    counts: dict[str, int] = {}
     for block, heads in kept.items():
-        counts[block.rpartition(".")[0]] += len(heads)
+        kind = block.rpartition(".")[0]
+        counts[kind] = counts.get(kind, 0) + len(heads)
     return counts
 
 
@@ -71,7 +71,8 @@ class Results(NamedTuple):
     """The rows of all finished cells, for the table and the pictures."""
 
     rows: list[Row]
-    signature: str  # of BLEU
+    signature: str  # of the score
+    evaluation: Evaluation = DECODING
 
     @property
     def unpruned(self) -> list[Row]:
@@ -105,53 +106,23 @@ def _value(cell: Cell, option: str) -> str | None:
 
 def collect(cells: list[Cell], config: Config) -> tuple[Results, list[str]]:
     """The results of the finished cells, and a line for each cell whose files lack them."""
-    score = _Score(config)
+    score = config.evaluation.score(config)
     rows, problems = [], []
     for cell in cells:
         record = records.read(cell)
-        if not record.decoded:
+        if not record.evaluated:
             continue
         try:
             rows.append(Row(cell, record, score.of(cell), logs.valid_nll(cell)))
         except Failed as problem:
             problems.append(str(problem))
-    return Results(rows, score.signature), problems
-
-
-class _Score:
-    """Computes BLEU of a cell, and has the signature of the computation."""
-
-    def __init__(self, config: Config):
-        if config.reference is None:
-            import fairseq
-
-            self.signature = f"BLEU4 of fairseq-generate {fairseq.__version__}, of the words as they are in the data"
-            self.of: Callable[[Cell], float] = logs.bleu4
-            return
-        from sacrebleu.metrics import BLEU
-
-        with open(config.reference, encoding="utf-8", newline="\n") as file:
-            # no splitlines(): it also cuts at characters that are part of a sentence, such as U+2028
-            self.reference = file.read().removesuffix("\n").split("\n")
-        self.path, self.metric, self.of = config.reference, BLEU(), self._sacrebleu
-        self.metric.corpus_score(
-            self.reference, [self.reference]
-        )  # the signature exists only after a score was computed
-        self.signature = f"sacreBLEU {self.metric.get_signature()}"
-
-    def _sacrebleu(self, cell: Cell) -> float:
-        texts = logs.hypotheses(cell)
-        if len(texts) != len(self.reference):
-            raise Failed(
-                f"{cell.name}: {cell.translations} has {len(texts)} translations, score.sacrebleu {self.path} "
-                f"{len(self.reference)} lines; name the reference of what fairseq-generate translates"
-            )
-        return self.metric.corpus_score(texts, [self.reference]).score
+    return Results(rows, score.signature, config.evaluation), problems
 
 
 def as_csv(results: Results) -> str:
     """A line per cell, kept heads by kind."""
     options = [row.cell.amount.option for row in results.rows if row.cell.amount]
+    kinds = list(dict.fromkeys(kind for row in results.rows for kind in row.per_kind))
     lines = [
         {
             "cell": row.cell.name,
@@ -161,12 +132,12 @@ def as_csv(results: Results) -> str:
             "heads": row.heads,
             "ffn": row.record.ffn,
             "parameters": row.record.parameters,
-            "bleu": f"{row.bleu:.2f}",
+            results.evaluation.column: f"{row.score:.2f}",
             "valid_nll": row.valid_nll,
             "train_seconds": row.record.train_seconds,
-            "generate_seconds": row.record.generate_seconds,
+            f"{results.evaluation.key}_seconds": row.record.generate_seconds,
             "jobs": row.record.jobs,
-            **{kind.replace(".", "_"): kept for kind, kept in row.per_kind.items()},
+            **{kind.replace(".", "_"): row.per_kind.get(kind, 0) for kind in kinds},
         }
         for row in results.rows
     ]

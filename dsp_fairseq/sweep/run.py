@@ -1,4 +1,4 @@
-"""Runs the cells that are not done, a few at a time, each as one job that trains and decodes."""
+"""Runs the cells that are not done, a few at a time, each as one job that trains and evaluates."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ def run_cells(cells: list[Cell], jobs: int, executor: submitit.Executor, until: 
     It stops early when ``time.monotonic()`` reaches ``until``. Then, and on any exception, KeyboardInterrupt and
     SIGTERM included, it stops the jobs. The next sweep goes on from what they have saved.
     """
-    left = sorted((cell for cell in cells if not records.read(cell).decoded), key=lambda cell: cell.seed)
+    left = sorted((cell for cell in cells if not records.read(cell).evaluated), key=lambda cell: cell.seed)
     running: list[_Run] = []
     failures: list[str] = []
     done = len(cells) - len(left)
@@ -118,7 +118,7 @@ def _name_of(number: int) -> str:
 
 
 class _Run:
-    """A cell whose job is running: its training, unless that is finished, and its decoding."""
+    """A cell whose job is running: its training, unless that is finished, and its evaluation."""
 
     def __init__(self, cell: Cell, jobs: int, executor: submitit.Executor, display: Display):
         self.cell, self.jobs, self.executor, self.display = cell, jobs, executor, display
@@ -161,12 +161,13 @@ class _Run:
     def _steps(self) -> list[dict[str, Any]]:
         """The commands of the job, and the files for what they print."""
         cell = self.cell
-        generate = {"words": cell.generate, "output": self._unfinished, "errors": cell.generate_log}
+        errors = cell.evaluation_log if cell.evaluation.separates else None
+        evaluate = {"words": cell.evaluate, "output": self._unfinished, "errors": errors}
         before = {"words": cell.before, "output": cell.file("before.txt"), "errors": None}
         train = {"words": cell.train, "output": cell.train_output, "errors": None}
         validate = {"words": cell.validate, "output": cell.train_log, "errors": cell.file("validate.log")}
         making = [] if self.record.trained else [step for step in (before, train, validate) if step["words"]]
-        return [*making, generate]
+        return [*making, evaluate]
 
     def _beginning(self) -> str:
         """How the job begins, in a few words; removes the log of a training that has saved no checkpoint."""
@@ -181,13 +182,13 @@ class _Run:
         if self.job.state == "PENDING":
             return "in the queue"
         if self.record.trained:
-            return "decoding"
+            return self.cell.evaluation.doing
         seen = logs.progress(self.cell)
         return f"update {seen.updates}" + (f", {seen.heads} heads" if seen.heads else "")
 
     @property
     def _unfinished(self) -> str:
-        return f"{self.cell.translations}.partial"
+        return f"{self.cell.printed}.partial"
 
     @property
     def _outcome(self) -> str:
@@ -197,8 +198,8 @@ class _Run:
         """Whether the cell needs no more work; updates its record and its failures."""
         over = self.job.done()  # asked only once, because the job may end at any moment
         outcome = self._read_outcome() if over else None
-        decoding = os.path.isfile(self._unfinished) or (outcome is not None and outcome["started"] == len(self.steps))
-        if decoding and not self.record.trained and not self._trained():
+        evaluating = os.path.isfile(self._unfinished) or (outcome is not None and outcome["started"] == len(self.steps))
+        if evaluating and not self.record.trained and not self._trained():
             executors.stop([self.job])
             return self._forget()
         if not over:
@@ -210,7 +211,7 @@ class _Run:
         if outcome is None or outcome["status"]:
             self._failed(outcome)
         else:
-            self._decoded(outcome["seconds"])
+            self._evaluated(outcome["seconds"])
         return self._forget()
 
     def _read_outcome(self) -> dict[str, Any] | None:
@@ -229,7 +230,7 @@ class _Run:
         return True
 
     def _trained(self) -> bool:
-        """Whether the training has left a checkpoint that can be decoded."""
+        """Whether the training has left a checkpoint that can be evaluated."""
         try:
             found = trained.read(self.cell)
         except Failed as problem:
@@ -241,16 +242,16 @@ class _Run:
         self.display.tell(f"{self.cell.name}: {made}")
         return True
 
-    def _decoded(self, seconds: float) -> None:
-        os.replace(self._unfinished, self.cell.translations)
+    def _evaluated(self, seconds: float) -> None:
+        os.replace(self._unfinished, self.cell.printed)
         self.record = self.record._replace(generate_seconds=round(seconds, 1), jobs=self.jobs)
         records.write(self.cell, self.record)
-        self.display.tell(f"{self.cell.name}: decoded in {clock(seconds)}")
+        self.display.tell(f"{self.cell.name}: {self.cell.evaluation.done} in {clock(seconds)}")
 
     def _failed(self, outcome: dict[str, Any] | None) -> None:
         """``outcome`` is None when the job was ended from outside."""
-        decoding = len(self.steps) == 1
-        step = self.steps[outcome["started"] - 1 if outcome else 0 if decoding else -2]
+        evaluating = len(self.steps) == 1
+        step = self.steps[outcome["started"] - 1 if outcome else 0 if evaluating else -2]
         paths = [path for path in (step["errors"], step["output"]) if path]
         told = logs.last_error(*paths)
         free = shutil.disk_usage(self.cell.folder).free

@@ -5,29 +5,37 @@ from collections.abc import Callable, Iterable
 
 from ..tables import mean_and_range, table, whole_table
 from .config import HEADS_TO_KEEP, Config
+from .flags import Words
 from .results import Results, Row
 
-_HEADER = ["method", "heads kept", "seeds", "BLEU", "valid nll"]
 _OF_SIZE = ["hidden units", "parameters"]  # after the heads, where models differ in more than heads
 
 
 def as_markdown(results: Results, config: Config, missing: list[str]) -> str:
     """Title, table, how it was measured, and the cells that are not in it."""
     against = "attention heads" if results.only_heads else "parameters"
-    text = [f"# BLEU and validation nll against {against}", "", whole_table(*_content(results)), ""]
+    evaluation = results.evaluation
+    title = f"{evaluation.score_name[0].upper()}{evaluation.score_name[1:]} and validation nll against {against}"
+    text = [f"# {title}", "", whole_table(*_content(results)), ""]
     text += ["Means over the seeds, in brackets the lowest and the highest.", ""]
     text += [
-        f"- BLEU: {results.signature}",
+        f"- {evaluation.score_name}: {results.signature}",
         "- valid nll: base 2, of the last validation",
-        "- speed: `dsp-fairseq bench` times checkpoints in turns, which cells of a sweep are not",
+        *(f"- {note}" for note in evaluation.notes),
         f"- data: `{config.data}`",
         f"- fairseq-train: `{shlex.join(config.train)}`",
-        *(f"- fairseq-train, {method}: `{shlex.join(words)}`" for method, words in config.method_flags.items()),
-        f"- fairseq-generate: `{shlex.join(config.generate)}`",
+        *(f"- fairseq-train, {name}: `{shlex.join(words)}`" for name, words in _more_flags(config).items()),
+        f"- {evaluation.command}: `{shlex.join(config.of_evaluation)}`",
     ]
     if missing:
         text += ["", f"Not in it, because they failed: {', '.join(missing)}."]
     return "\n".join(text) + "\n"
+
+
+def _more_flags(config: Config) -> dict[str, Words]:
+    """The flags that only some of the trainings have."""
+    pruned = {} if config.from_unpruned is None else {"from the unpruned model": config.from_unpruned}
+    return {**config.method_flags, **config.dense, **pruned, **config.variants}
 
 
 def as_table(results: Results) -> str:
@@ -37,7 +45,8 @@ def as_table(results: Results) -> str:
 
 def _content(results: Results) -> tuple[list[str], list[list[str]], list[str]]:
     """The header, the rows, and how each column is aligned."""
-    header = _HEADER if results.only_heads else [*_HEADER[:2], *_OF_SIZE, *_HEADER[2:]]
+    sizes = [] if results.only_heads else _OF_SIZE
+    header = ["method", "heads kept", *sizes, "seeds", results.evaluation.score_name, "valid nll"]
     return header, _rows(results), ["left", *["right"] * (len(header) - 1)]
 
 
@@ -53,7 +62,7 @@ def _line(name: str, rows: list[Row], only_heads: bool) -> list[str]:
         _heads(rows),
         *([] if only_heads else [_range([row.record.ffn for row in rows]), _range([row.parameters for row in rows])]),
         str(len(rows)),
-        _spread(rows, lambda row: row.bleu, 2),
+        _spread(rows, lambda row: row.score, 2),
         _spread(rows, lambda row: row.valid_nll, 3),
     ]
 

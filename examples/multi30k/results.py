@@ -59,8 +59,8 @@ def collect(runs: Path, scores: Path) -> pandas.DataFrame:
 
 def score(cell: Files) -> "list[str] | None":
     """The line of a finished run."""
-    record, nll, bleu = records.read(cell), logs.valid_nll(cell), logs.printed_bleu4(cell.translations)
-    if not record.decoded or record.kept is None or nll is None or bleu is None:
+    record, nll, bleu = records.read(cell), logs.valid_nll(cell), logs.printed_bleu4(cell.printed)
+    if not record.evaluated or record.kept is None or nll is None or bleu is None:
         return None
     return [cell.name.replace("unpruned-", "all-"), str(nll), bleu, *map(str, per_kind(record.kept).values())]
 

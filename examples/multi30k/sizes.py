@@ -53,8 +53,8 @@ def score(cell: Files, speed: "dict[str, float]") -> "list[str] | None":
     name = NAME.fullmatch(cell.name)
     if not name or name["model"] not in (FULL, "dsp", *DENSE) or (name["model"] == "dsp") != bool(name["share"]):
         return None
-    record, nll, bleu = records.read(cell), logs.valid_nll(cell), logs.printed_bleu4(cell.translations)
-    if not record.decoded or record.parameters is None or nll is None or bleu is None:
+    record, nll, bleu = records.read(cell), logs.valid_nll(cell), logs.printed_bleu4(cell.printed)
+    if not record.evaluated or record.parameters is None or nll is None or bleu is None:
         return None
     heads = sum(map(len, (record.kept or {}).values()))
     times = speed.get(cell.name)

@@ -56,7 +56,7 @@ def row(run: Path) -> "list[str]":
         raise ValueError(f"{files.train_log}: no finished epoch in it: run train.sh to its end")
     kept = kept_units(files.checkpoint).per_kind.values()
     updates, speed, minutes = training
-    bleu = logs.printed_bleu4(files.translations) or "-"
+    bleu = logs.printed_bleu4(files.printed) or "-"
     numbers = [(updates, ""), (speed, ".0f"), (minutes, ".1f")]
     updates, speed, minutes = ("-" if value is None else f"{value:{form}}" for value, form in numbers)
     return [run.name, updates, str(nll), bleu, " / ".join(map(str, kept)), speed, minutes]

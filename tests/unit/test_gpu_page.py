@@ -251,7 +251,7 @@ def cell(work, name, record):
     for file in ("checkpoint_last.pt", "checkpoint_best.pt", "train.log", "generate.txt"):
         (folder / file).write_text(file)
     path = str(folder / "checkpoint_last.pt")
-    made = Cell(folder=str(folder), flags={}, translations=str(folder / "generate.txt"), checkpoint=path)
+    made = Cell(folder=str(folder), flags={}, printed=str(folder / "generate.txt"), checkpoint=path)
     write(made, record)
     return made
 

@@ -29,7 +29,7 @@ def make_run(out, name, nll, bleu):
     Path(cell.train_log).write_text(
         f'x | INFO | valid | {{"epoch": null, "valid_loss": "4.1", "valid_nll_loss": "{nll}"}}\n'
     )
-    Path(cell.translations).write_text(f"Generate test with beam=5: BLEU4 = {bleu}, 70.0/50.0/30.0/20.0\n")
+    Path(cell.printed).write_text(f"Generate test with beam=5: BLEU4 = {bleu}, 70.0/50.0/30.0/20.0\n")
 
 
 def module(name):

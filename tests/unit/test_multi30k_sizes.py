@@ -28,7 +28,7 @@ def make_run(out, name, nll, bleu, parameters, ffn):
     record = records.Record(1.0, 1.0, 1, {"encoder.self.0": [0, 2]}, {"encoder.self.0": 4}, ffn, parameters)
     records.write(cell, record)
     Path(cell.train_log).write_text(f'x | INFO | valid | {{"valid_nll_loss": "{nll}"}}\n')
-    Path(cell.translations).write_text(f"Generate test with beam=5: BLEU4 = {bleu}, 70.0/50.0/30.0/20.0\n")
+    Path(cell.printed).write_text(f"Generate test with beam=5: BLEU4 = {bleu}, 70.0/50.0/30.0/20.0\n")
 
 
 @pytest.fixture(scope="module")

@@ -239,7 +239,7 @@ class TestPlan:
             "translation_pruning --criterion dsp_label_smoothed_cross_entropy --no-epoch-checkpoints --pruning-method "
             f"uniform --heads-to-keep 4 --seed 2 --save-dir {out} --log-format json --log-file {out}/train.log"
         )
-        assert shlex.join(cell.generate) == (
+        assert shlex.join(cell.evaluate) == (
             f"fairseq-generate {tmp_path}/data --user-dir {user_dir} --beam 5 --remove-bpe "
             f"--path {out}/checkpoint_last.pt"
         )
@@ -398,11 +398,11 @@ class TestFolders:
     def test_files_that_went_are_made_again(self, tmp_path):
         cell = cells(tmp_path)[0]
         self.start(cell, train_seconds=1.0, generate_seconds=2.0)
-        Path(cell.translations).write_text("x")
-        assert records.read(cell).decoded  # the checkpoint may be removed afterwards
+        Path(cell.printed).write_text("x")
+        assert records.read(cell).evaluated  # the checkpoint may be removed afterwards
         Path(cell.checkpoint).write_text("x")
-        os.remove(cell.translations)
-        assert records.read(cell).trained and not records.read(cell).decoded
+        os.remove(cell.printed)
+        assert records.read(cell).trained and not records.read(cell).evaluated
         os.remove(cell.checkpoint)
         assert not records.read(cell).trained
 
@@ -433,7 +433,7 @@ class TestLogs:
     def test_hypotheses_are_in_order_and_the_best(self, tmp_path):
         cell = cells(tmp_path)[0]
         os.makedirs(cell.folder)
-        Path(cell.translations).write_text("D-10\t-1\tc\nH-0\t-1\tx\nD-0\t-1\ta\nD-0\t-2\tworse\nD-2\t-1\tb\u2028b\n")
+        Path(cell.printed).write_text("D-10\t-1\tc\nH-0\t-1\tx\nD-0\t-1\ta\nD-0\t-2\tworse\nD-2\t-1\tb\u2028b\n")
         assert logs.hypotheses(cell) == ["a", "b\u2028b", "c"]
 
 
@@ -446,7 +446,7 @@ class TestEstimate:
         found = cells(tmp_path)  # 8
         for cell in found[:2]:
             self.record(cell, train_seconds=100.0, generate_seconds=20.0)
-            Path(cell.translations).write_text("x")
+            Path(cell.printed).write_text("x")
         self.record(found[2], train_seconds=90.0)
         Path(found[2].checkpoint).write_text("x")
         self.record(found[3])
@@ -592,7 +592,7 @@ class TestResults:
         config = read_config(write_config(tmp_path))
         cell = plan.cells_of(config)[0]
         os.makedirs(cell.folder)
-        Path(cell.translations).write_text("nothing\n")
+        Path(cell.printed).write_text("nothing\n")
         records.write(cell, with_heads(records.Record(1.0, 2.0, 1), 12))
         results, problems = collect([cell], config)
         assert results.rows == [] and "dsp-12-seed1: fairseq-generate printed no BLEU4" in problems[0]

@@ -33,6 +33,7 @@ class TransformerFamily(Family):
     stock_task = "translation"
     stock_criterion = "label_smoothed_cross_entropy"
     translates = True
+    evaluated_by = "fairseq-generate"
     training_task = TASK
     training_criterions = (CRITERION,)
     kinds = KINDS
