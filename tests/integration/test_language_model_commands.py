@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from trainings import assert_same_state, logged, train
+from trainings import assert_same_state, assert_two_did_what_one_did, logged, train, train_in_two_processes
 
 from dsp_fairseq.checkpoints.reading import kept_units, load
 
@@ -79,6 +79,39 @@ def test_it_resumes_bit_for_bit(run, text, all_attention, tmp_path):
     train(run, text, tmp_path, *options, "--max-update", 7, base=ALL_ATTENTION)
     train(run, text, tmp_path, *options, base=ALL_ATTENTION)
     assert_same_state(load(str(all_attention[0] / "checkpoint_last.pt")), load(str(tmp_path / "checkpoint_last.pt")))
+
+
+def test_two_processes_do_what_one_does_with_twice_the_batches(run, text, tmp_path):
+    """Words of all processes share one mean, and the price of open heads counts once."""
+    options = [*PRICE, "--heads-to-keep", 3, "--max-tokens", 320, "--max-update", 6, "--dropout", 0, "--clip-norm", 0.1]
+    train(run, text, tmp_path / "one", *options, "--update-freq", 2, base=ALL_ATTENTION)
+    gates = train_in_two_processes(run, text, tmp_path / "two", *options, base=ALL_ATTENTION)
+    one, two = (load(str(tmp_path / name / "checkpoint_last.pt"))["model"] for name in ("one", "two"))
+    assert one["gates.logits"].std() > 1e-3  # they learned
+    assert_two_did_what_one_did(one, two, gates)
+
+
+# without a prior the logits start at 0: where they are is how far they went
+CHOICE = [
+    *("--heads-to-keep", 3, "--search-updates", 7, "--search-warmup-updates", 0, "--max-update", 7, "--dropout", 0),
+    *("--uniform-prior", 0, "--pruning-lr", 0.2, "--fp16-init-scale", 4, "--no-save-optimizer-state"),
+]
+
+
+@pytest.mark.parametrize("base", [ALL_ATTENTION, TRANSFORMER], ids=["all-attention", "transformer"])
+def test_half_precision_chooses_in_64_bit_as_full_precision_does(run, text, tmp_path, base):
+    found = []
+    for precision in ([], ["--memory-efficient-fp16"], ["--amp"]):
+        train(run, text, tmp_path / str(len(found)), *CHOICE, *precision, base=base)
+        found.append(load(str(tmp_path / str(len(found)) / "checkpoint_last.pt"))["model"])
+    expected = found[0]["gates.logits"]
+    assert expected.abs().max() > 0.5
+    for model in found[1:]:
+        assert model["gates.logits"].dtype == torch.float64 and float(model["gates.adam.steps"]) == 6
+        assert torch.allclose(model["gates.logits"], expected, atol=0.05), (model["gates.logits"] - expected).abs()
+        assert model["gates.kept.heads"].sum() == 3
+    weight = found[1]["decoder.layers.0.self_attn.q_proj.weight"]
+    assert torch.equal(weight, weight.half().float())  # it did train in half precision
 
 
 def test_it_samples(run, text, all_attention):
