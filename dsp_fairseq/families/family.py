@@ -168,7 +168,7 @@ class Family(ABC):
 
     def work(self) -> Work:
         """What ``dsp-fairseq bench`` times."""
-        raise LookupError(f"nothing is known of the work of a {self.model}, which bench would time")
+        raise LookupError(f"nothing is known of the work of {self.with_article}, which bench would time")
 
     def size(self, options: Namespace, words: int) -> Size:
         """The size of the model that options describe; ``words`` is the size of its largest dictionary."""

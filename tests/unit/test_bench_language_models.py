@@ -15,6 +15,8 @@ from dsp_fairseq.bench.sentences import load_sentences
 from dsp_fairseq.bench.settings import MASKED, REMOVED, STOCK, Decoding, Settings
 from dsp_fairseq.bench.variants import FairseqVariant, Subject
 from dsp_fairseq.cli import main
+from dsp_fairseq.families.family import Family
+from dsp_fairseq.families.transformer_lm.family import TransformerLmFamily
 from dsp_fairseq.families.transformer_lm.work import PROMPT, Reading, Scores
 
 UNEVEN = [1, 0, 1, 0, 1, 0]
@@ -200,10 +202,13 @@ def test_an_export_continues_as_many_words(tmp_path, data):
     assert all(a.same_as(b) for a, b in zip(outcomes(variant.batches, [samples(30, 9)]), ours, strict=True))
 
 
-def test_what_cannot_be_timed_is_refused(capsys, tmp_path, data):
+def test_what_cannot_be_timed_is_refused(capsys, tmp_path, data, monkeypatch):
     torch.save(trained_on(data, ALL_ATTENTION), tmp_path / "attention.pt")
     status, out, err = bench(capsys, tmp_path / "attention.pt", *QUICK, "--with", "stock", "removed")
     assert (status, out) == (2, "") and "--with stock: " in err and "fairseq has no model with the weights" in err
     torch.save(masked_checkpoint(), tmp_path / "translating.pt")
     status, out, err = bench(capsys, tmp_path / "attention.pt", tmp_path / "translating.pt", *QUICK)
     assert (status, out) == (2, "") and "models of language_modeling and of translation" in err
+    monkeypatch.setattr(TransformerLmFamily, "work", Family.work)
+    status, out, err = bench(capsys, tmp_path / "attention.pt", *QUICK)
+    assert (status, out) == (2, "") and "attention.pt: nothing is known of the work of an all_attention_lm" in err
