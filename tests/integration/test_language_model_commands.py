@@ -127,7 +127,7 @@ def continued(run, text, checkpoint, *options):
     """What fairseq-generate writes after the first words of lines: (score, words) by the number of the line."""
     done = run("fairseq-generate", text.data_bin, "--user-dir", "dsp_fairseq", "--task", "language_modeling",
                "--sample-break-mode", "eos", "--path", checkpoint, "--cpu", "--num-workers", 0, "--prefix-size", 3,
-               "--num-shards", 10, "--max-tokens", 300, "--max-len-b", 12, *options)  # fmt: skip
+               "--num-shards", 20, "--max-tokens", 300, "--max-len-b", 12, *options)  # fmt: skip
     assert done.returncode == 0, done.stderr
     targets, found = (dict(re.findall(rf"^{letter}-(\d+)\t(.*)$", done.stdout, re.M)) for letter in "TH")
     split = {line: words.split("\t") for line, words in found.items()}

@@ -53,6 +53,8 @@ def test_variants_read_and_continue_alike(model, variant):
     assert all(other == first for other in others)
     heads = {name: sum(block.num_heads for block in made[name]._model.gated_blocks) for name in (MASKED, REMOVED)}
     assert heads == {MASKED: 6, REMOVED: 3}
+    gates = torch.cat([block._gates for block in made[MASKED]._model.gated_blocks])
+    assert gates.tolist() == UNEVEN  # all are computed, and multiplied
 
 
 @pytest.mark.parametrize("model", VARIANTS)
