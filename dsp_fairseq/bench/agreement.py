@@ -1,20 +1,18 @@
-"""Compares the translations of the variants of a checkpoint."""
+"""Compares what the variants of a checkpoint make of the same inputs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import Failed
-from .variants import Hypothesis
-
-TIE = 1e-4  # difference of two scores below which rounding decides between the translations
+from ..families.work import Outcome, Wording
 
 
 class Agreement(NamedTuple):
-    """How many sentences a variant translates in the same way as the first variant."""
+    """With how many inputs a variant does the same as the first variant."""
 
-    sentences: int
+    sentences: int  # or other inputs
     same: int
-    ties: int  # another translation with the same score
+    ties: int  # something else that is as good
 
     def __str__(self) -> str:
         others = [f"{self.ties} equally good ones"] if self.ties else []
@@ -23,24 +21,24 @@ class Agreement(NamedTuple):
         return ", ".join([f"{self.same} of {self.sentences} the same", *others])
 
 
-def compare(expected: list[Hypothesis], actual: list[Hypothesis]) -> Agreement:
-    same = sum(ours.tokens == theirs.tokens for theirs, ours in zip(expected, actual, strict=True))
-    ties = sum(
-        ours.tokens != theirs.tokens and abs(ours.score - theirs.score) <= TIE
-        for theirs, ours in zip(expected, actual, strict=True)
-    )
+def compare(expected: Sequence[Outcome], actual: Sequence[Outcome]) -> Agreement:
+    pairs = list(zip(expected, actual, strict=True))
+    same = sum(ours.same_as(theirs) for theirs, ours in pairs)
+    ties = sum(not ours.same_as(theirs) and ours.as_good_as(theirs) for theirs, ours in pairs)
     return Agreement(len(expected), same, ties)
 
 
-def compare_all(found: dict[str, list[Hypothesis]], may_differ: Collection[str] = ()) -> dict[str, Agreement]:
+def compare_all(
+    found: Mapping[str, Sequence[Outcome]], wording: Wording, may_differ: Collection[str] = ()
+) -> dict[str, Agreement]:
     """Agreement of every other variant with the first, by name.
 
-    Raises Failed when the translations of a variant that is not in ``may_differ`` differ by more than ties.
+    Raises Failed when the outcomes of a variant that is not in ``may_differ`` differ by more than ties.
     """
     first, *others = found
     agreements = {name: compare(found[first], found[name]) for name in others}
     wrong = [
-        f"{name} does not translate as {first} does ({agreement}); please report this"
+        f"{name} does not {wording.verb} as {first} does ({agreement}); please report this"
         for name, agreement in agreements.items()
         if name not in may_differ and agreement.same + agreement.ties < agreement.sentences
     ]

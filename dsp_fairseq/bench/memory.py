@@ -1,7 +1,7 @@
 """Peak memory of one variant, measured in a process of its own that does nothing else.
 
-CPU: growth of resident memory up to its peak while the largest batch is decoded, the model included. Before
-that, the variant is made, translates one sentence and is deleted, so that memory which libraries allocate once is not
+CPU: growth of resident memory up to its peak while the largest batch is worked on, the model included. Before
+that, the variant is made, works on one input and is deleted, so that memory which libraries allocate once is not
 counted.
 CUDA: the most memory that torch had allocated.
 """
@@ -16,16 +16,16 @@ from concurrent.futures import ProcessPoolExecutor
 
 import torch
 
-from .sentences import Sentence
+from ..families.work import Input
 from .settings import Decoding
 
 HOW = {
-    "cpu": "resident memory for the model and the decoding of the largest batch, in a process of its own",
-    "cuda": "the most that torch allocated while it decoded the largest batch, in a process of its own",
+    "cpu": "resident memory for the model and its work on the largest batch, in a process of its own",
+    "cuda": "the most that torch allocated during the work on the largest batch, in a process of its own",
 }
 
 
-def peak_bytes(make: Callable, arguments: tuple, decoding: Decoding, batch: list[Sentence]) -> int | None:
+def peak_bytes(make: Callable, arguments: tuple, decoding: Decoding, batch: list[Input]) -> int | None:
     """Peak memory of the variant ``make(*arguments)``, measured in a new process; None when it cannot be measured."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as process:
@@ -34,13 +34,13 @@ def peak_bytes(make: Callable, arguments: tuple, decoding: Decoding, batch: list
 
 def _peak_bytes(make, arguments, decoding, batch) -> int | None:
     logging.disable(logging.INFO)
-    _translate(_made(make, arguments, decoding), batch[:1])
+    _work(_made(make, arguments, decoding), batch[:1])
     _give_back()
     before = _resident("VmRSS")
     variant = _made(make, arguments, decoding)
     _give_back()  # memory that building the model has left behind
     _forget_peak(decoding.device)
-    _translate(variant, batch)
+    _work(variant, batch)
     if decoding.device == "cuda":
         return torch.cuda.max_memory_allocated() or None  # CTranslate2 does not allocate through torch
     return _resident("VmHWM") - before
@@ -53,8 +53,8 @@ def _made(make, arguments, decoding):
     return variant
 
 
-def _translate(variant, batch: list[Sentence]) -> None:
-    variant.translate(variant.prepare(batch))
+def _work(variant, batch: list[Input]) -> None:
+    variant.batches.run(variant.batches.prepare(batch))
 
 
 def _give_back() -> None:

@@ -31,8 +31,8 @@ def draw(benchmark: Benchmark):
         _draw_latency(latency, row, result, base)
         _draw_memory(memory, row, result)
     decoding = benchmark.settings.decoding
-    speed.set(xlabel="sentences/s", title=f"Speed, batches of {decoding.batch_size}")
-    latency.set(xlabel="ms", title="Latency, one sentence at a time")
+    speed.set(xlabel=f"{benchmark.wording.inputs}/s", title=f"Speed, batches of {decoding.batch_size}")
+    latency.set(xlabel="ms", title=f"Latency, {benchmark.wording.single}")
     memory.set(xlabel="MB", title="Peak memory")
     for panel in (speed, latency, memory):
         _clean(panel, results)
@@ -118,7 +118,8 @@ def _explain(figure, latency, benchmark: Benchmark) -> None:
     conditions = (
         f"{benchmark.machine['device']}, threads: {benchmark.machine['threads']}, "
         f"{'float16' if settings.decoding.half else 'float32'}, beam {settings.decoding.beam}, "
-        f"{benchmark.sentences} sentences; median of {settings.rounds} rounds, bars from lowest to highest\n"
+        f"{benchmark.sentences} {benchmark.wording.inputs}; "
+        f"median of {settings.rounds} rounds, bars from lowest to highest\n"
         f"\N{MULTIPLICATION SIGN}: times as fast as {benchmark.base_of(first).variant} (latency: p50)"
     )
     figure.supxlabel(conditions, fontsize="small", color=QUIET)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..checkpoints.logit_origin import origin_of
-from ..checkpoints.reading import kept_units_of
+from ..checkpoints.reading import kept_units_of, model_options
 from ..errors import BadInput, flag, refuse
 from ..export.dictionaries import load_dictionaries
+from ..families import known_family
 from ..importance.checkpoints import load_with_gates
 from ..structures.heads import HEADS
 from .exported import ExportedVariant
-from .settings import EXPORTS, VARIANTS, WITHOUT_BEING_ASKED, Decoding, Settings
+from .settings import EXPORTS, STOCK, VARIANTS, WITHOUT_BEING_ASKED, Decoding, Settings
 from .variants import FairseqVariant, Subject, parameters_of
 
 
@@ -42,20 +43,26 @@ def recipes_of(
     for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects, strict=True)):
         there = subject.after.of_structure(HEADS.name)
         heads = there.units, there.original_units
+        family = known_family(model_options(subject.state))
         for name in (name for name in VARIANTS if name in wanted):
-            if name not in EXPORTS:
+            if name == STOCK and not family.stock:
+                reason = f"fairseq has no model with the weights of {family.with_article}"
+                if settings.variants:
+                    raise BadInput(f"--with {name}: {checkpoint}: {reason}")
+                notes.append(f"no {name} model of {checkpoint}: {reason}")
+            elif name not in EXPORTS:
                 arguments = name, checkpoint, settings.budgets, settings.decoding
                 count = parameters_of(name, subject)
                 recipes.append(Recipe(checkpoint, name, *heads, count, _fairseq_variant, arguments))
-                continue
-            try:
-                out = os.path.join(folder, f"{number}-{name}")
-                arguments = _exported(name, checkpoint, subject.state, settings, out)
-                recipes.append(Recipe(checkpoint, name, *heads, None, ExportedVariant, arguments))
-            except BadInput as reason:
-                if settings.variants:
-                    raise BadInput(f"--with {name}: {reason}") from reason
-                notes.append(f"no export of {checkpoint}: {reason}")
+            else:
+                try:
+                    out = os.path.join(folder, f"{number}-{name}")
+                    arguments = _exported(name, checkpoint, subject.state, settings, out)
+                    recipes.append(Recipe(checkpoint, name, *heads, None, ExportedVariant, arguments))
+                except BadInput as reason:
+                    if settings.variants:
+                        raise BadInput(f"--with {name}: {reason}") from reason
+                    notes.append(f"no export of {checkpoint}: {reason}")
     return recipes, notes
 
 
@@ -99,4 +106,4 @@ def _exported(name: str, checkpoint: str, state: dict[str, Any], settings: Setti
     quantization = EXPORTS[name]
     export(checkpoint, out, quantization, settings.data, **settings.budgets)
     compute_type = "float32" if quantization == "none" else quantization
-    return out, load_dictionaries(state, settings.data), settings.decoding, compute_type
+    return model_options(state), out, load_dictionaries(state, settings.data), settings.decoding, compute_type

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..families.work import Wording
 from ..tables import table
 from .settings import INT8, MASKED, MEANING, REMOVED, Settings
 from .timing import Round, Spread
@@ -46,9 +47,11 @@ class Benchmark:
     """All results of a run and its conditions."""
 
     settings: Settings
+    wording: Wording
+    limits: str  # how long outputs are
     machine: dict[str, Any]
-    sentences: int
-    origin: str  # where the sentences are from
+    sentences: int  # or other inputs
+    origin: str  # where they are from
     agreement: dict[str, dict[str, Any]]  # by checkpoint and variant: agreement with the first variant, in float32
     results: list[Result]
     notes: list[str]
@@ -63,9 +66,8 @@ def as_table(benchmark: Benchmark) -> str:
     settings, machine = benchmark.settings, benchmark.machine
     decoding = settings.decoding
     lines = [
-        f"{benchmark.sentences} sentences ({benchmark.origin}), beam {decoding.beam}, "
-        f"batches of {decoding.batch_size}, {'float16' if decoding.half else 'float32'}, "
-        f"translations of at most {decoding.max_len_a:g} x source + {decoding.max_len_b} words",
+        f"{benchmark.sentences} {benchmark.wording.inputs} ({benchmark.origin}), beam {decoding.beam}, "
+        f"batches of {decoding.batch_size}, {'float16' if decoding.half else 'float32'}, {benchmark.limits}",
         f"{machine['device']}, threads: {machine['threads']}, torch {machine['torch']}; median of "
         f"{settings.rounds} round{'s' if settings.rounds != 1 else ''} (lowest to highest), variants in turns",
         "",
@@ -89,6 +91,7 @@ def as_json(benchmark: Benchmark) -> str:
         results.append({**told, "times_as_fast_as": benchmark.base_of(result).variant})
     return json.dumps(
         {
+            "task": benchmark.wording.task,
             "settings": asdict(benchmark.settings),
             "machine": benchmark.machine,
             "sentences": benchmark.sentences,
@@ -107,13 +110,17 @@ def as_json(benchmark: Benchmark) -> str:
 def _meanings(benchmark: Benchmark) -> list[str]:
     """A line for each variant that says what it is, in the order of the rows."""
     names = dict.fromkeys(result.variant for result in benchmark.results)
-    return [f"{name}: {MEANING[name]}" for name in names]
+    words = {"stock": benchmark.wording.stock, "command": benchmark.wording.command}
+    return [f"{name}: {MEANING[name].format(**words)}" for name in names]
 
 
 def _tables(benchmark: Benchmark) -> list[str]:
     """A table for each checkpoint; with several checkpoints, each under its name."""
     names = list(dict.fromkeys(result.checkpoint for result in benchmark.results))
-    tables = [_table([result for result in benchmark.results if result.checkpoint == name]) for name in names]
+    tables = [
+        _table([result for result in benchmark.results if result.checkpoint == name], benchmark.wording.inputs)
+        for name in names
+    ]
     return (
         tables
         if len(names) == 1
@@ -121,9 +128,9 @@ def _tables(benchmark: Benchmark) -> list[str]:
     )
 
 
-def _table(results: list[Result]) -> str:
+def _table(results: list[Result], inputs: str) -> str:
     base = results[0]
-    header = ["variant", "heads", "parameters", "sentences/s", f"times {base.label}", "tokens/s"]
+    header = ["variant", "heads", "parameters", f"{inputs}/s", f"times {base.label}", "tokens/s"]
     header += ["latency p50 ms", "p95 ms", "memory MB"]
     rows = [
         [
@@ -156,7 +163,7 @@ def _agreement_lines(benchmark: Benchmark) -> list[str]:
         first = next(result.variant for result in benchmark.results if result.checkpoint == checkpoint)
         where = f" of {checkpoint}" if several else ""
         lines += [
-            f"translations of {name}{' in int8' * (name == INT8)} and {first}{where} in float32: {told}"
+            f"{benchmark.wording.outcomes} of {name}{' in int8' * (name == INT8)} and {first}{where} in float32: {told}"
             for name, told in found.items()
         ]
     return lines

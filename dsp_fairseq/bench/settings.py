@@ -4,33 +4,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import MOST
+from ..families.work import Decoding
 
 STOCK, MASKED, REMOVED, EXPORTED, INT8 = VARIANTS = ("stock", "masked", "removed", "exported", "int8")
 EXPORTS = {EXPORTED: "none", INT8: "int8"}  # quantisation of each exported variant
 WITHOUT_BEING_ASKED = VARIANTS[:-1]
 MEANING = {
-    STOCK: "fairseq's transformer, zeros for the pruned heads",
+    STOCK: "fairseq's {stock}, zeros for the pruned heads",
     MASKED: "every head is computed, the pruned ones are multiplied by 0",
-    REMOVED: "what fairseq-generate does with the checkpoint: it takes the pruned heads out before it decodes",
+    REMOVED: "what {command} does with the checkpoint: it takes the pruned heads out first",
     EXPORTED: "CTranslate2, float32, blocks of a stack padded to the same number of heads",
     INT8: "CTranslate2, int8 weights",
 }
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How sentences are decoded."""
-
-    batch_size: int = 32  # sentences
-    beam: int = 5
-    max_len_a: float = 0.0  # a translation has at most a * words of its source + b words
-    max_len_b: int = 200
-    device: str = "cpu"
-    half: bool = False  # float16, after the comparison of translations, which is in float32
-
-    def longest(self, source: int) -> int:
-        """Most words of a translation when the sources are padded to ``source`` words."""
-        return int(self.max_len_a * source + self.max_len_b)
 
 
 @dataclass(frozen=True)
@@ -39,9 +24,9 @@ class Settings:
 
     decoding: Decoding
     rounds: int = 5
-    sentences: int = 200
+    sentences: int = 200  # or other inputs
     data: str | None = None  # folder of fairseq-preprocess; None: the data folder of the first checkpoint's training
-    text: str | None = None  # file with a sentence per line, in BPE
+    text: str | None = None  # file with a sentence per line, or any text for a language model, in BPE
     variants: tuple[str, ...] | None = None  # None: all possible ones but int8
     heads_to_keep: str | None = None  # as --heads-to-keep of a training; None: the heads that decode now
     memory: bool = True  # whether to measure peak memory, in a process for each variant

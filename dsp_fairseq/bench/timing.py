@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy
 
-from .sentences import Sentence
+from ..families.work import Input
 
 
 class Round(NamedTuple):
     """Speed and latency of one variant in one round, from wall time."""
 
-    sentences_per_second: float
-    tokens_per_second: float  # words of the best translations, with the end of sentence
-    latency_p50_ms: float  # latency of a batch of one sentence
+    sentences_per_second: float  # or other inputs
+    tokens_per_second: float  # words of the outcomes: of the best translations with their ends, or of the samples
+    latency_p50_ms: float  # latency of a single input
     latency_p95_ms: float
 
 
@@ -32,36 +32,36 @@ class Spread(NamedTuple):
 
 
 class Turns:
-    """Times all variants on the same batches, in turns."""
+    """Times the same job of all variants on the same batches, in turns."""
 
-    def __init__(self, variants: list, batches: list[list[Sentence]], clock: Callable[[], float] = time.perf_counter):
-        self._variants, self._clock = variants, clock
+    def __init__(self, jobs: list, batches: list[list[Input]], clock: Callable[[], float] = time.perf_counter):
+        self._jobs, self._clock = jobs, clock
         # [variants][batches]
-        self._prepared = [[variant.prepare(batch) for batch in batches] for variant in variants]
+        self._prepared = [[job.prepare(batch) for batch in batches] for job in jobs]
         self.sentences = sum(map(len, batches))
         self.batches = len(batches)
 
     def take(self, turn: int, tick: Callable[[], object]) -> "tuple[numpy.ndarray, numpy.ndarray]":
-        """Translate all batches once with every variant; variant ``turn`` begins, ``tick`` is called after every batch.
+        """Do the job on all batches once with every variant; variant ``turn`` begins.
 
-        Returns seconds and words of the translations, both [variants, batches].
+        ``tick`` is called after every batch. Returns seconds and words of the outcomes, both [variants, batches].
         """
-        seconds = numpy.zeros((len(self._variants), self.batches))
-        tokens = numpy.zeros((len(self._variants), self.batches), dtype=int)
+        seconds = numpy.zeros((len(self._jobs), self.batches))
+        tokens = numpy.zeros((len(self._jobs), self.batches), dtype=int)
         for batch in range(self.batches):
-            for place in range(len(self._variants)):
-                index = (place + batch + turn) % len(self._variants)
-                variant = self._variants[index]
+            for place in range(len(self._jobs)):
+                index = (place + batch + turn) % len(self._jobs)
+                job = self._jobs[index]
                 start = self._clock()
-                found = variant.translate(self._prepared[index][batch])
+                done = job.run(self._prepared[index][batch])
                 seconds[index, batch] = self._clock() - start
-                tokens[index, batch] = sum(len(best.tokens) for best in variant.hypotheses(found))
+                tokens[index, batch] = sum(len(outcome.tokens) for outcome in job.outcomes(done))
                 tick()
         return seconds, tokens
 
 
 def measured_round(batches: Turns, singles: Turns, turn: int, tick: Callable[[], object]) -> list[Round]:
-    """One round of every variant: first all batches, then single sentences."""
+    """One round of every variant: first all batches, then single inputs."""
     gc.collect()
     seconds, tokens = batches.take(turn, tick)
     latencies, _ = singles.take(turn, tick)

@@ -1,32 +1,21 @@
-"""The fairseq variants of a model that a benchmark compares, each decoded by fairseq's own beam search."""
+"""The fairseq variants of a model that a benchmark compares, each at the work that its family describes."""
 
 from argparse import Namespace
 from typing import Any, NamedTuple
 
 import torch
-from fairseq.data.data_utils import collate_tokens
 from fairseq.models import BaseFairseqModel
-from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
 
 from ..checkpoints.building import build_model, build_stock_model, task_of
 from ..checkpoints.reading import kept_units_of, model_options, with_mask
 from ..families import known_family
-from ..families.data import PAD
 from ..options.plan import Plan
 from ..structures.inventory import Inventory
 from ..structures.nesting import inside_of_layers, layers_left, rebuilt
 from ..structures.parameters import total
 from ..structures.surgery import fill_with_zeros, remove_units
-from .sentences import Sentence
 from .settings import MASKED, REMOVED, STOCK, Decoding
-
-
-class Hypothesis(NamedTuple):
-    """The best translation of a sentence."""
-
-    tokens: tuple[int, ...]  # numbers of words in the target dictionary, with the end of sentence
-    score: float  # mean log-probability of a word
 
 
 class Subject(NamedTuple):
@@ -84,39 +73,16 @@ def removed_state(subject: Subject) -> dict[str, Any]:
 
 
 class FairseqVariant:
-    """A fairseq model that is ready to decode."""
+    """A fairseq model that is ready to work: with batches, and with single inputs."""
 
     def __init__(self, name: str, subject: Subject, decoding: Decoding):
-        self._decoding = decoding
         self._model = _prepared(name, subject, decoding)
-        self._generator = SequenceGenerator(
-            [self._model],
-            task_of(subject.state).target_dictionary,
-            beam_size=decoding.beam,
-            max_len_a=decoding.max_len_a,
-            max_len_b=decoding.max_len_b,
-        )
+        work = known_family(model_options(subject.state)).work()
+        self.batches, self.singles = work.jobs(self._model, task_of(subject.state).target_dictionary, decoding)
 
     def halve(self) -> None:
         """Compute in float16 from now on."""
         self._model.half()
-
-    def prepare(self, batch: list[Sentence]) -> dict[str, dict[str, Tensor]]:
-        """A batch for fairseq on the device: ``src_tokens`` [sentences, longest], padded on the left."""
-        lengths = torch.tensor([len(sentence) for sentence in batch])
-        tokens = collate_tokens([torch.tensor(sentence) for sentence in batch], PAD, left_pad=True)
-        device = self._decoding.device
-        return {"net_input": {"src_tokens": tokens.to(device), "src_lengths": lengths.to(device)}}
-
-    def translate(self, sample: dict[str, dict[str, Tensor]]) -> list[list[dict[str, Tensor]]]:
-        """Translate a prepared batch; this call is timed."""
-        found = self._generator.generate([self._model], sample)
-        if self._decoding.device == "cuda":
-            torch.cuda.synchronize()
-        return found
-
-    def hypotheses(self, found: list[list[dict[str, Tensor]]]) -> list[Hypothesis]:
-        return [Hypothesis(tuple(beam[0]["tokens"].tolist()), float(beam[0]["score"])) for beam in found]
 
 
 def parameters_of(name: str, subject: Subject) -> int:

@@ -11,13 +11,15 @@ HELP = "measure how fast a checkpoint decodes: stock fairseq, heads masked, head
 
 DESCRIPTION = (
     f"{HELP}. The variants take turns in one process; sentences/s and tokens/s are of batches, the latency is of "
-    "single sentences. First it is checked that all of them translate alike."
+    "single sentences. First it is checked that all of them translate alike. Of a language model, batches are samples "
+    "of a text whose words are predicted, as fairseq-eval-lm does, and the latency is of continuing a single text by "
+    "beam search."
 )
 
 
 def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
-    kinds = "of a gated_transformer, before or after prune, or of the stock transformer"
+    kinds = "of a gated model, before or after prune, or of fairseq's own; several of one task"
     parser.add_argument("checkpoints", metavar="CKPT", nargs="*", help=kinds)
     _add_sentences(parser.add_argument_group("sentences"))
     _add_decoding(parser.add_argument_group("decoding"))
@@ -29,19 +31,33 @@ def _add_sentences(group) -> None:
         "--data",
         metavar="DIR",
         help="folder of fairseq-preprocess: its test set is translated (default: the data folder of the training; "
-        "random words of 5 to 25 a sentence where that is gone)",
+        "random words where that is gone)",
     )
-    group.add_argument("--text", metavar="FILE", help="translate this file instead, one sentence in BPE per line")
     group.add_argument(
-        "--sentences", type=int, default=200, metavar="N", help="this many, evenly spread (default: %(default)s)"
+        "--text",
+        metavar="FILE",
+        help="take this file instead, in BPE: a sentence per line, or the text of a language model",
+    )
+    group.add_argument(
+        "--sentences",
+        type=int,
+        default=200,
+        metavar="N",
+        help="this many, or so many samples, evenly spread (default: %(default)s)",
     )
 
 
 def _add_decoding(group) -> None:
-    group.add_argument("--batch-size", type=int, default=32, metavar="N", help="sentences (default: %(default)s)")
+    group.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="sentences or samples (default: %(default)s)"
+    )
     group.add_argument("--beam", type=int, default=5, metavar="N", help="hypotheses (default: %(default)s)")
     group.add_argument(
-        "--max-len-a", type=float, default=0, metavar="A", help="a translation has at most A * source + B words"
+        "--max-len-a",
+        type=float,
+        default=0,
+        metavar="A",
+        help="a translation has at most A * source + B words; to a text of S words, A * S + B words are added",
     )
     group.add_argument("--max-len-b", type=int, default=200, metavar="B", help="(default: %(default)s)")
     group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")

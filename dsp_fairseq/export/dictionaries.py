@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from ..checkpoints.reading import model_options
 from ..errors import BadInput, refuse
 from ..families import known_family
-from ..families.data import DataFolder, task_options
+from ..families.data import BLANK, DataFolder, task_options
 
-BLANK = "<blank>"  # CTranslate2's name of <pad>
 REMEDY = "give the folder that fairseq-preprocess wrote with --data DIR"
 
 

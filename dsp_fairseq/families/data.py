@@ -12,7 +12,7 @@ from ..errors import BadInput
 
 # numbers of words in every dictionary of fairseq: <s>, then these, then the words of the data
 PAD, END, UNKNOWN, FIRST_WORD = 1, 2, 3, 4
-
+BLANK = "<blank>"  # CTranslate2's name of <pad>
 
 PREPROCESSED = "give the folder that fairseq-preprocess wrote (its --destdir)"
 

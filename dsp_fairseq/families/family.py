@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import BadInput
 from ..structures.inventory import Inventory
 from .data import DataFolder, WordsOf
+from .work import Work
 
 _FAMILIES: dict[str, "Family"] = {}  # by the name of the gated model and by that of the stock one
 
@@ -57,7 +58,6 @@ class Family(ABC):
     stock: ClassVar[str]  # name of the stock model with the same weights; empty when fairseq has none
     stock_task: ClassVar[str]  # fairseq's task and criterion for the stock model
     stock_criterion: ClassVar[str]
-    translates: ClassVar[bool] = False  # whether fairseq-generate translates with it, which bench needs
     evaluated_by: ClassVar[str] = ""  # fairseq's command that measures how good a model is, which sweeps need
     training_task: ClassVar[str] = ""  # the package's task and criterions with which a choice can be learned
     training_criterions: ClassVar[tuple[str, ...]] = ()
@@ -169,6 +169,10 @@ class Family(ABC):
     def ctranslate2(self) -> Converter | None:
         """The converter to CTranslate2, or None; called only when CTranslate2 is installed."""
         return None
+
+    def work(self) -> Work:
+        """What ``dsp-fairseq bench`` times."""
+        raise LookupError(f"nothing is known of the work of {self.with_article}, which bench would time")
 
     def size(self, options: Namespace, words: int) -> Size:
         """The size of the model that options describe; ``words`` is the size of its largest dictionary."""

@@ -74,16 +74,17 @@ MEGABYTES = 1_000_000
 
 
 class Hungry:
-    """A variant that needs 300 MB to be made, keeps 40 and takes 100 more to translate."""
+    """A variant that needs 300 MB to be made, keeps 40 and takes 100 more for its work."""
 
     def __init__(self):
         numpy.ones(300 * MEGABYTES, numpy.int8).sum()
         self.kept = numpy.ones(40 * MEGABYTES, numpy.int8)
+        self.batches = self
 
     def prepare(self, batch):
         return batch
 
-    def translate(self, batch):
+    def run(self, batch):
         return numpy.ones(100 * MEGABYTES, numpy.int8).sum()
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from trainings import assert_same_state, logged, train
+from trainings import assert_same_state, assert_two_did_what_one_did, logged, train, train_in_two_processes
 
 from dsp_fairseq.checkpoints.reading import kept_units, load
 
@@ -81,6 +81,39 @@ def test_it_resumes_bit_for_bit(run, text, all_attention, tmp_path):
     assert_same_state(load(str(all_attention[0] / "checkpoint_last.pt")), load(str(tmp_path / "checkpoint_last.pt")))
 
 
+def test_two_processes_do_what_one_does_with_twice_the_batches(run, text, tmp_path):
+    """Words of all processes share one mean, and the price of open heads counts once."""
+    options = [*PRICE, "--heads-to-keep", 3, "--max-tokens", 320, "--max-update", 6, "--dropout", 0, "--clip-norm", 0.1]
+    train(run, text, tmp_path / "one", *options, "--update-freq", 2, base=ALL_ATTENTION)
+    gates = train_in_two_processes(run, text, tmp_path / "two", *options, base=ALL_ATTENTION)
+    one, two = (load(str(tmp_path / name / "checkpoint_last.pt"))["model"] for name in ("one", "two"))
+    assert one["gates.logits"].std() > 1e-3  # they learned
+    assert_two_did_what_one_did(one, two, gates)
+
+
+# without a prior the logits start at 0: where they are is how far they went
+CHOICE = [
+    *("--heads-to-keep", 3, "--search-updates", 7, "--search-warmup-updates", 0, "--max-update", 7, "--dropout", 0),
+    *("--uniform-prior", 0, "--pruning-lr", 0.2, "--fp16-init-scale", 4, "--no-save-optimizer-state"),
+]
+
+
+@pytest.mark.parametrize("base", [ALL_ATTENTION, TRANSFORMER], ids=["all-attention", "transformer"])
+def test_half_precision_chooses_in_64_bit_as_full_precision_does(run, text, tmp_path, base):
+    found = []
+    for precision in ([], ["--memory-efficient-fp16"], ["--amp"]):
+        train(run, text, tmp_path / str(len(found)), *CHOICE, *precision, base=base)
+        found.append(load(str(tmp_path / str(len(found)) / "checkpoint_last.pt"))["model"])
+    expected = found[0]["gates.logits"]
+    assert expected.abs().max() > 0.5
+    for model in found[1:]:
+        assert model["gates.logits"].dtype == torch.float64 and float(model["gates.adam.steps"]) == 6
+        assert torch.allclose(model["gates.logits"], expected, atol=0.05), (model["gates.logits"] - expected).abs()
+        assert model["gates.kept.heads"].sum() == 3
+    weight = found[1]["decoder.layers.0.self_attn.q_proj.weight"]
+    assert torch.equal(weight, weight.half().float())  # it did train in half precision
+
+
 def test_it_samples(run, text, all_attention):
     words = ["--task", "language_modeling", "--path", all_attention[0] / "checkpoint_last.pt", "--cpu"]
     done = run("fairseq-interactive", text.data_bin, "--user-dir", "dsp_fairseq", *words, "--max-len-b", 40,
@@ -88,6 +121,31 @@ def test_it_samples(run, text, all_attention):
     assert done.returncode == 0, done.stderr
     found = re.findall(r"^H-0\t\S+\t(.*)$", done.stdout, re.M)
     assert len(found) == 2 and all(line.startswith("the") for line in found) and len(found[-1].split()) > 1
+
+
+def continued(run, text, checkpoint, *options):
+    """What fairseq-generate writes after the first words of lines: (score, words) by the number of the line."""
+    done = run("fairseq-generate", text.data_bin, "--user-dir", "dsp_fairseq", "--task", "language_modeling",
+               "--sample-break-mode", "eos", "--path", checkpoint, "--cpu", "--num-workers", 0, "--prefix-size", 3,
+               "--num-shards", 20, "--max-tokens", 300, "--max-len-b", 12, *options)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    targets, found = (dict(re.findall(rf"^{letter}-(\d+)\t(.*)$", done.stdout, re.M)) for letter in "TH")
+    split = {line: words.split("\t") for line, words in found.items()}
+    assert found and all(split[line][1].split()[:3] == targets[line].split()[:3] for line in found)
+    return {line: (float(score), words) for line, (score, words) in split.items()}
+
+
+def assert_continued_alike(one, other):
+    assert one.keys() == other.keys() and all(abs(one[line][0] - other[line][0]) <= 1e-3 for line in one)
+    assert sum(one[line][1] == other[line][1] for line in one) >= 0.8 * len(one)  # equally good words may change places
+
+
+def test_generate_continues_lines_with_masked_heads_as_with_removed_ones(run, text, all_attention, tmp_path):
+    masked, small = all_attention[0] / "checkpoint_last.pt", tmp_path / "small.pt"
+    assert run("dsp-fairseq", "prune", masked, small).returncode == 0
+    assert_continued_alike(*(continued(run, text, path, "--beam", 2) for path in (masked, small)))
+    drawn = [continued(run, text, small, "--beam", 1, "--sampling", "--seed", 5) for _ in range(2)]
+    assert drawn[0] == drawn[1]
 
 
 def test_dsp_on_heads_and_hidden_units_from_a_stock_checkpoint(run, text, tmp_path):
@@ -107,6 +165,7 @@ def test_dsp_on_heads_and_hidden_units_from_a_stock_checkpoint(run, text, tmp_pa
     one, parameters, said = loss(run, text, gated, "--user-dir", "dsp_fairseq")
     other, all_of_them, _ = loss(run, text, dense)  # plain fairseq
     assert "64 of 256 hidden units (decoder.ffn 64)" in said and abs(one - other) <= 1e-3
+    assert_continued_alike(*(continued(run, text, path, "--beam", 2) for path in (gated, dense)))
     assert all_of_them - parameters == 5 * 16 * (4 * 64 + 3) + 192 * (2 * 64 + 1)
     ranked = run("dsp-fairseq", "importance", checkpoint, text.data_bin, tmp_path / "ranked.pt", "--heads-to-keep", 2,
                  "--sentences", 20)  # fmt: skip
@@ -139,9 +198,7 @@ def test_a_learned_choice_needs_the_task_and_criterion(run, text, tmp_path):
     assert torch.equal(state["model"]["gates.kept.heads"], torch.ones(HEADS, dtype=torch.float64))
 
 
-def test_what_is_for_translation_is_refused_in_a_line(run, text, all_attention, tmp_path):
-    bench = run("dsp-fairseq", "bench", all_attention[0] / "checkpoint_last.pt")
-    assert bench.returncode == 2 and "an all_attention_lm does not translate, which bench times" in bench.stderr
+def test_a_sweep_is_for_translation_and_refused_in_a_line(run, text, tmp_path):
     (tmp_path / "sweep.yaml").write_text(
         f"data: {text.data_bin}\nout: {tmp_path / 'out'}\ntrain: --arch all_attention_lm_tiny --optimizer adam "
         "--max-tokens 640 --max-update 2 --task language_modeling_pruning --criterion dsp_cross_entropy\n"

@@ -1,13 +1,19 @@
 """What a training may rely on: it resumes bit for bit, in any precision, averaged, stopped early."""
 
-import socket
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from fairseq.checkpoint_utils import save_ema_as_checkpoint
-from trainings import TRAIN, assert_same_state, flat, heads_of_generate, logged, train
+from trainings import (
+    TRAIN,
+    assert_same_state,
+    assert_two_did_what_one_did,
+    heads_of_generate,
+    logged,
+    train,
+    train_in_two_processes,
+)
 
 from dsp_fairseq.checkpoints.reading import kept_units, load
 
@@ -124,21 +130,6 @@ def test_a_training_that_loses_patience_in_the_search_still_decodes_exactly_k(ru
 def test_two_processes_do_what_one_does_with_twice_the_batches(run, corpus, tmp_path):
     options = [*SEARCH, *SMALLER, "--max-tokens", 400, "--log-interval", 1]
     train(run, corpus, tmp_path / "one", *options, "--update-freq", 2)
-    ranks = tmp_path / "ranks"
-    ranks.mkdir()
-    options += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--cpu", "--save-dir", tmp_path / "two"]
-    command = ["python", HERE / "ranked_training.py", ranks, corpus.data_bin, *TRAIN, *options]
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        world = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
-    places = [{**world, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]  # as torchrun has it
-    with ThreadPoolExecutor() as pool:
-        for done in pool.map(lambda place: run(*command, env=place, fresh=True), places):
-            assert done.returncode == 0, done.stderr[-3000:]
-    first, second = (torch.load(ranks / f"{rank}.pt", weights_only=True) for rank in (0, 1))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    gates = train_in_two_processes(run, corpus, tmp_path / "two", *options)
     one, two = (load(str(tmp_path / name / "checkpoint_last.pt"))["model"] for name in ("one", "two"))
-    assert all(torch.equal(first[name], two[f"gates.{name}"]) for name in first)
-    assert one.keys() == two.keys()
-    for name in flat(one):
-        assert torch.allclose(flat(one)[name], flat(two)[name], rtol=1e-3, atol=1e-4), name
+    assert_two_did_what_one_did(one, two, gates)

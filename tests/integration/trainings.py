@@ -2,6 +2,9 @@
 
 import json
 import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 
@@ -23,6 +26,32 @@ def train(run, corpus, folder, *options, succeeds=True, base=TRAIN):
     if succeeds:
         assert done.returncode == 0, done.stderr + done.stdout[-2000:]
     return done
+
+
+def train_in_two_processes(run, corpus, folder, *options, base=TRAIN):
+    """Train as torchrun would have it, on the CPU; the state of the gates in each process at the end."""
+    gates = folder / "gates"
+    gates.mkdir(parents=True)
+    options += ("--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--cpu", "--save-dir", folder)
+    command = ["python", Path(__file__).parent / "ranked_training.py", gates, corpus.data_bin, *base, *options]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        world = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    places = [{**world, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(lambda place: run(*command, env=place, fresh=True), places):
+            assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(gates / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def assert_two_did_what_one_did(one, two, gates):
+    """Assert that models of one and two processes are equal up to rounding, and ``gates`` in both processes equal."""
+    first, second = gates
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(torch.equal(first[name], two[f"gates.{name}"]) for name in first)
+    assert one.keys() == two.keys()
+    for name in flat(one):
+        assert torch.allclose(flat(one)[name], flat(two)[name], rtol=1e-3, atol=1e-4), name
 
 
 def logged(done, kind):

@@ -150,6 +150,30 @@ def test_segments_one_by_one_with_memory_are_the_whole_text(mask):
         assert not near(torch.cat(forgetful, dim=1), expected, 1e-3)
 
 
+def test_streams_that_are_read_together_keep_memories_of_their_own():
+    model = build(ALL_ATTENTION)
+    segment = OWN[ALL_ATTENTION]["segment_length"]
+    streams = torch.randint(4, 40, (3, 5 * segment), generator=torch.Generator().manual_seed(5))
+
+    def read(words):
+        memory, found = None, []
+        with torch.no_grad():
+            for part in words.split(2 * segment, dim=1):  # calls of several segments, the last of one
+                output = model.decoder(part, memory=memory)
+                memory = output[1]["memory"]
+                found.append(model.get_normalized_probs(output, log_probs=True))
+        return torch.cat(found, dim=1)
+
+    together = read(streams)
+    for row in range(len(streams)):
+        assert near(together[row], read(streams[row : row + 1])[0], 1e-5)
+    changed = streams.clone()
+    changed[1, :segment] = 4 + (changed[1, :segment] - 3) % 30
+    other = read(changed)
+    assert near(other[[0, 2]], together[[0, 2]], 1e-6)
+    assert not near(other[1, 2 * segment :], together[1, 2 * segment :], 1e-3)  # its memory is of the earlier call
+
+
 def test_a_word_sees_its_segment_and_its_memory_and_nothing_before():
     model = build(ALL_ATTENTION, decoder_layers=1)  # with one layer, what is seen is seen directly
     words = batch((12,))["src_tokens"]  # the third segment of 4 words sees the words from 2 on: memory is 6

@@ -13,16 +13,19 @@ from tiny_models import HEADS, Task, build
 from dsp_fairseq.bench.agreement import compare, compare_all
 from dsp_fairseq.bench.recipes import recipes_of
 from dsp_fairseq.bench.results import Benchmark, Result, as_json, as_table
-from dsp_fairseq.bench.sentences import batches_of, largest, load_sentences, random_sentences, spread
+from dsp_fairseq.bench.sentences import batches_of, largest, load_sentences, spread
 from dsp_fairseq.bench.settings import MASKED, REMOVED, STOCK, Decoding, Settings
 from dsp_fairseq.bench.timing import Round, Spread, Turns, measured_round
-from dsp_fairseq.bench.variants import FairseqVariant, Hypothesis, Subject, parameters_of
+from dsp_fairseq.bench.variants import FairseqVariant, Subject, parameters_of
 from dsp_fairseq.checkpoints.reading import kept_units_of
 from dsp_fairseq.cli import _parser, main
 from dsp_fairseq.commands import bench as bench_command
 from dsp_fairseq.errors import BadInput, Failed
+from dsp_fairseq.families.transformer.work import Hypothesis, Translation, random_sentences
 from dsp_fairseq.importance.checkpoints import load_with_gates
 from dsp_fairseq.structures.surgery import fill_with_zeros
+
+WORDING = Translation.wording
 
 # --- statistics ---
 
@@ -49,12 +52,12 @@ class Clock:
     def prepare(self, batch):
         return batch
 
-    def translate(self, batch):
+    def run(self, batch):
         self.log.append(self.name)
         Clock.now += self.seconds * len(batch)
         return batch
 
-    def hypotheses(self, batch):
+    def outcomes(self, batch):
         Clock.now += 1000.0  # is not counted
         return [Hypothesis(tuple(sentence), 0.0) for sentence in batch]
 
@@ -82,7 +85,17 @@ def result(variant, *rounds, checkpoint="a.pt", **changes):
 def benchmark(*results):
     machine = {"device": "a CPU", "threads": 1, "torch": "2"}
     agreement = {"a.pt": {REMOVED: compare([Hypothesis((4, 2), 0.0)], [Hypothesis((4, 2), 0.0)])}}
-    return Benchmark(Settings(Decoding(), rounds=2), machine, 7, "a test set", agreement, list(results), ["a note"])
+    return Benchmark(
+        Settings(Decoding(), rounds=2),
+        WORDING,
+        Translation().limits(Decoding()),
+        machine,
+        7,
+        "a test set",
+        agreement,
+        list(results),
+        ["a note"],
+    )
 
 
 SLOW = result(STOCK, (10.0, 100.0, 80.0, 90.0), (20.0, 200.0, 40.0, 50.0))
@@ -170,8 +183,8 @@ def test_ties_are_counted_and_told():
 def test_another_translation_fails():
     worse = [WANTED[0], Hypothesis((7, 2), -0.71)]
     with pytest.raises(Failed, match="removed does not translate as stock does .1 of 2 the same, 1 others"):
-        compare_all({STOCK: WANTED, MASKED: WANTED, REMOVED: worse}, may_differ=["exported"])
-    found = compare_all({STOCK: WANTED, "exported": worse}, may_differ=["exported"])
+        compare_all({STOCK: WANTED, MASKED: WANTED, REMOVED: worse}, WORDING, may_differ=["exported"])
+    found = compare_all({STOCK: WANTED, "exported": worse}, WORDING, may_differ=["exported"])
     assert found == {"exported": (2, 1, 0)}
 
 
@@ -181,11 +194,14 @@ DECODING = Decoding(batch_size=4, beam=3, max_len_b=12)
 WORDS = 44
 
 
+def outcomes(job, batches):
+    return [outcome for batch in batches for outcome in job.outcomes(job.run(job.prepare(batch)))]
+
+
 def translations(name, subject, batch_size=DECODING.batch_size):
     variant = FairseqVariant(name, subject, DECODING)
     batches = batches_of(random_sentences(WORDS, 9), batch_size)
-    found = [h for batch in batches for h in variant.hypotheses(variant.translate(variant.prepare(batch)))]
-    return variant, found
+    return variant, outcomes(variant.batches, batches)
 
 
 @pytest.mark.parametrize("keep", [None, 5, 0])
@@ -200,7 +216,7 @@ def test_variants_translate_alike(form, keep):
     subject = Subject.of(state, keep)
     expected_heads = keep if keep is not None else 9 if form == "half removed" else sum(MASK)
     found = {name: translations(name, subject) for name in (STOCK, MASKED, REMOVED)}
-    compare_all({name: hypotheses for name, (_, hypotheses) in found.items()})
+    compare_all({name: hypotheses for name, (_, hypotheses) in found.items()}, WORDING)
     heads = {name: sum(a.num_heads for a in found[name][0]._model.gated_blocks) for name in (MASKED, REMOVED)}
     assert heads == {MASKED: HEADS, REMOVED: expected_heads}
     gates = torch.cat([attention._gates for attention in found[MASKED][0]._model.gated_blocks])
@@ -210,7 +226,7 @@ def test_variants_translate_alike(form, keep):
 @pytest.mark.parametrize("name", [STOCK, MASKED, REMOVED])
 def test_a_batch_translates_as_its_sentences_do(name):
     subject = Subject.of(masked_checkpoint())
-    compare_all({size: translations(name, subject, size)[1] for size in (1, 4)})
+    compare_all({size: translations(name, subject, size)[1] for size in (1, 4)}, WORDING)
 
 
 def test_a_stock_checkpoint_has_rows_of_its_own(tmp_path):
@@ -226,11 +242,8 @@ def test_a_stock_checkpoint_has_rows_of_its_own(tmp_path):
     batches = batches_of(random_sentences(WORDS, 9), 4)
     found = {}
     for recipe in recipes:
-        variant = recipe.make(*recipe.arguments)
-        found[recipe.variant] = [
-            h for batch in batches for h in variant.hypotheses(variant.translate(variant.prepare(batch)))
-        ]
-    compare_all(found)
+        found[recipe.variant] = outcomes(recipe.make(*recipe.arguments).batches, batches)
+    compare_all(found, WORDING)
     settings = Settings(DECODING, variants=(STOCK,), heads_to_keep="5")
     [note] = recipes_of([str(tmp_path / "stock.pt")], [load_with_gates(str(tmp_path / "stock.pt"))], settings, "")[1]
     assert "--heads-to-keep 5" in note and "nothing is learned" in note

@@ -15,6 +15,7 @@ from ...structures.parameters import EMBEDDINGS, FEED_FORWARD
 from ..checks import width_problems
 from ..data import DataFolder, WordsOf
 from ..family import Converter, Family, Size, register_family
+from ..work import Work
 from . import data as data_of
 from .inventory import DEFAULT_GROUP, feed_forward_inventory, group_of, layer_inventory, transformer_inventory
 from .options import DEFAULTS, type_problems
@@ -32,7 +33,6 @@ class TransformerFamily(Family):
     stock = "transformer"
     stock_task = "translation"
     stock_criterion = "label_smoothed_cross_entropy"
-    translates = True
     evaluated_by = "fairseq-generate"
     training_task = TASK
     training_criterions = (CRITERION,)
@@ -136,6 +136,11 @@ class TransformerFamily(Family):
         from . import export  # needs CTranslate2
 
         return export
+
+    def work(self) -> Work:
+        from .work import Translation  # needs fairseq's search
+
+        return Translation()
 
     def size(self, options: Namespace, words: int) -> Size:
         weights = options.decoder_embed_dim * words

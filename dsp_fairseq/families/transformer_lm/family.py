@@ -16,6 +16,7 @@ from ..checks import width_problems
 from ..data import DataFolder, WordsOf
 from ..family import Converter, Family, Size, register_family
 from ..transformer.inventory import DEFAULT_GROUP
+from ..work import Work
 from . import data as data_of
 from .inventory import language_model_inventory
 from .options import DEFAULTS, STRUCTURE, completed, type_problems
@@ -134,6 +135,11 @@ class TransformerLmFamily(Family):
         from . import export  # needs CTranslate2
 
         return export
+
+    def work(self) -> Work:
+        from .work import Reading  # needs fairseq's search
+
+        return Reading()
 
     def size(self, options: Namespace, words: int) -> Size:
         layers, width, inner = (getattr(options, f"decoder_{n}") for n in ("layers", "embed_dim", "ffn_embed_dim"))
