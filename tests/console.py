@@ -30,6 +30,7 @@ IN_PROCESS = (
     "fairseq-train",
     "fairseq-validate",
 )
+INITIAL_START_METHOD = multiprocessing.get_all_start_methods()[0]
 PRELOADED = [
     "torch",
     "torch._dynamo",  # which the first optimiser of a process imports
@@ -110,6 +111,8 @@ def _command(entry_point, argv, env, cwd, files):
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    # the forkserver leaves its own way here, in which each process of a pool would import torch and fairseq anew
+    multiprocessing.set_start_method(INITIAL_START_METHOD, force=True)
     if "OMP_NUM_THREADS" in env:  # torch read it when the forkserver imported it; other numbers round differently
         import torch
 
