@@ -25,11 +25,11 @@ SAME_PRUNING = (
 
 @dataclass
 class CommonOptions(FairseqDataclass):
-    """Options of ``fairseq-train`` that all methods have in common: how many heads are kept, and of which blocks."""
+    """Options of ``fairseq-train`` that all methods have in common: how much is kept, and of which blocks."""
 
     pruning_method: str = field(
         default="dsp",
-        metadata={"help": "how the heads are chosen: {methods}"},
+        metadata={"help": "how heads, and other units that have a budget, are chosen: {methods}"},
     )
     pruning_mode: str = field(
         default="joint",
@@ -41,8 +41,8 @@ class CommonOptions(FairseqDataclass):
     prunable: Optional[str] = field(
         default=None,
         metadata={
-            "help": "kinds of block that may lose heads, such as {some kinds}; the others keep "
-            "all theirs, which count among the K (default: {all kinds})"
+            "help": "kinds of block that may lose heads or hidden units, such as {some kinds}; the others keep "
+            "all theirs, which count in the budget (default: {all kinds})"
         },
     )
     frozen: Optional[str] = field(
@@ -168,11 +168,17 @@ def _all_fields(words: Mapping[str, str] = MappingProxyType({})) -> Iterator[tup
     for common in fields(CommonOptions):
         if common.name == "_name":
             continue
-        yield from (_field_of(option) for option in options if option.before == common.name)
-        text = re.sub(r"\{(.+?)\}", lambda gap: words.get(gap[1], gap[1]), common.metadata["help"])
+        yield from (_field_of(option, words) for option in options if option.before == common.name)
+        text = _filled(common.metadata["help"], words)
         yield common.name, common.type, field(default=common.default, metadata={"help": text})
-    yield from (_field_of(option) for option in options if option.before is None)
+    yield from (_field_of(option, words) for option in options if option.before is None)
 
 
-def _field_of(option: Option) -> tuple[str, Any, Any]:
-    return option.name, Optional[option.type], field(default=None, metadata={"help": help_of(option)})
+def _field_of(option: Option, words: Mapping[str, str]) -> tuple[str, Any, Any]:
+    text = _filled(help_of(option), words)
+    return option.name, Optional[option.type], field(default=None, metadata={"help": text})
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    """A help text with ``words`` in the place of its ``{...}``."""
+    return re.sub(r"\{(.+?)\}", lambda gap: words.get(gap[1], gap[1]), text)

@@ -10,7 +10,7 @@ MOST_RANGES = 12  # of hidden units of a block, in a table
 
 
 def removal_table(before: Inventory, after: Inventory) -> str:
-    """A Markdown table with a row for each block: its heads or hidden units before and after, and which are kept."""
+    """A Markdown table with a row for each block: its units before and after, and which are kept."""
     rows = [
         [old.name, f"{old.units * old.count} => {new.units * new.count}", _kept(new)]
         for old, new in zip(before.blocks, after.blocks, strict=True)

@@ -11,7 +11,8 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
-from console import run_command
+from console import COMMANDS, run_command
+from forked_commands import forked_commands
 from generated_corpus import Corpus, build_corpus, shared
 from hypothesis import settings
 
@@ -28,3 +29,18 @@ def run():
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory) -> Corpus:
     return build_corpus(shared(tmp_path_factory), pairs=1200, merges=300)
+
+
+@pytest.fixture(scope="session")
+def forked():
+    """A folder of console commands that start quickly (see ``forked_commands``)."""
+    with forked_commands() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def quick_commands(forked):
+    """In the tests of a file, the scripts that they start find these commands first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join([str(forked), str(COMMANDS), os.environ["PATH"]]))
+        yield

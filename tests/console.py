@@ -9,8 +9,10 @@ start script of pip does: the same entry point, arguments, folder, environment a
 import atexit
 import contextlib
 import importlib.metadata
+import io
 import logging
 import multiprocessing
+import multiprocessing.reduction
 import os
 import runpy
 import shutil
@@ -30,6 +32,7 @@ IN_PROCESS = (
     "fairseq-train",
     "fairseq-validate",
 )
+INITIAL_START_METHOD = multiprocessing.get_all_start_methods()[0]
 PRELOADED = [
     "torch",
     "torch._dynamo",  # which the first optimiser of a process imports
@@ -64,21 +67,24 @@ def run(name, *arguments, timeout, env, cwd, fresh=False, **options) -> subproce
         import in_process  # which imports more of fairseq than a forked process should know
 
         return in_process.run(name, *words, env=env, cwd=cwd, **options)
-    with tempfile.TemporaryDirectory() as folder:
-        files = {stream: os.path.join(folder, stream) for stream in ("stdin", "stdout", "stderr")}
-        for file in files.values():
-            Path(file).write_text(options.get("input", "") if file.endswith("stdin") else "", encoding="utf-8")
-        # of "python SCRIPT ARGUMENTS", which imports torch and fairseq, the script
-        entry_point, argv = (words[0], words) if script else (entry_points[name].value, [name, *words])
-        process = _context().Process(target=_command, args=(entry_point, argv, env, str(cwd), files))
-        process.start()
+    # of "python SCRIPT ARGUMENTS", which imports torch and fairseq, the script
+    entry_point, argv = (words[0], words) if script else (entry_points[name].value, [name, *words])
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        stdin.write(options.get("input", "").encode())
+        stdin.seek(0)
+        process = start_forked(entry_point, argv, env, str(cwd), [stdin.fileno(), stdout.fileno(), stderr.fileno()])
         process.join(timeout)
         if process.is_alive():
             process.kill()
             process.join()
             raise subprocess.TimeoutExpired([name, *words], timeout)
-        stdout, stderr = (Path(files[stream]).read_text(encoding="utf-8") for stream in ("stdout", "stderr"))
-        return subprocess.CompletedProcess([name, *words], process.exitcode, stdout, stderr)
+        texts = [_text_of(stream) for stream in (stdout, stderr)]
+    return subprocess.CompletedProcess([name, *words], process.exitcode, *texts)
+
+
+def _text_of(stream):
+    stream.seek(0)
+    return io.TextIOWrapper(stream, "utf-8").read()
 
 
 def _is_first(name):
@@ -94,22 +100,43 @@ def _is_first(name):
     return False
 
 
-def _context():
+def start_forked(entry_point, argv, env, cwd, streams) -> multiprocessing.Process:
+    """A process that runs a command as its start script does, with three file descriptors as its streams.
+
+    It is forked from one that has imported torch and fairseq. ``entry_point`` may be a Python script.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    return context
+    process = context.Process(target=_command, args=(entry_point, argv, env, cwd, [*map(Descriptor, streams)]))
+    process.start()
+    return process
 
 
-def _command(entry_point, argv, env, cwd, files):
+class Descriptor:
+    """A file descriptor, which is another number in the process that receives it."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __reduce__(self):
+        return _received, (multiprocessing.reduction.DupFd(self.number),)
+
+
+def _received(duplicate):
+    return Descriptor(duplicate.detach())
+
+
+def _command(entry_point, argv, env, cwd, streams):
     """What the start script of a command does, and then what the interpreter does at its end."""
-    for descriptor, (stream, flags) in enumerate(
-        [("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY)]
-    ):
-        os.dup2(os.open(files[stream], flags | os.O_APPEND), descriptor)
+    for number, stream in enumerate(streams):
+        os.dup2(stream.number, number)
+        os.close(stream.number)
     sys.stdin = open(0, encoding="utf-8", closefd=False)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    # the forkserver leaves its own way here, in which each process of a pool would import torch and fairseq anew
+    multiprocessing.set_start_method(INITIAL_START_METHOD, force=True)
     if "OMP_NUM_THREADS" in env:  # torch read it when the forkserver imported it; other numbers round differently
         import torch
 
@@ -120,7 +147,8 @@ def _command(entry_point, argv, env, cwd, files):
     ):  # it alone says where its log goes before it imports fairseq, which says so then
         logging.root.handlers.clear()
     here = str(Path(__file__).parent)
-    sys.path[:] = [str(COMMANDS), *(path for path in sys.path if not path.startswith(here))]
+    first = str(Path(entry_point).resolve().parent) if entry_point.endswith(".py") else str(COMMANDS)
+    sys.path[:] = [first, *(path for path in sys.path if not path.startswith(here))]
     sys.argv = [str(COMMANDS / argv[0]), *argv[1:]]
     status = 0
     try:

@@ -75,7 +75,7 @@ def _notes_on_choice(checkpoints: list[str], states: list[dict[str, Any]], budge
     return [
         f"{given} of {checkpoint}: not by importance, its numbers are {origin.words}"
         for checkpoint, origin in origins.items()
-        if not origin.ranks_heads
+        if not origin.ranks_units
     ]
 
 

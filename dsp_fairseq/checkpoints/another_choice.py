@@ -27,13 +27,13 @@ def is_of_a_training(weights: dict[str, Any]) -> bool:
 
 
 def warnings_of(kept: KeptUnits, mask: Tensor, trained: bool) -> list[str]:
-    """Warn when the heads of ``mask`` are not the heads that the checkpoint decodes with; one line per warning.
+    """Warn when the units of ``mask`` are not the units that the checkpoint decodes with; one line per warning.
 
     Args:
-        kept: the kept heads of the checkpoint, with the options of its training.
-        mask: bool [H], the heads that are to decode.
-        trained: the result of :func:`is_of_a_training`. If False, the heads that were open in the training are
-            unknown, and nothing is said about heads that were not trained to the end.
+        kept: the kept units of the checkpoint, with the options of its training.
+        mask: bool [H], the units that are to decode.
+        trained: the result of :func:`is_of_a_training`. If False, the units that were open in the training are
+            unknown, and nothing is said about units that were not trained to the end.
     """
     if mask.equal(kept.mask):
         return []
@@ -45,7 +45,7 @@ def warnings_of(kept: KeptUnits, mask: Tensor, trained: bool) -> list[str]:
             f"{closed} that are open now were not trained to the end"
         )
     origin = origin_of(kept)
-    if 0 < int(mask.sum()) < len(mask) and not origin.ranks_heads:
+    if 0 < int(mask.sum()) < len(mask) and not origin.ranks_units:
         lines.append(
             f"which {int(mask.sum())} {noun} are open says nothing of their importance: what the checkpoint stores is "
             f"a {origin.words}; dsp-fairseq importance finds out"

@@ -45,7 +45,7 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
 
     The weights are those that ``scripts/average_checkpoints.py`` of fairseq's repository computes; that script is
     not in PyPI's fairseq and does not run with torch >= 2.6. The stored mask is chosen from the mean logits and
-    has exactly K heads.
+    keeps to the budget exactly.
 
     Args:
         checkpoints: paths of two or more checkpoints.
@@ -54,7 +54,7 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
 
     Raises:
         BadInput: there are fewer than two checkpoints; one cannot be read, or differs from the first in its options
-            of pruning, its heads or a shape; ``out`` exists or is one of the checkpoints.
+            of pruning, its units or a shape; ``out`` exists or is one of the checkpoints.
         Failed: the written file, read again, does not hold the mean.
     """
     if len(checkpoints) < 2:
@@ -102,12 +102,13 @@ def _differences(first_path: str, first: dict[str, Any], path: str, state: dict[
         for option in (*SAME_PRUNING, *known_family(options).structure)
         if str(getattr(options, option, None) or None) != str(getattr(others, option, None) or None)
     ]
+    noun = kept_units_of(state).inventory.noun
     if getattr(options, "kept_heads", None) != getattr(others, "kept_heads", None):
-        different.append(f"{path}: has other heads of the original model than {first_path}; {remedy}")
+        different.append(f"{path}: has other {noun} of the original model than {first_path}; {remedy}")
     origins = [origin_of(kept_units_of(each)) for each in (first, state)]
     if origins[0] != origins[1] and RANKS in origins and not different:
         different.append(
-            f"{path}: its heads have {origins[1].words}, those of {first_path} {origins[0].words}; {remedy}"
+            f"{path}: its {noun} have {origins[1].words}, those of {first_path} {origins[0].words}; {remedy}"
         )
     shapes, theirs = ({name: tuple(t.shape) for name, t in s["model"].items()} for s in (first, state))
     wrong = sorted(name for name in {*shapes, *theirs} if shapes.get(name) != theirs.get(name))

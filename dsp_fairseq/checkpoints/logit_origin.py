@@ -15,7 +15,7 @@ class Origin(NamedTuple):
 
     name: str  # its name in JSON
     words: str  # its description in tables and pictures: "<words> by original head"
-    ranks_heads: bool  # whether a larger logit means that the head was found to be more important
+    ranks_units: bool  # whether a larger logit means that the unit was found to be more important
 
 
 LEARNED = Origin("learned", "learned logits", True)
@@ -44,13 +44,13 @@ def origin_of(kept: KeptUnits) -> Origin:
 
 
 def _priors(inventory: Inventory, step: float) -> list[Tensor]:
-    """The two uniform priors, [H] each, that the remaining heads can have.
+    """The two uniform priors, [H] each, that the remaining units can have.
 
-    The first is the prior of the original model, restricted to the heads that remain; the second is the prior of a
-    training that began after the other heads were removed.
+    The first is the prior of the original model, restricted to the units that remain; the second is the prior of a
+    training that began after the other units were removed.
     """
     original = inventory.only({block.name: range(block.original_units) for block in inventory.blocks})
-    there = [head in block.indices for block in inventory.blocks for head in range(block.original_units)]
+    there = [unit in block.indices for block in inventory.blocks for unit in range(block.original_units)]
     return [uniform_logits(original, step)[torch.tensor(there, dtype=torch.bool)], uniform_logits(inventory, step)]
 
 

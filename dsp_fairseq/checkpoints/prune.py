@@ -1,4 +1,4 @@
-"""``dsp-fairseq prune``: writes a checkpoint without the heads that are masked in another checkpoint."""
+"""``dsp-fairseq prune``: writes a checkpoint without the units that are masked in another checkpoint."""
 
 import os
 from argparse import Namespace
@@ -55,7 +55,7 @@ class Pruned(NamedTuple):
                 *zero_lines(self.zeros, self.filled),
                 f"file: {size:,} => {size_left:,} bytes ({_change(size, size_left)})",
                 f"checked: {'before the filling' if self.filled else 'reloaded'}, the same logits as with the "
-                f"{'weights' if self.zeros else 'heads'} masked (largest difference {self.difference:.1e})",
+                f"{'weights' if self.zeros else self.before.noun} masked (largest difference {self.difference:.1e})",
                 *(f"warning: {line}" for line in self.warnings),
             ]
         )
@@ -146,7 +146,7 @@ def _is_no_weight(name: str) -> bool:
 
 
 def _small_state(state: dict[str, Any], before: Inventory, after: Inventory, scaled: bool) -> dict[str, Any]:
-    """The checkpoint without the removed heads and with the training state of a new training.
+    """The checkpoint without the removed units and with the training state of a new training.
 
     The options of pruning are reset, except for the limits, which the next ``prune`` still needs.
     """
@@ -181,7 +181,7 @@ def _layer_options(family: Family, whole: Mapping[str, Any], layers: Mapping[str
 
 
 def _stock_state(small: dict[str, Any], left: Inventory) -> dict[str, Any]:
-    """The same model as a checkpoint for plain fairseq: stock model, task and criterion, zeros for the pruned heads."""
+    """The same model as a checkpoint for plain fairseq: stock model, task and criterion, zeros for the pruned units."""
     options = Namespace(**vars(small["cfg"]["model"]))
     family = known_family(options)
     for name in ("kept_heads", *unpruned_options()):

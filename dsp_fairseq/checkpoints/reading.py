@@ -13,7 +13,7 @@ from ..atomic import errors_naming
 from ..config import unpruned_options
 from ..errors import BadInput
 from ..families import inventory_of
-from ..gates.gates import mask_that_decodes
+from ..gates.loading import mask_that_decodes
 from ..gates.stored_mask import mask_entries
 from ..option_names import SWITCH
 from ..options.plan import Plan

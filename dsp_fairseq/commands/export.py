@@ -13,7 +13,7 @@ def add_arguments(parser) -> None:
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
     ctranslate2 = formats.add_parser("ctranslate2", help=CTRANSLATE2, description=CTRANSLATE2)
     ctranslate2.add_argument(
-        "checkpoint", metavar="CKPT", help="of a gated_transformer, a gated_transformer_lm, or the stock model"
+        "checkpoint", metavar="CKPT", help="of a gated_transformer, a gated_transformer_lm, or their stock models"
     )
     ctranslate2.add_argument("out", metavar="OUT", help="the folder to write")
     ctranslate2.add_argument(

@@ -4,12 +4,12 @@ from ..importance import GRADIENT, NORMALISATIONS, SCORES
 from ..importance.settings import DEFAULTS, Settings, folder_problems
 from .inputs import E_OF_EACH_STACK, F_OF_EACH_KIND, K_OF_EACH_KIND, refuse_if_missing, target_problems
 
-HELP = "prune the least important heads of a trained model, without training"
+HELP = "prune the least important heads, hidden units or layers of a trained model, without training"
 
 DESCRIPTION = (
     f"{HELP}: those whose gates change the loss of a sentence least (Michel et al., 2019). OUT has the same "
-    "weights, decodes with exactly K heads, and keeps the order of importance: prune OUT with a smaller K takes the "
-    "best of them."
+    "weights, decodes within the budget exactly, and keeps the order of importance: prune OUT with a smaller budget "
+    "takes the best of them."
 )
 
 
@@ -17,7 +17,7 @@ def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
     # argparse loses an optional DATA when options stand between it and CKPT or OUT, so the usage has them at the end
     parser.usage = "dsp-fairseq importance CKPT [DATA] OUT (--heads-to-keep K | --ffn-to-keep F | ...) [options]"
-    parser.add_argument("checkpoint", metavar="CKPT", help="of a gated_transformer or of the stock transformer")
+    parser.add_argument("checkpoint", metavar="CKPT", help="of a gated model or of its stock model")
     parser.add_argument(
         "data", metavar="DATA", nargs="?", help=f"folder of fairseq-preprocess; only --score {GRADIENT} needs it"
     )
@@ -26,7 +26,7 @@ def add_arguments(parser) -> None:
     _add_score(parser.add_argument_group("importance"))
     _add_sentences(parser.add_argument_group(f"sentences, of --score {GRADIENT}"))
     group = parser.add_argument_group("files")
-    group.add_argument("--json", metavar="FILE", help="also write the importance of every head")
+    group.add_argument("--json", metavar="FILE", help="also write the importance of every unit")
     group.add_argument("--force", action="store_true", help="overwrite OUT and this file")
 
 
@@ -70,7 +70,7 @@ def _add_choice(group) -> None:
         "--step",
         type=int,
         metavar="N",
-        help="remove N heads at a time, and find the importance of the others anew (default: all at once)",
+        help="remove N units at a time, and find the importance of the others anew (default: all at once)",
     )
 
 
@@ -79,13 +79,13 @@ def _add_score(group) -> None:
         "--score",
         choices=SCORES,
         default=GRADIENT,
-        help="what makes a head important: how the loss of a sentence changes with its gate, the norm of its weights, "
+        help="what makes a unit important: how the loss of a sentence changes with its gate, the norm of its weights, "
         "or chance (default: %(default)s)",
     )
     group.add_argument(
         "--normalise",
         choices=NORMALISATIONS,
-        help="divide by the L2 norm of the block's importances, which with --step protects the last head of a block, "
+        help="divide by the L2 norm of the block's importances, which with --step protects the last unit of a block, "
         f"or not (default: {DEFAULTS['normalise']})",
     )
     group.add_argument(

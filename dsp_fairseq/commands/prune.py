@@ -3,19 +3,19 @@
 from .budgets import add_budgets, budgets_of
 from .inputs import refuse_if_missing, target_problems
 
-HELP = "write a smaller checkpoint, without the heads that are pruned"
+HELP = "write a smaller checkpoint, without the heads, hidden units and layers that are pruned"
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("checkpoint", metavar="CKPT", help="of a gated_transformer, before or after prune")
+    parser.add_argument("checkpoint", metavar="CKPT", help="of a gated model, before or after prune")
     parser.add_argument("out", metavar="OUT", help="the file to write")
     add_budgets(parser)
     parser.add_argument("--half", action="store_true", help="weights in half precision (float16)")
     parser.add_argument(
         "--dense",
         action="store_true",
-        help="write a checkpoint of the stock transformer, with zeros for the pruned heads: as large as "
-        "before (but for pruned layers, which are gone), decoded by plain fairseq",
+        help="write a checkpoint of the stock model, with zeros for the pruned heads and hidden units: as large "
+        "as before (but for pruned layers, which are gone), decoded by plain fairseq",
     )
     parser.add_argument(
         "--fill",

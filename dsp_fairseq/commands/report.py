@@ -5,14 +5,14 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 from ..errors import BadInput, refuse
 from .inputs import refuse_if_missing
 
-HELP = "print the heads that a checkpoint keeps, the numbers that rank them, and its parameters by part"
+HELP = "print what a checkpoint keeps, the numbers that rank it, and the parameters by part of the model"
 
-DESCRIPTION = f"{HELP}; or, with --history, how the kept heads settled over a training."
+DESCRIPTION = f"{HELP}; or, with --history, how the kept heads and other units settled over a training."
 
 
 def add_arguments(parser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("checkpoint", metavar="CKPT", nargs="?", help="of a gated_transformer, before or after prune")
+    parser.add_argument("checkpoint", metavar="CKPT", nargs="?", help="of a gated model, before or after prune")
     parser.add_argument(
         "--history",
         metavar="LOGDIR",
@@ -23,7 +23,7 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--plot",
         metavar="FILE.png",
-        help="also draw the heads and their numbers as a heat map; with --history, the kept heads by checkpoint "
+        help="also draw the units and their numbers as a heat map; with --history, the kept units by checkpoint "
         "and the curves of the logged scalars",
     )
     parser.add_argument("--force", action="store_true", help="overwrite the picture")

@@ -4,6 +4,9 @@ CoFi (Xia, Zhong, Chen, ACL 2022, section 3.2; arXiv 2204.00408), with the cost 
 vectors of N units, float64. The sparsity of a model is the share of the cost of all its units that is pruned.
 """
 
+from collections.abc import Sequence
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -24,13 +27,22 @@ def expected_sparsity(
         certain: bool [N], units that are open in any case; they have no gradient.
         inside: [N], the probability that the layer is open in which a unit lies; None: every layer is.
     """
-    probability = open_probability(log_odds.double())
-    if certain is not None:
-        probability = probability.masked_fill(certain, 1.0)
-    if inside is not None:
-        probability = probability * inside
+    probability = chances(log_odds.double(), certain, inside)
     costs = costs.to(probability)
     return 1.0 - (costs * probability).sum() / costs.sum()
+
+
+def chances(log_odds: Tensor, certain: Tensor | None = None, inside: Tensor | None = None) -> Tensor:
+    """Probability [N] that each unit is open; the arguments are those of :func:`expected_sparsity`."""
+    probability = open_probability(log_odds)
+    if certain is not None:
+        probability = probability.masked_fill(certain, 1.0)
+    return probability if inside is None else probability * inside
+
+
+def chances_of_layers(log_odds: Tensor, holder: Tensor) -> Tensor:
+    """Probability [N] that the layer of each unit is open; ``holder`` [N] is the unit that is its layer, -1: none."""
+    return open_probability(log_odds)[holder.clamp(min=0)].where(holder >= 0, 1.0)
 
 
 def target_sparsity(update: int, final: float, updates: int, warm_up: float = WARM_UP) -> float:
@@ -61,3 +73,22 @@ def ascended(multipliers: Tensor, sparsity: Tensor, target: float, rate: float) 
     """
     gap = sparsity.detach().to(multipliers) - target
     return multipliers + rate * torch.stack([gap, gap.square()])
+
+
+def lagrangian(multipliers: Tensor, sparsities: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """The penalty summed over shares, for multipliers [shares, 2], and of each share the sparsity and its target.
+
+    Every budget is a constraint of its own: one Lagrangian on the sum of costs would let one share stay above its
+    budget as long as another one is below, and the projection at the end would then remove many units at once.
+    """
+    terms = [
+        sparsity_penalty(sparsity, target, of_share)
+        for of_share, (sparsity, target) in zip(multipliers, sparsities, strict=True)
+    ]
+    return reduce(torch.add, terms)
+
+
+def all_ascended(multipliers: Tensor, sparsities: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """The multipliers [shares, 2] after the step of :func:`ascended` of each share."""
+    steps = zip(multipliers, sparsities, strict=True)
+    return torch.stack([ascended(of_share, sparsity, target, ASCENT_RATE) for of_share, (sparsity, target) in steps])

@@ -1,6 +1,6 @@
 """The gates of one model: the logits, the gates sampled for each update, and the mask that decodes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any, Self
@@ -12,11 +12,12 @@ from ..errors import refuse
 from ..structures.heads import HEADS
 from ..structures.inventory import Inventory
 from .choice import Choice, Share
-from .expected_cost import ASCENT_RATE, ascended, sparsity_penalty
-from .hard_concrete import open_probability
+from .expected_cost import all_ascended, chances, chances_of_layers, lagrangian
+from .loading import completed
 from .logit_adam import LogitAdam
 from .methods import Method
-from .stored_mask import StoredMask, logits_by_structure, mask_entries, stored_mask
+from .schedules import end_of_search
+from .stored_mask import StoredMask
 
 _CLOSED = 1e-6  # a layer whose gate is not above this is closed
 _SEED_OFFSET_OF_K = 500_009  # so that the K of an update and its noise are drawn from different seeds
@@ -136,9 +137,7 @@ class Gates(nn.Module):
                         "ends; train longer (--max-update, --max-epoch)"
                     ]
                 )
-            search = max(1, round(share * (update + left)))
-            if search <= update:  # the search was planned for a longer training
-                search = update + max(1, round(share * left))
+            search = end_of_search(update, left, share)
         self._end_search_at(given or search)
         refuse(self.method.problems(update + left))
 
@@ -155,26 +154,11 @@ class Gates(nn.Module):
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Fill in the entries that a checkpoint of a stock model or of an older version lacks."""
-        known = set(self.state_dict(prefix=f"{name}."))
-        for key in [key for key in state_dict if key.startswith(_of_scores(name)) and key not in known]:
-            del state_dict[key]  # of weights that movement scored
-        logits, prefix = state_dict.get(f"{name}.logits"), f"{name}."
-        own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
-        if logits is not None and logits.shape != self.logits.shape:
-            fitting = logits_by_structure(own, self._start, self.inventory)
-            if fitting is not None:  # of a model whose gates are on other structures
-                for key in own:
-                    del state_dict[prefix + key]
-                state_dict[f"{name}.logits"] = logits = fitting
-                own = {"logits": fitting}
-        if logits is not None and logits.shape == self.logits.shape:
-            mask = mask_that_decodes(own, self.inventory, self.choice)
-            state_dict.update({prefix + key: value for key, value in mask_entries(mask, self.inventory).items()})
-        multipliers = state_dict.get(f"{name}.multipliers")
-        if multipliers is not None and (self.multipliers is None or multipliers.shape != self.multipliers.shape):
-            del state_dict[f"{name}.multipliers"]  # of another method or other budgets
-        for key, value in self.state_dict(prefix=f"{name}.").items():
-            state_dict.setdefault(key, value.clone())
+        prefix = f"{name}."
+        there = {key: state_dict.pop(key) for key in [key for key in state_dict if key.startswith(prefix)]}
+        there = {key.removeprefix(prefix): value for key, value in there.items()}
+        found = completed(there, self.state_dict(), self._start, self.inventory, self.choice)
+        state_dict.update({prefix + key: value for key, value in found.items()})
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Change nothing, so that the buffers are neither moved nor cast with the model."""
@@ -225,7 +209,7 @@ class Gates(nn.Module):
 
     @property
     def open_counts(self) -> dict[str, int]:
-        """Numbers of open heads and hidden units, by structure.
+        """Numbers of open heads, hidden units and layers, by structure.
 
         In training they are the numbers that the methods open at this update, at evaluation those that decode. Where
         a budget counts parameters, they are the numbers in the sample of this update. Independent gates are open by
@@ -240,7 +224,7 @@ class Gates(nn.Module):
             return self._counts_of(self.mask())
         counts: dict[str, int] = {}
         for share, amount in zip(shares, amounts, strict=True):
-            known = None if amount is None else share.pool.heads_and_units(amount)
+            known = None if amount is None else share.pool.by_structure(amount)
             if known is None:
                 return self._counts_of(self._mask_of_sample())
             counts.update({structure: counts.get(structure, 0) + count for structure, count in known.items()})
@@ -255,7 +239,7 @@ class Gates(nn.Module):
         return self._drawn[0].detach() > 0.5
 
     def _counts_of(self, mask: Tensor) -> dict[str, int]:
-        """Numbers of heads and hidden units, by structure, that are True in a mask, bool [H]."""
+        """Numbers of heads, hidden units and layers, by structure, that are True in a mask, bool [H]."""
         counts = dict.fromkeys(self.inventory.structures, 0)
         for block, piece in zip(self.inventory.blocks, self.per_block(mask), strict=True):
             counts[block.structure] += int(piece.sum()) * block.count
@@ -343,23 +327,11 @@ class Gates(nn.Module):
         logits, or None for methods without a price.
         """
         if self.multipliers is not None:
-            return None if self.settled else self._lagrangian(self.multipliers)
+            return None if self.settled else lagrangian(self.multipliers, self._sparsities())
         pieces = zip(self.methods, self.choice.shares, self.choice.cut(self.logits), strict=True)
         prices = [method.penalty(logits, share.pool, self.update) for method, share, logits in pieces]
         known = [price for price in prices if price is not None]
         return reduce(torch.add, known) if len(known) == len(prices) else None
-
-    def _lagrangian(self, multipliers: Tensor) -> Tensor:
-        """Penalty of the expected cost, summed over the shares, for multipliers [shares, 2].
-
-        Every budget is a constraint of its own: one Lagrangian on the sum of costs would let one share stay above its
-        budget as long as another one is below, and the projection at the end would then remove many units at once.
-        """
-        terms = [
-            sparsity_penalty(sparsity, target, of_share)
-            for of_share, (sparsity, target) in zip(multipliers, self._sparsities(), strict=True)
-        ]
-        return reduce(torch.add, terms)
 
     def _sparsities(self) -> list[tuple[Tensor, float]]:
         """Of each share the expected sparsity, with gradient, and its target at this update."""
@@ -375,17 +347,13 @@ class Gates(nn.Module):
         """Probability [H] that the layer of each unit is open, of hard-concrete gates; None without gates on layers."""
         if not self.choice.holders:
             return None
-        holder = self.choice.holder_of_unit
-        return open_probability(self.logits.detach())[holder.clamp(min=0)].where(holder >= 0, 1.0)
+        return chances_of_layers(self.logits.detach(), self.choice.holder_of_unit)
 
     @property
     def expected_counts(self) -> dict[str, float]:
-        """Expected numbers of heads and hidden units, by structure, that hard-concrete gates leave open."""
+        """Expected numbers of heads, hidden units and layers, by structure, that hard-concrete gates leave open."""
         fixed = torch.cat([share.pool.fixed_units for share in self.choice.shares])
-        probability = open_probability(self.logits.detach()).masked_fill(fixed, 1.0)
-        inside = self._chances_of_layers()
-        if inside is not None:
-            probability = probability * inside
+        probability = chances(self.logits.detach(), fixed, self._chances_of_layers())
         counts = dict.fromkeys(self.inventory.structures, 0.0)
         for block, piece in zip(self.inventory.blocks, self.per_block(probability), strict=True):
             counts[block.structure] += float(piece.sum()) * block.count
@@ -431,8 +399,7 @@ class Gates(nn.Module):
             self.begin_update()
             return
         if self.multipliers is not None:
-            for of_share, (sparsity, target) in zip(self.multipliers, self._sparsities(), strict=True):
-                of_share.copy_(ascended(of_share, sparsity, target, ASCENT_RATE))
+            self.multipliers.copy_(all_ascended(self.multipliers, self._sparsities()))
         self.adam.step(self.logits, total[:-1] / (total[-1] or 1.0) / loss_scale)
         self._store_mask()
         self.begin_update()
@@ -440,18 +407,3 @@ class Gates(nn.Module):
     def per_block(self, flat: Tensor) -> list[Tensor]:
         """Cut a flat tensor [H] into one tensor [units of the block] per block."""
         return list(torch.split(flat, self.inventory.sizes))
-
-
-def _of_scores(name: str) -> tuple[str, ...]:
-    """Beginnings of the names of what ``movement`` stores in the gates ``name`` of a state dict."""
-    return tuple(f"{name}.{own}" for own in ("scores", "level", "score_adam."))
-
-
-def mask_that_decodes(weights: Mapping[str, Tensor], inventory: Inventory, choice: Choice) -> Tensor:
-    """The mask that decodes, bool [H], of gates in a state dict whose names have no ``gates.`` prefix.
-
-    This is the stored mask. The mask is computed from the logits where the choice asks for another number of units
-    (``--model-overrides``), and where an older version wrote the file and stored no mask.
-    """
-    stored = stored_mask(weights, inventory)
-    return stored if stored is not None and choice.accepts(stored) else choice.mask(weights["logits"].detach())

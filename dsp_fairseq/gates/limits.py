@@ -143,7 +143,7 @@ class Limits(Pool):
         pool = replace(self, closed=tuple(closed))
         return pool, min(amount, pool.most)
 
-    def heads_and_units(self, amount: int) -> dict[str, int]:
+    def by_structure(self, amount: int) -> dict[str, int]:
         return {self.structure: amount * self.count}
 
     def rounds(self, k: int) -> list[Round]:

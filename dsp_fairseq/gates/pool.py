@@ -76,8 +76,8 @@ class Pool(ABC):
         ``closed`` has an entry for each block: the block lies in a layer that is closed.
         """
 
-    def heads_and_units(self, amount: int) -> dict[str, int] | None:
-        """Numbers of heads and hidden units, by structure, that an amount is; None where it may be several."""
+    def by_structure(self, amount: int) -> dict[str, int] | None:
+        """Numbers of heads, hidden units or layers, by structure, that an amount is; None where it may be several."""
         return None
 
     def straight_through(self, logits: Tensor, amount: int, temperature: float, noise: Tensor) -> Tensor:

@@ -49,3 +49,15 @@ def noise_scale(update: int, start: int, end: int) -> float:
     if update < start:
         return 1.0
     return (end - update) / (end - start)
+
+
+def end_of_search(update: int, left: int, share: float) -> int:
+    """The update at which a search ends that takes a share of a training with ``left`` more updates from ``update`` on.
+
+    If that update is over, as when the search was planned for a longer training, it is the share of what is left.
+
+    >>> end_of_search(0, 1000, 0.3), end_of_search(500, 500, 0.3)
+    (300, 650)
+    """
+    search = max(1, round(share * (update + left)))
+    return search if search > update else update + max(1, round(share * left))

@@ -119,4 +119,4 @@ def straight_through_gumbel_top_k(
 
 def _check_k(k: int, units: int) -> None:
     if not 0 <= k <= units:
-        raise ValueError(f"k must be within 0..{units} (the number of heads), got {k}")
+        raise ValueError(f"k must be within 0..{units} (the number of units), got {k}")

@@ -1,4 +1,4 @@
-"""The kept heads in each checkpoint of a training."""
+"""The kept units in each checkpoint of a training."""
 
 import os
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _SLOW = 3.0  # seconds after which progress is shown
 
 
 class Snapshot(NamedTuple):
-    """The heads with which one checkpoint decodes."""
+    """The units with which one checkpoint decodes."""
 
     path: str
     update: int
@@ -57,13 +57,13 @@ def snapshots(paths: Iterable[str]) -> list[Snapshot]:
 
 
 def changes(before: Snapshot, after: Snapshot) -> tuple[int, int]:
-    """Numbers of heads that were added to the kept set and removed from it."""
+    """Numbers of units that were added to the kept set and removed from it."""
     pairs = list(zip(before.mask, after.mask, strict=True))
     return sum(new and not old for old, new in pairs), sum(old and not new for old, new in pairs)
 
 
 def settled_from(history: list[Snapshot]) -> int | None:
-    """The update of the first checkpoint from which on all keep the same heads; None: the last two differ."""
+    """The update of the first checkpoint from which on all keep the same units; None: the last two differ."""
     update = None
     for before, own in zip(history[-2::-1], history[:0:-1], strict=True):
         if before.mask != own.mask:
@@ -99,8 +99,8 @@ def _differences(path: str, kept: KeptUnits, first_path: str, first: KeptUnits) 
 def _contradictions(own: Snapshot, other: Snapshot) -> Iterable[str]:
     if own.mask != other.mask:
         yield (
-            f"checkpoint {own.path}: is of update {own.update} as {other.path}, but keeps other heads; leave "
-            "checkpoints of one training in the folder"
+            f"checkpoint {own.path}: is of update {own.update} as {other.path}, but keeps other {own.inventory.noun}; "
+            "leave checkpoints of one training in the folder"
         )
 
 

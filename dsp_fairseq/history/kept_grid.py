@@ -1,4 +1,4 @@
-"""Kept heads over the checkpoints: a row per head, a column per checkpoint, above it how many heads changed."""
+"""Kept units over the checkpoints: a row per unit, a column per checkpoint, above it how many units changed."""
 
 import itertools
 
@@ -84,7 +84,7 @@ def _draw_heads(panel, history: list[Snapshot]) -> None:
     line = 0.8 if min(_height(history) / rows, _width(history) / len(history)) > _SEEN else 0.0
     pieces = zip(*(own.inventory.split(own.mask) for own in history), strict=True)
     for block, row, masks in zip(blocks, places, pieces, strict=True):
-        # [checkpoints, heads] -> [heads, checkpoints]
+        # [checkpoints, units] -> [units, checkpoints]
         cells = [list(map(int, head)) for head in zip(*masks, strict=True)]
         if cells:
             edges = range(len(history) + 1), [row + head for head in range(block.units + 1)]

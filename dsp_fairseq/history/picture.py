@@ -1,4 +1,4 @@
-"""The history of a training as one figure: kept heads of every checkpoint at the left, logged scalars at the right."""
+"""The history of a training as one figure: kept units of every checkpoint at the left, logged scalars at the right."""
 
 from .. import pictures
 from . import kept_grid, scalar_curves

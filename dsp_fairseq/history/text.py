@@ -84,7 +84,7 @@ def verdict(history: list[Snapshot]) -> str:
 
 
 def _with_changes(history: list[Snapshot]):
-    """(checkpoint, heads that came in, heads that went out since the one before); None for the first."""
+    """(checkpoint, units that came in, units that went out since the one before); None for the first."""
     for before, own in zip([None, *history][: len(history)], history, strict=True):
         yield (own, None, None) if before is None else (own, *changes(before, own))
 

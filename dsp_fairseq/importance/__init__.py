@@ -1,4 +1,4 @@
-"""How important every head of a converged model is, and which heads are left when the others are removed.
+"""How important every unit of a converged model is, and which units are left when the others are removed.
 
 ``gradient.py`` has the importance of Michel et al., ``weights.py`` two that need no data, ``ranking.py`` the
 removal, once or step by step; ``run.py`` puts them together.

@@ -1,4 +1,4 @@
-"""The checkpoint that heads are removed from, and the one that is written."""
+"""The checkpoint that units are removed from, and the one that is written."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -127,9 +127,9 @@ def model_of(state: dict[str, Any]):
 def decoding(
     state: dict[str, Any], model, mask: Tensor, logits: Tensor, limits: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The same weights, decoding with the heads of ``mask`` [H], as if no training had begun.
+    """The same weights, decoding with the units of ``mask`` [H], as if no training had begun.
 
-    ``logits`` [H] are the new importance logits; the heads of the mask have the largest. ``limits`` are options that
+    ``logits`` [H] are the new importance logits; the units of the mask have the largest. ``limits`` are options that
     the mask obeys, which a later prune reads. Names that ``model`` does not know are left out, such as the second copy
     that a stock model stores of some weights.
     """
@@ -155,6 +155,9 @@ def writing_checkpoint(state: dict[str, Any], path: str, mask: Tensor, force: bo
     """
     with writing(path, force) as beside:
         save(state, beside, path)
-        if not torch.equal(model_of(load(beside)).gates.mask(), mask):
-            raise Failed(f"{path}: does not decode with the heads that were chosen; please report this")
+        gates = model_of(load(beside)).gates
+        if not torch.equal(gates.mask(), mask):
+            raise Failed(
+                f"{path}: does not decode with the {gates.inventory.noun} that were chosen; please report this"
+            )
         yield

@@ -1,4 +1,4 @@
-"""Gradient importance: by how much the loss of a sentence changes when a head is turned down a little."""
+"""Gradient importance: by how much the loss of a sentence changes when a unit is turned down a little."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ class GradientImportance:
     """I_h = mean over sentences x of |dL(x)/dg_h| at g = 1 (Michel, Levy, Neubig, NeurIPS 2019, section 4).
 
     L(x) is the negative log-likelihood of the reference of one sentence, summed over its tokens (nats), without
-    label smoothing and without dropout; g_h is the gate of head h. Absolute values are taken of sentences, so
+    label smoothing and without dropout; g_h is the gate of unit h. Absolute values are taken of sentences, so
     the gradient of every sentence is needed by itself: see :func:`sentence_gradients`.
 
     The model is in evaluation mode; its weights are frozen, for good.
@@ -28,26 +28,26 @@ class GradientImportance:
         self._sentences, self._tell = sentences, tell
 
     def __call__(self, mask: Tensor) -> Tensor:
-        """Importance [H], float64, when the heads of ``mask`` (bool [H]) are there; 0 for the others."""
-        keep_heads(self._model, mask)
+        """Importance [H], float64, when the units of ``mask`` (bool [H]) are there; 0 for the others."""
+        open_only(self._model, mask)
         importance = torch.zeros(mask.numel(), dtype=torch.float64)
         if not mask.any():
             return importance
         for sample in self._sentences:
-            gradients = sentence_gradients(self._model, sample)  # [batch, open heads]
+            gradients = sentence_gradients(self._model, sample)  # [batch, open units]
             importance[mask] += gradients.abs().double().sum(dim=0)
             self._tell(len(gradients))
         return importance / len(self._sentences)
 
 
-def keep_heads(model, mask: Tensor) -> None:
-    """Let the model compute the heads of ``mask`` (bool [H]) and no others."""
+def open_only(model, mask: Tensor) -> None:
+    """Let the model compute the units of ``mask`` (bool [H]) and no others."""
     for carrier, piece in zip(model.gated_blocks, mask.split(model.gates.inventory.sizes), strict=True):
         carrier.open_only(torch.nonzero(piece).flatten())
 
 
 def sentence_gradients(model, sample: dict[str, Any]) -> Tensor:
-    """dL(x)/dg_h of every sentence x of a batch and every open head h: [batch, open heads], flat order.
+    """dL(x)/dg_h of every sentence x of a batch and every open unit h: [batch, open units], flat order.
 
     One backward pass: every sentence has gates of its own, and nothing else joins the sentences of a batch.
     """

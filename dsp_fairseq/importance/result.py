@@ -51,11 +51,11 @@ class Result(NamedTuple):
         return f"{read} of {self.settings.read['subset']}{left_out}"
 
     def as_json(self) -> str:
-        """One JSON object; each list has an entry for every original head of a block.
+        """One JSON object; each list has an entry for every original unit of a block.
 
-        ``importance`` is null for a head that was not open at the start; after several steps it is that of the
-        step in which the head went, or of the last, so it compares heads of one step. ``removed_in_step`` is
-        null for a head that did not go.
+        ``importance`` is null for a unit that was not open at the start; after several steps it is that of the
+        step in which the unit went, or of the last, so it compares units of one step. ``removed_in_step`` is
+        null for a unit that did not go.
         """
         steps = [number or None for number in self.ranking.removed_in.tolist()]
         return json.dumps(
@@ -74,12 +74,12 @@ class Result(NamedTuple):
         )
 
     def _by_block(self, flat: list[Any]) -> dict[str, list[Any]]:
-        """A list [H] as lists over the original heads of every block, null for heads that are not in the file."""
+        """A list [H] as lists over the original units of every block, null for units that are not in the file."""
         inventory = self.before.inventory
         lists = {}
         for block, piece in zip(inventory.blocks, inventory.split(flat), strict=True):
             there = dict(zip(block.indices, piece, strict=True))
-            lists[block.name] = [there.get(head) for head in range(block.original_units)]
+            lists[block.name] = [there.get(unit) for unit in range(block.original_units)]
         return lists
 
 

@@ -1,4 +1,4 @@
-"""``dsp-fairseq importance`` from start to end: importances, removal of heads, and the checkpoint that it writes."""
+"""``dsp-fairseq importance`` from start to end: importances, removal of units, and the checkpoint that it writes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from ..structures.inventory import Inventory
 from . import GRADIENT, NONE, RANDOM
 from .checkpoints import decoding, load_with_gates, model_of, with_feed_forward, with_layers, writing_checkpoint
 from .gradient import GradientImportance
-from .ranking import Ranking, normalised, ranks, remove_heads
+from .ranking import Ranking, normalised, ranks, remove_units
 from .result import Result
 from .sentences import Sentences, load_sentences
 from .settings import Settings, folder_problems
@@ -34,15 +34,15 @@ class Job(NamedTuple):
 
     state: dict[str, Any]  # the checkpoint; one of a stock model has got gates
     model: Any
-    kept: KeptUnits  # the heads before the removal
+    kept: KeptUnits  # the units before the removal
     choose: Callable[[Inventory], Choice]
     sentences: Sentences | None  # None unless the score is the gradient
 
 
 def rank(checkpoint: str, out: str, settings: Settings, json_file: str | None = None, force: bool = False) -> Result:
-    """Write ``out``: ``checkpoint`` with its least important heads masked and its weights unchanged.
+    """Write ``out``: ``checkpoint`` with its least important units masked and its weights unchanged.
 
-    Its importance logits are ranks (see :func:`ranks`): ``prune`` of it with a smaller K takes the heads that
+    Its importance logits are ranks (see :func:`ranks`): ``prune`` of it with a smaller K takes the units that
     were the most important when K was reached, with a larger one those that went last besides, within the
     limits per block. Budgets per kind were kept to for K itself.
 
@@ -107,11 +107,11 @@ def _noting(problems: list[str], prefix: str = "") -> Iterator[None]:
 
 
 def chooser(kept: KeptUnits, settings: Settings) -> Callable[[Inventory], Choice]:
-    """A function from the inventory of some of the heads to the choice among them.
+    """A function from the inventory of some of the units to the choice among them.
 
     Limits that are not given are those of the training.
 
-    Raises BadInput when the heads that are open now do not allow the budget and the limits.
+    Raises BadInput when the units that are open now do not allow the budget and the limits.
     """
     choose = Budget.of({**_limits(kept, settings), **settings.budgets}).choice
     open_now = kept.inventory.keeping(kept.mask.tolist())
@@ -133,9 +133,9 @@ def _limits(kept: KeptUnits, settings: Settings) -> dict[str, Any]:
 
 
 def _limits_of(kept: KeptUnits, settings: Settings, mask: Tensor, logits: Tensor) -> dict[str, Any]:
-    """The limits that the written checkpoint stores: all, or all but the floor where it would open closed heads.
+    """The limits that the written checkpoint stores: all, or all but the floor where it would open closed units.
 
-    A block can have fewer open heads than the floor; a later prune must not open its closed heads.
+    A block can have fewer open units than the floor; a later prune must not open its closed units.
     """
     limits = _limits(kept, settings)
     try:
@@ -155,11 +155,11 @@ def _remove(job: Job, settings: Settings) -> Ranking:
             bar.set_description_str(f"step {number} of {steps}")
 
         importance_of = _importance(job, settings, bar.update)
-        return remove_heads(job.kept.inventory, job.kept.mask, job.choose, settings.step, importance_of, begin)
+        return remove_units(job.kept.inventory, job.kept.mask, job.choose, settings.step, importance_of, begin)
 
 
 def _importance(job: Job, settings: Settings, tell: Callable[[int], Any]) -> Callable[[Tensor], Tensor]:
-    """A function from the open heads, bool [H], to importances [H]; closed heads have importance 0."""
+    """A function from the open units, bool [H], to importances [H]; closed units have importance 0."""
     if settings.score == RANDOM:
         numbers = random_importance(job.kept.inventory.units, settings.read["seed"])
         return lambda mask: numbers * mask

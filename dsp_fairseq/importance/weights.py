@@ -34,6 +34,6 @@ def _sum_of_squares(matrices: Iterable[Tensor]) -> Tensor:
     return torch.stack([matrix.double().square().sum() for matrix in matrices]).sum()
 
 
-def random_importance(heads: int, seed: int) -> Tensor:
+def random_importance(units: int, seed: int) -> Tensor:
     """[H], float64, uniform on [0, 1), the same for the same seed."""
-    return torch.rand(heads, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(units, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))

@@ -53,7 +53,7 @@ class GatedModel:
         self.unused: nn.Parameter | None = None  # the only parameter of the optimiser when all weights are frozen
 
     def carry_gates(self, args: Namespace, family: Family) -> None:
-        """Create the gates that ``args`` ask for, and remove the heads that the options say are removed.
+        """Create the gates that ``args`` ask for, and remove the units that the options say are removed.
 
         Call this at the end of ``build_model``. Raises BadInput when the options of pruning do not fit the model.
         """
@@ -187,7 +187,7 @@ class GatedModel:
         return next(self.parameters()).device
 
     def _announce(self) -> None:
-        """Log once, for a model that was loaded and not trained, how many heads decode, with all warnings."""
+        """Log once, for a model that was loaded and not trained, how many units decode, with all warnings."""
         if self._announced or self._was_trained or not self._was_loaded:
             return
         self._announced = True

@@ -1,4 +1,4 @@
-"""``gated_transformer``: fairseq's Transformer whose attention heads carry gates."""
+"""``gated_transformer``: fairseq's Transformer whose heads, hidden units and layers carry gates."""
 
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.distributed import fsdp_wrap
@@ -53,7 +53,7 @@ class GatedTransformerModel(GatedModel, TransformerModel):
         return GatedDecoder(TransformerConfig.from_namespace(args), tgt_dict, embed_tokens)
 
     def make_generation_fast_(self, need_attn=False, retain_dropout=False, retain_dropout_modules=None, **kwargs):
-        """Prepare the model for fast decoding: remove the pruned heads and decode with :class:`DecoderSteps`.
+        """Prepare the model for fast decoding: remove the pruned units and decode with :class:`DecoderSteps`.
 
         With ``need_attn`` or ``retain_dropout`` fairseq's own decoding is used, which returns attention weights and
         can apply dropout. The arguments are those of fairseq.

@@ -19,7 +19,7 @@ from .movement import group_weights
 
 @dataclass(frozen=True)
 class Plan:
-    """How many heads of a model decode, how they are chosen, and which weights learn during the training."""
+    """How many units of a model decode, how they are chosen, and which weights learn during the training."""
 
     inventory: Inventory
     budget: Budget
@@ -40,7 +40,7 @@ class Plan:
             inventory: blocks of the model; None takes those of the model that the options describe.
 
         Raises:
-            BadInput: the model has no such choice of heads within the limits; the message has one line per problem.
+            BadInput: the model has no such choice of units within the limits; the message has one line per problem.
         """
         options = with_defaults(args)
         method = METHODS[options["pruning_method"]].variant(options)

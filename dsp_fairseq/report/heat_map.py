@@ -1,4 +1,4 @@
-"""Draws the heads of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original head."""
+"""Draws the units of a checkpoint as a heat map: a panel per kind, a row per layer, a column per original unit."""
 
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -9,13 +9,13 @@ from .. import pictures
 from ..pictures import DARK, LIGHT, QUIET, Box, axes
 from ..structures.heads import HEADS
 from ..structures.structure import STRUCTURES
-from .report import BlockHeads, Report
+from .report import BlockUnits, Report
 
 COLOURS = "viridis"  # its lightness grows with the value, also for colour-blind readers and in grey
 SAMPLE = "#2c728e"  # colour of the squares in the legend, from the middle of the colour scale
 
 # lengths in inches
-CELL = 0.45  # side of the square of one head
+CELL = 0.45  # side of the square of one unit
 LEFT, TOP, BOTTOM, RIGHT = 0.75, 0.95, 1.1, 1.7  # margins around the panels; the colour scale is in the right one
 GAP = 1.15  # between two panels, with room for axis labels and titles
 WIDEST = 30  # number of columns; panels with more columns together are drawn one below another
@@ -41,7 +41,7 @@ def draw(report: Report):
     return figure
 
 
-def _boxes(panels: list[list[BlockHeads]]) -> list[Box]:
+def _boxes(panels: list[list[BlockUnits]]) -> list[Box]:
     """The box of each panel: side by side, or one below another when they have more than ``WIDEST`` columns."""
     stacked = sum(map(_columns, panels)) > WIDEST
     left, top, boxes = LEFT, TOP, []
@@ -55,35 +55,35 @@ def _boxes(panels: list[list[BlockHeads]]) -> list[Box]:
     return boxes
 
 
-def _columns(blocks: list[BlockHeads]) -> int:
+def _columns(blocks: list[BlockUnits]) -> int:
     return max(found.block.original_units for found in blocks)
 
 
-def _colour_scale(blocks: list[BlockHeads]) -> ScalarMappable:
+def _colour_scale(blocks: list[BlockUnits]) -> ScalarMappable:
     """The colour scale from the lowest to the highest logit in the checkpoint."""
     logits = [logit for found in blocks for logit in found.logits if logit is not None] or [0.0]
     lowest, highest = min(logits), max(logits)
     return ScalarMappable(Normalize(lowest, highest if highest > lowest else lowest + 1.0), COLOURS)
 
 
-def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappable) -> None:
-    """Draw the heads of one kind.
+def _draw_panel(panel, kind: str, blocks: list[BlockUnits], scale: ScalarMappable) -> None:
+    """Draw the units of one kind.
 
-    In the coordinates of the panel a head is a square of side 1, and head 0 of layer 0 has its centre at (0, 0), at
+    In the coordinates of the panel a unit is a square of side 1, and unit 0 of layer 0 has its centre at (0, 0), at
     the top left.
     """
     for block, kept, _, logits in blocks:
-        for head, logit in enumerate(logits):
+        for unit, logit in enumerate(logits):
             if logit is None:
-                _draw_removed(panel, head, block.layer)
+                _draw_removed(panel, unit, block.layer)
             else:
                 colour = scale.to_rgba(logit)  # type: ignore[arg-type]  # declared for arrays only
-                _draw_cell(panel, head, block.layer, colour, pruned=head not in kept)
+                _draw_cell(panel, unit, block.layer, colour, pruned=unit not in kept)
     panel.set(xlim=(-0.5, _columns(blocks) - 0.5), ylim=(len(blocks) - 0.5, -0.5))
     count = blocks[0].block.count
     stack = STRUCTURES[blocks[0].block.structure].nests
-    unit = "head" if blocks[0].block.structure == HEADS.name else f"group of {count} hidden units"
-    panel.set(xlabel=f"{'layer' if stack else unit} (original index)", ylabel="" if stack else "layer")
+    noun = "head" if blocks[0].block.structure == HEADS.name else f"group of {count} hidden units"
+    panel.set(xlabel=f"{'layer' if stack else noun} (original index)", ylabel="" if stack else "layer")
     panel.set_xticks(range(0, _columns(blocks), 1 if _columns(blocks) <= WIDEST else 10))
     panel.set_yticks([] if stack else range(len(blocks)))
     counts = [(len(found.kept) * count, found.block.original_units * count) for found in blocks]
@@ -93,16 +93,16 @@ def _draw_panel(panel, kind: str, blocks: list[BlockHeads], scale: ScalarMappabl
     pictures.count_rows(panel, range(len(blocks)), labels)
 
 
-def _draw_cell(panel, head: int, layer: int, colour, pruned: bool) -> None:
-    panel.add_patch(Rectangle((head - 0.46, layer - 0.46), 0.92, 0.92, facecolor=colour, edgecolor="none"))
+def _draw_cell(panel, unit: int, layer: int, colour, pruned: bool) -> None:
+    panel.add_patch(Rectangle((unit - 0.46, layer - 0.46), 0.92, 0.92, facecolor=colour, edgecolor="none"))
     if pruned:
         for slope in (1, -1):
             ys = [layer - 0.44 * slope, layer + 0.44 * slope]
-            panel.plot([head - 0.44, head + 0.44], ys, color=_readable_on(colour), linewidth=1.2)
+            panel.plot([unit - 0.44, unit + 0.44], ys, color=_readable_on(colour), linewidth=1.2)
 
 
-def _draw_removed(panel, head: int, layer: int) -> None:
-    corner = (head - 0.42, layer - 0.42)
+def _draw_removed(panel, unit: int, layer: int) -> None:
+    corner = (unit - 0.42, layer - 0.42)
     panel.add_patch(Rectangle(corner, 0.84, 0.84, facecolor=LIGHT, edgecolor=QUIET, linestyle=":", linewidth=1.2))
 
 

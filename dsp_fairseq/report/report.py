@@ -1,6 +1,6 @@
-"""The heads of a checkpoint, their logits and its parameters, as text and as JSON.
+"""The units of a checkpoint, their logits and its parameters, as text and as JSON.
 
-Each head of the original model is kept, or pruned (in the file but not computed), or removed from the file.
+Each unit of the original model is kept, or pruned (in the file but not computed), or removed from the file.
 """
 
 import json
@@ -20,23 +20,23 @@ from ..structures.zero_weights import ZeroWeights, count_zeros
 from ..tables import table
 
 
-class BlockHeads(NamedTuple):
-    """The heads of one block, by their original indices."""
+class BlockUnits(NamedTuple):
+    """The units of one block, by their original indices."""
 
     block: Block
     kept: tuple[int, ...]
     pruned: tuple[int, ...]
-    logits: tuple[float | None, ...]  # one per head of the original model; None if the head is removed
+    logits: tuple[float | None, ...]  # one per unit of the original model; None if the unit is removed
 
 
 class Report(NamedTuple):
-    """The content of a report on a checkpoint of ``gated_transformer``."""
+    """The content of a report on a checkpoint of a gated model."""
 
     path: str
-    blocks: list[BlockHeads]
+    blocks: list[BlockUnits]
     kept: KeptUnits
     parameters: dict[str, int]  # number of parameters in each part of the model, by the part's name
-    in_pruned_heads: int  # number of parameters in heads that are pruned but still in the file
+    in_pruned_units: int  # number of parameters in units that are pruned but still in the file
     model_bytes: int  # size of the model's tensors in the file
     file_bytes: int
     zeros: ZeroWeights  # weights of the blocks, with zeros for those that are masked
@@ -68,12 +68,12 @@ class Report(NamedTuple):
 
 
 def report_of(path: str) -> Report:
-    """Read the checkpoint at ``path``; raises BadInput or BadCheckpoint when it is not of a ``gated_transformer``."""
+    """Read the checkpoint at ``path``; raises BadInput or BadCheckpoint when it is not of a gated model."""
     state = load_gated(path)
     kept, weights = kept_units_of(state), state["model"]
     return Report(
         path,
-        block_heads(kept),
+        block_units(kept),
         kept,
         parameters.by_part(weights, kept.inventory, known_family(kept.options).submodules),
         parameters.of_pruned_units(weights, kept.inventory, kept.mask.tolist()),
@@ -84,8 +84,8 @@ def report_of(path: str) -> Report:
     )
 
 
-def block_heads(kept: KeptUnits) -> list[BlockHeads]:
-    """The kept, pruned and removed heads of every block, in the order of the inventory."""
+def block_units(kept: KeptUnits) -> list[BlockUnits]:
+    """The kept, pruned and removed units of every block, in the order of the inventory."""
     sizes = kept.inventory.sizes
     found = []
     for block, mask, logits in zip(
@@ -94,20 +94,20 @@ def block_heads(kept: KeptUnits) -> list[BlockHeads]:
         is_kept = dict(zip(block.indices, mask.tolist(), strict=True))
         logit = dict(zip(block.indices, logits.tolist(), strict=True))
         found.append(
-            BlockHeads(
+            BlockUnits(
                 block,
-                tuple(head for head in block.indices if is_kept[head]),
-                tuple(head for head in block.indices if not is_kept[head]),
-                tuple(logit.get(head) for head in range(block.original_units)),
+                tuple(unit for unit in block.indices if is_kept[unit]),
+                tuple(unit for unit in block.indices if not is_kept[unit]),
+                tuple(logit.get(unit) for unit in range(block.original_units)),
             )
         )
     return found
 
 
 def as_json(report: Report) -> str:
-    """The report as one JSON object; ``logits`` has one value per original head, null for a removed head.
+    """The report as one JSON object; ``logits`` has one value per original unit, null for a removed one.
 
-    For feed-forward blocks ``kept``, ``pruned`` and ``logits`` are about groups of hidden units.
+    The units of a feed-forward block are groups of hidden units.
     """
     blocks = [
         {
@@ -122,7 +122,7 @@ def as_json(report: Report) -> str:
         for block, kept, pruned, logits in report.blocks
     ]
     others = {name: report.fates_of(name) for name in report.kept.inventory.structures if name != HEADS.name}
-    counts = {**report.parameters, "total": sum(report.parameters.values()), "in pruned heads": report.in_pruned_heads}
+    counts = {**report.parameters, "total": sum(report.parameters.values()), "in pruned heads": report.in_pruned_units}
     return json.dumps(
         {
             "checkpoint": report.path,
@@ -139,7 +139,7 @@ def as_json(report: Report) -> str:
 
 
 def as_text(report: Report) -> str:
-    """The report as three tables: kept heads, logits, parameters."""
+    """The report as three tables: kept units, logits, parameters."""
     sections = [
         "\n".join([_kept_table(report), *(_fate(report, name) for name in report.kept.inventory.structures)]),
         *(
@@ -159,7 +159,7 @@ def as_text(report: Report) -> str:
 
 
 def _kept_table(report: Report) -> str:
-    """A table with a row per kind and a column per layer; a cell is "kept heads/heads of the original block"."""
+    """A table with a row per kind and a column per layer; a cell is "kept units/units of the original block"."""
     counts: dict[str, list[str]] = {kind: [] for kind in report.kept.inventory.kinds}
     for block, kept, _, _ in report.blocks:
         if STRUCTURES[block.structure].nests:
@@ -183,16 +183,16 @@ def _original(block: Block) -> dict[str, int]:
 
 def _fate(report: Report, structure: str) -> str:
     """The line that counts kept, pruned and removed units of a structure."""
-    heads = report.fates_of(structure)
-    pruned = [f"{heads['pruned']} pruned, still in the file"] if heads["pruned"] else []
-    removed = [f"{heads['removed']} removed from the file"] if heads["removed"] else []
+    units = report.fates_of(structure)
+    pruned = [f"{units['pruned']} pruned, still in the file"] if units["pruned"] else []
+    removed = [f"{units['removed']} removed from the file"] if units["removed"] else []
     return "; ".join([f"{report.kept_in_words(structure)} kept", *pruned, *removed])
 
 
-def _marks(heads: dict[str, int]) -> str:
+def _marks(units: dict[str, int]) -> str:
     """The legend of the table of logits, with only the signs that appear in the table."""
-    pruned = ["in brackets: pruned"] if heads["pruned"] else []
-    removed = ["-: removed"] if heads["removed"] else []
+    pruned = ["in brackets: pruned"] if units["pruned"] else []
+    removed = ["-: removed"] if units["removed"] else []
     return f" ({'; '.join([*pruned, *removed])})" if pruned or removed else ""
 
 
@@ -213,13 +213,13 @@ def _logit_table(report: Report) -> str:
     return "\n\n".join(tables)
 
 
-def _logits_of(report: Report, blocks: list[BlockHeads], unit: str) -> str:
+def _logits_of(report: Report, blocks: list[BlockUnits], unit: str) -> str:
     units = max(len(found.logits) for found in blocks)
     digits = 0 if report.origin is RANKS else 2
     rows = []
     for block, _, pruned, logits in blocks:
         cells = ["-" if logit is None else f"{logit:.{digits}f}" for logit in logits]
-        rows.append([block.name, *(f"({cell})" if head in pruned else cell for head, cell in enumerate(cells))])
+        rows.append([block.name, *(f"({cell})" if number in pruned else cell for number, cell in enumerate(cells))])
     return table(["block", *(f"{unit} {number}" for number in range(units))], rows)
 
 
@@ -227,9 +227,9 @@ def _parameter_table(report: Report) -> str:
     whole = sum(report.parameters.values())
     rows = [[part, f"{count:,}", f"{count / whole:.1%}"] for part, count in report.parameters.items()]
     rows.append(["total", f"{whole:,}", "100.0%"])
-    if report.in_pruned_heads:
+    if report.in_pruned_units:
         noun = " and ".join(STRUCTURES[name].noun for name in report.kept.inventory.structures)
-        rows.append([f"of it in pruned {noun}", f"{report.in_pruned_heads:,}", f"{report.in_pruned_heads / whole:.1%}"])
+        rows.append([f"of it in pruned {noun}", f"{report.in_pruned_units:,}", f"{report.in_pruned_units / whole:.1%}"])
     return table(["part", "parameters", "share"], rows, align=("left", "right", "right"))
 
 

@@ -87,7 +87,7 @@ class Inventory:
 
     @property
     def units(self) -> int:
-        """Number of units in the whole model that are not removed: H for heads."""
+        """Number of units in the whole model that are not removed: H."""
         return sum(block.units for block in self.blocks)
 
     @property
@@ -149,7 +149,7 @@ class Inventory:
         return pieces
 
     def kept_per_kind(self, mask: Sequence[bool]) -> dict[str, int]:
-        """Numbers of heads or hidden units of each kind that are True in a flat mask [units]."""
+        """Numbers of heads, hidden units or layers of each kind that are True in a flat mask [units]."""
         kept = dict.fromkeys(self.kinds, 0)
         for block, piece in zip(self.blocks, self.split(list(mask)), strict=True):
             kept[block.kind] += sum(map(bool, piece)) * block.count
@@ -177,17 +177,17 @@ class Inventory:
         return f"{self.count_of(structure)} of {self.original().count_of(structure)} {noun}"
 
     def count_of(self, structure: str) -> int:
-        """Number of the heads, or of the hidden units, that are there."""
+        """Number of the heads, hidden units or layers that are there."""
         return sum(block.units * block.count for block in self.of_structure(structure).blocks)
 
     @property
     def nouns(self) -> list[str]:
-        """What the units are, such as heads and hidden units."""
+        """What the units are called, by structure, such as heads and hidden units."""
         return [STRUCTURES[name].noun for name in self.structures]
 
     @property
     def noun(self) -> str:
-        """What the units are: ``heads`` in a model with gates on heads only, else ``units``."""
+        """What all units are called: ``heads`` where only heads have gates, ``units`` where several structures have."""
         return self.nouns[0] if len(self.nouns) == 1 else "units"
 
     @property

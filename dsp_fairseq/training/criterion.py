@@ -74,7 +74,7 @@ class PruningCriterion:
             self._scalars, self._are_final = scalars(gates), gates.settled
 
     def _with_penalty(self, loss, gates: Gates, sample_size, logging_output):
-        """The loss plus the price of open heads (L0 gates), which is stated per unit of sample size."""
+        """The loss plus the price of open units (L0 gates), which is stated per unit of sample size."""
         penalty = gates.penalty()
         if penalty is None:
             return loss

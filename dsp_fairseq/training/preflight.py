@@ -23,7 +23,7 @@ from ..option_names import BUDGETS, LIMITS
 from ..options.plan import Plan
 from ..options.problems import model_problems
 from ..structures.heads import HEADS
-from .starting_point import heads_not_taken_over, unable_to_go_on
+from .starting_point import unable_to_go_on, units_not_taken_over
 from .teacher import teacher_problems
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def check_training(args: Namespace) -> None:
 
 
 def _adopt_structure(args: Namespace) -> list[str]:
-    """Take over the structure of the checkpoint that the training starts from, from which heads may be removed.
+    """Take over the structure of the checkpoint that the training starts from, from which units may be removed.
 
     Returns one line for each option that contradicts the checkpoint.
     """
@@ -100,8 +100,11 @@ def _limits_of_nothing(args: Namespace) -> list[str]:
     if args.pruning_method != "none":
         return []
     given = [option for option in LIMITS if getattr(args, option, None) is not None]
-    remedy = "--pruning-method none keeps all heads; leave it out"
-    problems = [f"{flag(option)} {getattr(args, option)}: {remedy}" for option in given]
+    problems = [
+        f"{flag(option)} {getattr(args, option)}: --pruning-method none keeps all "
+        f"{'hidden units' if 'ffn' in option else 'heads'}; leave it out"
+        for option in given
+    ]
     vars(args).update(dict.fromkeys(given))  # so that no later check reports them again
     return problems
 
@@ -124,7 +127,7 @@ def _driver_problems(args: Namespace) -> list[str]:
         )
     if args.pruning_mode == "pipelined" and args.finetune_from_model is None and _restored(args) is None:
         problems.append(
-            "--pruning-mode pipelined: needs a converged model to choose heads of; name its checkpoint with "
+            f"--pruning-mode pipelined: needs a converged model to choose {_noun(args)} of; name its checkpoint with "
             "--finetune-from-model"
         )
     if METHODS[method].variant(with_defaults(args)).searches and not (
@@ -144,7 +147,7 @@ def _driver_problems(args: Namespace) -> list[str]:
 
 
 def _budgets_of_nothing(args: Namespace) -> list[str]:
-    """Budgets that --pruning-method none does not keep to; all heads may be asked for."""
+    """Budgets that --pruning-method none does not keep to; all heads may be asked for by number."""
     heads = inventory_of(args).of_structure(HEADS.name).units
     given = {name: getattr(args, name, None) for name in BUDGETS}
     return [
@@ -173,13 +176,13 @@ def _checkpoint_problems(args: Namespace) -> list[str]:
     path = _restored(args)
     if path is None:
         if args.finetune_from_model:
-            _warn(heads_not_taken_over(args.finetune_from_model, load(args.finetune_from_model), Plan.of(args)))
+            _warn(units_not_taken_over(args.finetune_from_model, load(args.finetune_from_model), Plan.of(args)))
         return []
     state = load(path)
     stored = model_options(state)
     problems = _another_pruning(args, path, stored)
     if not problems and getattr(args, "reset_optimizer", False):
-        _warn(heads_not_taken_over(path, state, Plan.of(args)))
+        _warn(units_not_taken_over(path, state, Plan.of(args)))
     elif not problems:
         problems = unable_to_go_on(path, state, Plan.of(args))
     return problems
@@ -197,9 +200,14 @@ def _another_pruning(args: Namespace, path: str, stored: Namespace) -> list[str]
     if not different:
         return []
     return [
-        f"{different}: {path} was made with another choice of heads; say the same as there, "
+        f"{different}: {path} was made with another choice of {_noun(args)}; say the same as there, "
         "choose another --save-dir, or start from it with --finetune-from-model"
     ]
+
+
+def _noun(args: Namespace) -> str:
+    """What is chosen: heads where no other unit has a budget, else units."""
+    return "heads" if all(getattr(args, name, None) is None for name in BUDGETS[1:]) else "units"
 
 
 def _warn(lines: list[str]) -> None:

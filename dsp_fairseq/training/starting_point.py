@@ -1,4 +1,4 @@
-"""Whether a training that starts from a checkpoint takes over the checkpoint's choice of heads."""
+"""Whether a training that starts from a checkpoint takes over the checkpoint's choice of units."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from ..gates.methods import Uniform, Unpruned, uniform_logits
 from ..options.plan import Plan
 
 
-def heads_not_taken_over(path: str, state: dict[str, Any], plan: Plan) -> list[str]:
-    """One line when a training of this plan gives up the choice of heads in its checkpoint ``path``."""
+def units_not_taken_over(path: str, state: dict[str, Any], plan: Plan) -> list[str]:
+    """One line when a training of this plan gives up the choice of units in its checkpoint ``path``."""
     if "gates.logits" not in state["model"]:  # the checkpoint of a stock model
         return []
     kept = kept_units_of(state)
@@ -31,15 +31,15 @@ def heads_not_taken_over(path: str, state: dict[str, Any], plan: Plan) -> list[s
 
 
 def unable_to_go_on(path: str, state: dict[str, Any], plan: Plan) -> list[str]:
-    """One line when the training would start again at update 0, and its choice of heads would start again too."""
+    """One line when the training would start again at update 0, and its choice of units would start again too."""
     if "last_optimizer_state" in state or "gates.logits" not in state["model"]:
         return []
-    if plan.method.learns or plan.method.scores_weights or heads_not_taken_over(path, state, plan):
+    if plan.method.learns or plan.method.scores_weights or units_not_taken_over(path, state, plan):
         return [
             f"{path}: has no state of the optimiser (as of --no-save-optimizer-state, average, importance), so the "
-            "choice of heads cannot go on where it was; choose anew with --finetune-from-model, or train on under "
-            f"its choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt --pruning-method "
-            "none"
+            f"choice of {plan.inventory.noun} cannot go on where it was; choose anew with --finetune-from-model, or "
+            f"train on under its choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt "
+            "--pruning-method none"
         ]
     return []
 

@@ -55,7 +55,9 @@ def segments(text):
 
 def environment(**extra):
     env = {key: value for key, value in os.environ.items() if key not in OWN}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    commands = str(Path(sys.executable).parent)
+    if commands not in env["PATH"].split(os.pathsep):
+        env["PATH"] = f"{commands}{os.pathsep}{env['PATH']}"
     return {**env, **{key: str(value) for key, value in extra.items()}}
 
 

@@ -63,25 +63,25 @@ def test_wheels_of_another_python_are_refused(tmp_path):
     assert done.returncode == 2 and "is for another Python than" in done.stderr, done.stdout + done.stderr
 
 
-def sweep(folder, seconds, *more):
+def sweep(python, folder, seconds, *more):
     paths = {"--data": folder / "data", "--work": folder / "work", "--out": folder / "out"}
     words = [str(word) for pair in paths.items() for word in pair]
     until = str(time.time() + seconds)
-    command = [sys.executable, str(BENCHMARKS / "gpu_multi30k.py"), *words, "--config", str(folder / "sweep.yaml")]
+    command = [str(python), str(BENCHMARKS / "gpu_multi30k.py"), *words, "--config", str(folder / "sweep.yaml")]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     command += ["--jobs", "1", "--device", "cpu", "--until", until, *map(str, more)]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
 
 
-def test_a_sweep_is_stopped_by_the_time_and_goes_on(corpus, tmp_path):
+def test_a_sweep_is_stopped_by_the_time_and_goes_on(corpus, tmp_path, forked):
     (tmp_path / "data" / "raw").mkdir(parents=True)
     shutil.copytree(corpus.data_bin, tmp_path / "data" / "data-bin")
     shutil.copy(corpus.text / "valid.en", tmp_path / "data" / "raw" / "test_2016_flickr.en")
     (tmp_path / "sweep.yaml").write_text(SWEEP)
-    stopped = sweep(tmp_path, seconds=0)
+    stopped = sweep(sys.executable, tmp_path, seconds=0)
     assert stopped.returncode == 3, stopped.stdout + stopped.stderr
     assert "0 of 1 cells are done" in stopped.stdout and not (tmp_path / "out" / "multi30k.json").exists()
-    done = sweep(tmp_path, seconds=900)
+    done = sweep(forked / "python", tmp_path, seconds=900)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "out" / "multi30k.json").read_text())
     [row] = found["results"]
@@ -92,6 +92,6 @@ def test_a_sweep_is_stopped_by_the_time_and_goes_on(corpus, tmp_path):
     shutil.rmtree(tmp_path / "work")
     shutil.move(tmp_path / "out" / "multi30k-state.tar.gz", tmp_path / "state.tar.gz")
     (tmp_path / "out" / "multi30k.json").unlink()
-    again = sweep(tmp_path, 900, "--state", tmp_path / "state.tar.gz")
+    again = sweep(forked / "python", tmp_path, 900, "--state", tmp_path / "state.tar.gz")
     assert again.returncode == 0 and "1 of 1 cells were done before" in again.stderr, again.stderr
     assert json.loads((tmp_path / "out" / "multi30k.json").read_text())["results"] == [row]

@@ -3,18 +3,18 @@
 import os
 import random
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "language_modeling"
+pytestmark = pytest.mark.usefixtures("quick_commands")
 TINY = "--decoder-layers 1 --persistent-vectors 8 --max-tokens 256 --tokens-per-sample 64 --num-workers 0 --cpu".split()
 
 
 def bash(script, *words, **env):
-    own = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **env}
+    own = {**os.environ, **env}
     own.pop("DSP_VENV", None)
     command = ["bash", EXAMPLE / script, *map(str, words)]
     return subprocess.run(command, env=own, capture_output=True, text=True, timeout=600)

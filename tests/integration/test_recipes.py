@@ -18,6 +18,7 @@ TINY = shlex.split(
     "--encoder-layers 2 --decoder-layers 2 --encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-ffn-embed-dim 32 "
     "--decoder-ffn-embed-dim 32 --lr 1e-2 --warmup-updates 10 --dropout 0 --max-tokens 400 --num-workers 0"
 )
+pytestmark = pytest.mark.usefixtures("quick_commands")
 SHORT = ["--max-update", "12", "--validate-interval", "3", "--save-interval", "3"]
 
 

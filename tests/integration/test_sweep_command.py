@@ -10,9 +10,11 @@ import time
 import pytest
 import yaml
 from console import COMMANDS, PROJECT
+from in_process import run as run_in_process
 
 from dsp_fairseq.checkpoints.reading import load
 from dsp_fairseq.cli import main
+from dsp_fairseq.sweep import executors
 
 pytest.importorskip("matplotlib")
 
@@ -38,11 +40,14 @@ def folder(corpus, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def swept(run, folder):
+def swept(forked, folder):
     """The first sweep dies by kill -9 when the first training has saved something; the second goes on."""
     killed = kill_when(folder, lambda: checkpoint(folder).exists())
     before = updates_in(checkpoint(folder))
-    done = run("dsp-fairseq", "sweep", folder / "sweep.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "executable", lambda name: str(forked / name))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        done = run_in_process("dsp-fairseq", "sweep", folder / "sweep.yaml", env=dict(os.environ), cwd=PROJECT)
     assert done.returncode == 0, done.stderr
     return killed, before, done
 
@@ -144,13 +149,13 @@ def test_what_fairseq_refuses_is_told_before_anything_runs(sweep, folder, tmp_pa
     ]
 
 
-def test_dry_run_prints_commands_that_work(sweep, folder, tmp_path):
+def test_dry_run_prints_commands_that_work(sweep, folder, tmp_path, forked):
     status, printed, _ = sweep(folder / "sweep.yaml", "--out", tmp_path / "out", "--dry-run")
     lines = [line for line in printed.splitlines() if line]
     assert status == 0
     assert lines[1] == "# dsp-7-seed1: to be trained and decoded" and "# 2 cells, time: about" in lines[-1]
     assert not (tmp_path / "out").exists()
-    shorter = f"export PATH={COMMANDS}:$PATH; {lines[0]}; {lines[2]} && {lines[3]} --max-update 1"
+    shorter = f"export PATH={forked}:$PATH; {lines[0]}; {lines[2]} && {lines[3]} --max-update 1"
     assert subprocess.run(["bash", "-c", shorter], capture_output=True).returncode == 0
     log = (tmp_path / "out" / "dsp-7-seed1" / "train.log").read_text()
     assert '"num_updates": "1"' in log

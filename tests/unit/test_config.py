@@ -1,13 +1,18 @@
 """Options: defaults by method, and every problem told at once."""
 
+import re
 from argparse import Namespace
+from dataclasses import fields
 
 import pytest
 
-from dsp_fairseq.config import with_defaults
+from dsp_fairseq.config import CommonOptions, PruningConfig, with_defaults
 from dsp_fairseq.errors import BadInput, refuse
 from dsp_fairseq.families import inventory_of
+from dsp_fairseq.families.transformer import words as translation
+from dsp_fairseq.families.transformer_lm import words as language_models
 from dsp_fairseq.gates.methods import METHODS
+from dsp_fairseq.gates.methods.registry import help_of, method_options
 from dsp_fairseq.options.budget import parse_count
 from dsp_fairseq.options.plan import Plan
 from dsp_fairseq.options.problems import model_problems
@@ -169,3 +174,13 @@ def test_a_plan_of_a_range_decodes_with_its_highest_k_or_the_one_that_is_given()
     assert plan.keeping(None) == plan.choice
     given = Plan.of(Namespace(**SHAPE, heads_to_keep_range="2:9", heads_to_keep="5"))
     assert given.keep_range == (2, 9) and [share.keep for share in given.choice.shares] == [5]
+
+
+@pytest.mark.parametrize("words", [translation.HELP, language_models.HELP], ids=["translation", "language models"])
+def test_a_family_has_words_for_every_gap_in_the_help(words):
+    texts = [*map(help_of, method_options().values()), *(f.metadata.get("help", "") for f in fields(CommonOptions))]
+    gaps = {gap for text in texts for gap in re.findall(r"\{(.+?)\}", text)} - {"methods", "methods that scale"}
+    assert gaps == words.keys()
+    filled = {f.name: f.metadata.get("help", "") for f in fields(PruningConfig.complete(words))}
+    assert not any("{" in text for text in filled.values())
+    assert words["group weights"] in filled["penalty_weights"] and words["parts"] in filled["frozen"]

@@ -24,7 +24,7 @@ from dsp_fairseq.gates.choice import Choice, Share
 from dsp_fairseq.gates.limits import Limits
 from dsp_fairseq.importance.checkpoints import decoding, model_of, with_gates, writing_checkpoint
 from dsp_fairseq.importance.gradient import GradientImportance, sentence_gradients
-from dsp_fairseq.importance.ranking import head_counts, normalised, ranks, remove_heads, survivors
+from dsp_fairseq.importance.ranking import normalised, ranks, remove_units, survivors, unit_counts
 from dsp_fairseq.importance.run import chooser
 from dsp_fairseq.importance.sentences import Sentences
 from dsp_fairseq.importance.settings import Settings
@@ -201,9 +201,9 @@ def budgets(draw):
 
 @settings(max_examples=300)
 @given(budgets())
-def test_head_counts_end_exactly_and_fall_in_turn(budget):
+def test_unit_counts_end_exactly_and_fall_in_turn(budget):
     heads, keep, step = budget
-    plan = head_counts(heads, keep, step)
+    plan = unit_counts(heads, keep, step)
     surplus = sum(heads) - sum(keep)
     assert plan[-1] == tuple(keep)
     totals = [sum(counts) for counts in [heads, *plan]]
@@ -292,7 +292,7 @@ def removed_by(drawn):
     except BadInput:
         assume(False)
     asked = []
-    return remove_heads(MODEL, torch.tensor(open_heads), choose, step, importance_of), choice, asked
+    return remove_units(MODEL, torch.tensor(open_heads), choose, step, importance_of), choice, asked
 
 
 @settings(max_examples=300)
@@ -363,7 +363,7 @@ def test_an_importance_that_is_no_number_is_refused():
     for wrong in (float("nan"), float("inf")):
         numbers[3] = wrong
         with pytest.raises(Failed, match="finite"):
-            remove_heads(MODEL, everything, Budget({"heads_to_keep": 3}).choice, None, lambda mask: numbers)
+            remove_units(MODEL, everything, Budget({"heads_to_keep": 3}).choice, None, lambda mask: numbers)
 
 
 def test_limits_of_the_training_hold_unless_others_are_said():

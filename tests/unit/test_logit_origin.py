@@ -57,5 +57,5 @@ def test_logits_of_the_tests_own_checkpoint():
     assert origin_of(kept_units_of(masked_checkpoint())) is LEARNED
 
 
-def test_only_what_was_found_in_data_ranks_heads():
-    assert [origin.ranks_heads for origin in (LEARNED, LOG_ODDS, RANKS, PRIOR, ALIKE)] == [True] * 3 + [False] * 2
+def test_only_what_was_found_in_data_ranks_units():
+    assert [origin.ranks_units for origin in (LEARNED, LOG_ODDS, RANKS, PRIOR, ALIKE)] == [True] * 3 + [False] * 2

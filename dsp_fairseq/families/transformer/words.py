@@ -7,7 +7,7 @@ FFN_KINDS = ("encoder.ffn", "decoder.ffn")  # kinds of feed-forward block, in fl
 LAYER_KINDS = ("encoder.layers", "decoder.layers")  # kinds of stacks of layers, in flat order
 HELP = {
     "some kinds": f"{KINDS[0]},{KINDS[2]}",
-    "all kinds": "all three kinds",
+    "all kinds": "all kinds",
     "K of each kind": ",".join(f"{kind}={heads}" for kind, heads in zip(KINDS, (8, 6, 10), strict=True)),
     "F of each kind": ",".join(f"{kind}={units}" for kind, units in zip(FFN_KINDS, (1024, 512), strict=True)),
     "group weights": ",".join(f"{stack}.ffn=0.5" for stack in STACKS),

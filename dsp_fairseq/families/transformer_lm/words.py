@@ -8,6 +8,8 @@ HELP = {
     "all kinds": "all kinds",
     "K of each kind": f"{KINDS[0]}=24",
     "F of each kind": f"{FFN_KINDS[0]}=1024",
+    "group weights": f"{FFN_KINDS[0]}=0.5",
+    "E of each stack": "encoder=6,decoder=2 of a translation model (a language model has no gates on layers)",
     "parts": "not with a language model, which is one part; to freeze all weights, say --pruning-mode pipelined",
     "H": "layers x heads",
 }

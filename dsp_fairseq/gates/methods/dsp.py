@@ -34,7 +34,7 @@ class CommittedDsp(Method):
     prior: float  # difference between the initial logits of successive units of a block
 
     SUMMARY = "differentiable subset pruning with commitment"
-    # Pipelined searches have other defaults, because the heads of a trained block differ from the start, the weights
+    # Pipelined searches have other defaults, because the units of a trained block differ from the start, the weights
     # need no warm-up, and the search is short.
     OPTIONS = (
         RATE.with_default(0.05, pipelined=0.2),
@@ -42,7 +42,7 @@ class CommittedDsp(Method):
         Option(
             "search_warmup_updates",
             int,
-            "dsp: updates with all heads open, before their number falls (default: 35%% of the search; 0 with "
+            "dsp: updates with all units open, before their number falls (default: 35%% of the search; 0 with "
             "--pruning-mode pipelined)",
             0,
             MOST,
@@ -51,7 +51,7 @@ class CommittedDsp(Method):
         Option(
             "uniform_prior",
             float,
-            "dsp: difference between the logits of successive heads of a block at the start; 0 starts without a "
+            "dsp: difference between the logits of successive units of a block at the start; 0 starts without a "
             "preference (default: 4.0; 0 with --pruning-mode pipelined)",
             0,
             1e6,

@@ -32,9 +32,9 @@ class L0(Method):
         Option(
             "l0_penalty",
             float,
-            "l0, layerwise-l0: what one open head costs, added to the loss per target token (nats); more heads close "
-            "when it is higher. Without --heads-to-keep it alone says how many. Left out, the expected cost of the "
-            "open units is led to the budget (--heads-to-keep, --ffn-to-keep, --parameters-to-keep) during "
+            "l0, layerwise-l0: what one open unit costs, added to the loss per target token (nats); more units close "
+            "when it is higher. Without --heads-to-keep it alone says how many stay open. Left out, the expected cost "
+            "of the open units is led to the budget (--heads-to-keep, --ffn-to-keep, --parameters-to-keep) during "
             "--search-updates",
             0,
             1e6,

@@ -20,7 +20,7 @@ class LayerwiseL0(L0):
 
     Three things differ from ``l0``: the gates are rounded in the forward pass and have the gradient of the
     hard-concrete gates; the price rises from 0 during the first updates; and the outputs of blocks are scaled
-    (``--output-scaling``). All heads start open with log-odds 2.
+    (``--output-scaling``). All units start open with log-odds 2.
     """
 
     warm_up: int = 0  # updates over which the price rises, linearly

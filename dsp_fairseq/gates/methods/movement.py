@@ -44,7 +44,7 @@ class Movement(Method):
             "block_rows",
             int,
             "movement: rows of a block of weights of query, key and value (columns in the output projection); must "
-            "divide them (default: 32)",
+            "divide the rows of the matrix (default: 32)",
             1,
             MOST,
             default=32,
@@ -53,7 +53,7 @@ class Movement(Method):
             "block_cols",
             int,
             "movement: columns of a block of weights of query, key and value (rows in the output projection); must "
-            "divide them (default: 32)",
+            "divide the columns of the matrix (default: 32)",
             1,
             MOST,
             default=32,
@@ -61,8 +61,8 @@ class Movement(Method):
         Option(
             "block_shape",
             str,
-            "movement: block: blocks of weights of attention have scores; head: whole heads have. In feed-forward "
-            "blocks every hidden unit has one (default: block)",
+            "movement: what has a score in attention: block, each block of weights; head, each whole head. In "
+            "feed-forward, each hidden unit has one (default: block)",
             0,
             MOST,
             default=BLOCK,
@@ -79,16 +79,16 @@ class Movement(Method):
         Option(
             "movement_penalty",
             float,
-            "movement: price of all scores, in nats per target token, times the mean sigmoid(score); it rises with the "
-            f"threshold (default: {THRESHOLD_PENALTY:g}; 0 with --weights-to-keep)",
+            "movement: price, in nats per target token, by which the mean sigmoid(score) is multiplied; it rises with "
+            f"the threshold (default: {THRESHOLD_PENALTY:g}; 0 with --weights-to-keep)",
             0,
             1e6,
         ),
         Option(
             "penalty_weights",
             str,
-            "movement: factors of --movement-penalty for attention and feed-forward of a part of the model, such as "
-            "{group weights} (default: 1 for all)",
+            "movement: factors of --movement-penalty for attention or feed-forward of a part of the model, such as "
+            "{group weights}; above 1 closes more there (default: 1 for all)",
             0,
             MOST,
         ),
@@ -103,8 +103,8 @@ class Movement(Method):
         Option(
             "pruning_end",
             float,
-            "movement: share of the planned updates after which threshold or share of weights, which change with a "
-            "cubic, are final (default: 0.6)",
+            "movement: share of the planned updates after which the threshold, or the share of weights that is kept, "
+            "is final; until then it follows a cubic curve (default: 0.6)",
             0,
             1,
             default=0.6,
