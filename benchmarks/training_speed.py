@@ -9,8 +9,8 @@ a machine that slows down slows all of them. Time is processor time; with a GPU 
 A run is `--updates` updates of each; the ratio to stock is taken run by run, and its median reported. The
 phases of `dsp` are timed apart: all heads open (warm-up), choosing (search: the budget falls over all runs
 together), under the final mask (settled); with half of the prunable parameters heads and groups of 16 hidden
-units compete. The teacher is as large as the model that it teaches. `dsp-published` samples K heads in every update, `movement`
-applies the masks that leave 35% of the weights.
+units compete. The teacher is as large as the model that it teaches. `dsp-published` samples K heads in every
+update, `movement` applies the masks that leave 35% of the weights.
 """
 
 import argparse
