@@ -108,6 +108,17 @@ class TestConfig:
         assert commands == {"gated_transformer": "fairseq-generate", "gated_transformer_lm": "fairseq-eval-lm"}
 
 
+def test_the_example_of_the_page_is_right(tmp_path):
+    page = (PROJECT / "docs" / "language-models.md").read_text()
+    example = page.partition("## Sweeps")[2].split("```")[1]
+    data = tmp_path / "data-bin"
+    data.mkdir()
+    (data / "dict.txt").write_text("a 1\n")
+    (tmp_path / "sweep.yaml").write_text(example.replace("data: data-bin", f"data: {data}"))
+    found = plan.cells_of(read_config(str(tmp_path / "sweep.yaml"), str(tmp_path / "out")))
+    assert len(found) == 30 and len(check.parsed(found)) == 30
+
+
 class TestPlan:
     def test_commands(self, tmp_path):
         cell = of(tmp_path)["dsp-2-seed1"]
