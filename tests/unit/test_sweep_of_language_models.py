@@ -11,7 +11,7 @@ from sweep_cases import cells, with_heads, write_config
 
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.families import family_named, inventory_of
-from dsp_fairseq.sweep import check, logs, plan, records
+from dsp_fairseq.sweep import check, estimate, logs, plan, records
 from dsp_fairseq.sweep.config import Amount, read_config
 from dsp_fairseq.sweep.evaluation import DECODING, EVALUATIONS
 from dsp_fairseq.sweep.plan import Files
@@ -170,7 +170,11 @@ class TestPlan:
     def test_what_fairseq_would_refuse_is_told(self, tmp_path):
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "dict.txt").write_text("a 1\n")
-        assert check.parsed(list(of(tmp_path).values()))["dsp-4-seed1"].heads_to_keep == "4"
+        right = list(of(tmp_path).values())
+        parsed = check.parsed(right)
+        assert parsed["dsp-4-seed1"].heads_to_keep == "4"
+        seconds, basis = estimate.estimate(right, parsed, 1)
+        assert seconds > 0 and basis.endswith("; evaluation comes on top")
         dense = {"other": "--arch gated_transformer_tiny", "like": "--arch gated_transformer_lm_tiny"}
         grid = {**GRID, "seed": [1], "heads_to_keep": [9]}
         with pytest.raises(BadInput) as raised:
