@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(cells: list[Cell], arguments: dict[str, Namespace] | None, jobs: int) -> Estimate:
-    """Of what is left to do; ``arguments`` are those of the cells that are not decoded yet, by name.
+    """Of what is left to do; ``arguments`` are those of the cells that are not evaluated yet, by name.
 
     Without them there is no guess from the size of the trainings: they run on other machines.
     """
@@ -58,7 +58,8 @@ def estimate(cells: list[Cell], arguments: dict[str, Namespace] | None, jobs: in
         ]
     except (LookupError, OSError, struct.error, TypeError, ValueError) as error:
         return Estimate(None, f"unknown until the first cell is done ({error or type(error).__name__})")
-    basis = "a guess from the trainings' size and this machine's speed, within a factor of 3; decoding comes on top"
+    guess = "a guess from the trainings' size and this machine's speed, within a factor of 3"
+    basis = f"{guess}; {cells[0].evaluation.doing} comes on top"
     return Estimate(_side_by_side(times, jobs), basis)
 
 

@@ -11,7 +11,7 @@ from sweep_cases import cells, with_heads, write_config
 
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.families import family_named, inventory_of
-from dsp_fairseq.sweep import check, logs, plan, records
+from dsp_fairseq.sweep import check, estimate, logs, plan, records
 from dsp_fairseq.sweep.config import Amount, read_config
 from dsp_fairseq.sweep.evaluation import DECODING, EVALUATIONS
 from dsp_fairseq.sweep.plan import Files
@@ -108,6 +108,17 @@ class TestConfig:
         assert commands == {"gated_transformer": "fairseq-generate", "gated_transformer_lm": "fairseq-eval-lm"}
 
 
+def test_the_example_of_the_page_is_right(tmp_path):
+    page = (PROJECT / "docs" / "language-models.md").read_text()
+    example = page.partition("## Sweeps")[2].split("```")[1]
+    data = tmp_path / "data-bin"
+    data.mkdir()
+    (data / "dict.txt").write_text("a 1\n")
+    (tmp_path / "sweep.yaml").write_text(example.replace("data: data-bin", f"data: {data}"))
+    found = plan.cells_of(read_config(str(tmp_path / "sweep.yaml"), str(tmp_path / "out")))
+    assert len(found) == 30 and len(check.parsed(found)) == 30
+
+
 class TestPlan:
     def test_commands(self, tmp_path):
         cell = of(tmp_path)["dsp-2-seed1"]
@@ -159,7 +170,11 @@ class TestPlan:
     def test_what_fairseq_would_refuse_is_told(self, tmp_path):
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "dict.txt").write_text("a 1\n")
-        assert check.parsed(list(of(tmp_path).values()))["dsp-4-seed1"].heads_to_keep == "4"
+        right = list(of(tmp_path).values())
+        parsed = check.parsed(right)
+        assert parsed["dsp-4-seed1"].heads_to_keep == "4"
+        seconds, basis = estimate.estimate(right, parsed, 1)
+        assert seconds > 0 and basis.endswith("; evaluation comes on top")
         dense = {"other": "--arch gated_transformer_tiny", "like": "--arch gated_transformer_lm_tiny"}
         grid = {**GRID, "seed": [1], "heads_to_keep": [9]}
         with pytest.raises(BadInput) as raised:

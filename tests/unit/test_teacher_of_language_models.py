@@ -5,6 +5,7 @@ from argparse import Namespace
 import pytest
 import torch
 from fairseq import metrics
+from fairseq import options as of_fairseq
 from tiny_language_models import (
     ALL_ATTENTION,
     TRANSFORMER,
@@ -21,6 +22,7 @@ from torch.nn.functional import kl_div
 
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.criterions import DspCrossEntropyCriterion
+from dsp_fairseq.errors import BadInput
 from dsp_fairseq.training.teacher import Teacher, teacher_problems
 
 PADDING = 1
@@ -199,6 +201,16 @@ def test_each_problem_is_one_line(said, words, problems):
     [line] = problems(**said)
     assert all(word in line for word in words), line
     assert problems(state=learned()) == []
+
+
+def test_the_command_line_of_an_adaptive_softmax(tmp_path, teacher):
+    words = "--arch all_attention_lm_tiny --task language_modeling_pruning --heads-to-keep 3 --max-update 9 --cpu "
+    words += f"--optimizer adam --criterion dsp_adaptive_loss --teacher {teacher(all_attention())}"
+    words = [folder_of_words(tmp_path / "here", NAMES), *words.split()]
+    with pytest.raises(BadInput, match="--adaptive-softmax-cutoff 10: with --teacher the student"):
+        of_fairseq.parse_args_and_arch(of_fairseq.get_training_parser(), [*words, "--adaptive-softmax-cutoff", "10"])
+    words[words.index("dsp_adaptive_loss")] = "dsp_cross_entropy"
+    assert of_fairseq.parse_args_and_arch(of_fairseq.get_training_parser(), words).teacher
 
 
 def test_other_words(problems, tmp_path):
