@@ -86,7 +86,7 @@ def draw(results: Sequence[dict], shape: str, conditions: str):
         heads, medians, yerr=reach, color=colour, marker=mark, capsize=3, label="measured, from lowest to highest"
     )
     for count, median in zip(heads, medians, strict=True):
-        beside = (7, -13) if count else (8, 2)  # at no heads, above the axis
+        beside = (7, -13) if count else (3, 11)  # at no heads, above the line
         panel.annotate(f"{median:.2f}", (count, median), xytext=beside, textcoords="offset points", fontsize="small")
     panel.set(xlabel="kept heads", ylabel=f"time, ratio to {heads[0]} heads", xticks=heads)
     panel.set_xlim(0, heads[0] * 1.06)
