@@ -12,6 +12,7 @@ import importlib.metadata
 import io
 import logging
 import multiprocessing
+import multiprocessing.connection
 import multiprocessing.reduction
 import os
 import runpy
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 
@@ -32,6 +34,7 @@ IN_PROCESS = (
     "fairseq-train",
     "fairseq-validate",
 )
+_one_thread = threading.Lock()
 INITIAL_START_METHOD = multiprocessing.get_all_start_methods()[0]
 PRELOADED = [
     "torch",
@@ -73,10 +76,9 @@ def run(name, *arguments, timeout, env, cwd, fresh=False, **options) -> subproce
         stdin.write(options.get("input", "").encode())
         stdin.seek(0)
         process = start_forked(entry_point, argv, env, str(cwd), [stdin.fileno(), stdout.fileno(), stderr.fileno()])
-        process.join(timeout)
-        if process.is_alive():
+        if not is_over(process, timeout):
             process.kill()
-            process.join()
+            is_over(process)
             raise subprocess.TimeoutExpired([name, *words], timeout)
         texts = [_text_of(stream) for stream in (stdout, stderr)]
     return subprocess.CompletedProcess([name, *words], process.exitcode, *texts)
@@ -108,8 +110,18 @@ def start_forked(entry_point, argv, env, cwd, streams) -> multiprocessing.Proces
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     process = context.Process(target=_command, args=(entry_point, argv, env, cwd, [*map(Descriptor, streams)]))
-    process.start()
+    with _one_thread:
+        process.start()  # which reads the exit statuses of other processes that are over
     return process
+
+
+def is_over(process, timeout=None) -> bool:
+    """Wait for a forked process, at most ``timeout`` seconds; then it has its exit status."""
+    if not multiprocessing.connection.wait([process.sentinel], timeout):
+        return False
+    with _one_thread:  # the status can be read only once
+        process.join()
+    return True
 
 
 class Descriptor:

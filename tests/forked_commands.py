@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from console import start_forked
+from console import is_over, start_forked
 
 NAMES = ("dsp-fairseq", "fairseq-", "sacrebleu")
 PROGRAM = """#!{python} -IS
@@ -66,6 +66,6 @@ def _serve(connection, commands):
         process = start_forked(entry_point, argv, env, cwd, streams)
         for stream in streams:
             os.close(stream)
-        process.join()
+        is_over(process)
         status = process.exitcode if process.exitcode >= 0 else 128 - process.exitcode  # as a shell has it
         connection.sendall(str(status).encode())

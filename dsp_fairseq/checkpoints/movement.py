@@ -40,9 +40,10 @@ def units_left(state: dict[str, Any], plan: Plan) -> Tensor:
 
 
 def folded(state: dict[str, Any], mask: Tensor) -> tuple[dict[str, Any], Tensor]:
-    """A checkpoint without masks whose biases have what its constant units add, and the units of ``mask`` that vary.
+    """A checkpoint in which biases take over what constant units add, and the units of ``mask`` that are not constant.
 
-    ``state`` has zeros for its closed weights already, as ``load`` returns it. Both masks are bool [H].
+    A unit is constant if it adds the same to the output of its block for every input, as one does whose weights are
+    closed. ``state`` has zeros for its closed weights already, as ``load`` returns it. Both masks are bool [H].
     """
     options = model_options(state)
     activation = get_activation_fn(getattr(options, "activation_fn", None) or "relu")
@@ -51,7 +52,7 @@ def folded(state: dict[str, Any], mask: Tensor) -> tuple[dict[str, Any], Tensor]
 
 
 def fill_problems(path: str, state: dict[str, Any], dense: bool, budgets: Mapping[str, Any], fill: bool) -> list[str]:
-    """Why zeros of a checkpoint cannot be filled, and which budgets its masks leave no choice for, one line each."""
+    """Why zeros of a checkpoint cannot be filled, and which budgets it cannot be pruned to, one line each."""
     scored, problems = has_scores(state), []
     if scored:
         problems = [

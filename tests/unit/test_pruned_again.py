@@ -112,3 +112,5 @@ def test_training_with_all_heads_hands_the_limits_on(tmp_path, monkeypatch):
         assert {name: getattr(args, name) for name in LIMITS} == {**dict.fromkeys(LIMITS), **expected}
     told = list(preflight._limits_of_nothing(Namespace(pruning_method="none", min_heads_per_block=2)))
     assert told == ["--min-heads-per-block 2: --pruning-method none keeps all heads; leave it out"]
+    told = list(preflight._limits_of_nothing(Namespace(pruning_method="none", min_ffn_per_block=2)))
+    assert told == ["--min-ffn-per-block 2: --pruning-method none keeps all hidden units; leave it out"]

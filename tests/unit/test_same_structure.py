@@ -95,3 +95,5 @@ def test_another_pruning_than_that_of_a_training_under_way_is_one_line(tmp_path)
         "--pruning-method none (there dsp), --heads-to-keep not given (there 6), --search-updates 9 (there not given)"
     )
     assert line.startswith(f"{differences}: {path} was made with another choice of heads")
+    [line] = _checkpoint_problems(Namespace(**{**dict.fromkeys(SAME_PRUNING), **now, "ffn_to_keep": "64"}))
+    assert f"{path} was made with another choice of units" in line
