@@ -12,7 +12,7 @@ import fairseq.options  # noqa: E402, F401 (before the plug-in, as in every comm
 
 from dsp_fairseq.cli import COMMANDS  # noqa: E402
 from dsp_fairseq.config import PruningConfig  # noqa: E402
-from dsp_fairseq.criterions.dsp_label_smoothed_cross_entropy import OWN_OPTIONS  # noqa: E402
+from dsp_fairseq.criterions.distillation import OWN_OPTIONS  # noqa: E402
 from dsp_fairseq.errors import flag  # noqa: E402
 from dsp_fairseq.families.all_attention_lm.options import OwnOptions  # noqa: E402
 from dsp_fairseq.families.transformer import HELP  # noqa: E402
@@ -32,7 +32,7 @@ names without dashes, in `model:`. All others are fairseq's own.
 
 
 OF_CRITERION = """
-With `--criterion dsp_label_smoothed_cross_entropy`, under `fairseq-hydra-train` in `criterion:`:
+With `--criterion dsp_label_smoothed_cross_entropy` or `dsp_cross_entropy`, under `fairseq-hydra-train` in `criterion:`:
 
 | flag | |
 |---|---|

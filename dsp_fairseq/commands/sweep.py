@@ -7,7 +7,7 @@ import time
 
 from ..errors import BadInput, Failed, refuse
 
-HELP = "train, decode and compare a grid of methods, heads or parameters to keep, and seeds"
+HELP = "train, evaluate and compare a grid of methods, heads or parameters to keep, and seeds"
 
 DESCRIPTION = (
     f"{HELP}: a folder per cell, results.csv, results.md and two pictures at the end. The same command goes on "
@@ -19,7 +19,8 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
   data: data-bin                            # of fairseq-preprocess
   out: sweep                                # relative to the current folder, as all paths
   train: --arch gated_transformer_tiny --max-update 800 ...    # flags of fairseq-train, or a list of words
-  generate: --beam 5 --remove-bpe           # flags of fairseq-generate
+  generate: --beam 5 --remove-bpe           # flags of fairseq-generate; language models have instead
+                                            # evaluate: --tokens-per-sample 512, flags of fairseq-eval-lm
   grid:
     method: [dsp, uniform]                  # of --pruning-method
     heads_to_keep: [12, 4]                  # or another budget, or several; each value makes a model:
@@ -30,6 +31,10 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
   unpruned: true                            # also train with all heads, once per seed (default: false)
   method_flags: {dsp-published: --cooldown-updates 250}    # of some methods only, also --layers-to-keep; none is
                                             # the unpruned model
+  from_unpruned: --lr 1e-3                  # prune the unpruned model of the same seed, with such flags besides (true:
+                                            # none), instead of random weights; unpruned ones train on as long
+  variants:                                 # also train models with flags of their own, once per seed
+    unscaled: --pruning-method layerwise-l0 --heads-to-keep 12 --output-scaling off
   dense:                                    # also train small models of other shapes, without pruning, to compare with
     tiny: --arch gated_transformer_tiny
   distillation: --distillation-weight 0.5   # also train all of them with the unpruned model of the same seed as teacher

@@ -162,6 +162,10 @@ class Family(ABC):
         """Log-probabilities [batch, target, types] that the model gives every word after the words of a batch."""
         return model(**sample["net_input"])[0].log_softmax(dim=-1)
 
+    def logits(self, model: Any, net_input: Mapping[str, Tensor]) -> Tensor:
+        """Numbers [batch, target, types] whose softmax is the distribution of the model over the next word."""
+        return model(**net_input)[0]
+
     def ctranslate2(self) -> Converter | None:
         """The converter to CTranslate2, or None; called only when CTranslate2 is installed."""
         return None

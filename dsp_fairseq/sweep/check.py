@@ -12,7 +12,7 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 from ..errors import BadInput, refuse
 from ..families import family_of
 from .config import PIPELINED
-from .flags import Words
+from .flags import Words, value_of
 from .plan import Cell
 
 Parser = Callable[[list[str]], Namespace]
@@ -30,12 +30,9 @@ def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespa
     problems: dict[str, list[str]] = {}  # names of the cells that have it
 
     def training(words: list[str]) -> Namespace:
+        refuse(_another_evaluation(value_of(tuple(words), "--arch"), cells[0]))
         args = options.parse_args_and_arch(options.get_training_parser(), words)
-        family = family_of(args)
-        expected = cells[0].evaluation.command
-        if family is not None and family.evaluated_by != expected:
-            told = f"{family.with_article} is not evaluated by {expected}, as the other models are"
-            raise BadInput(f"--arch {args.arch}: {told}; compare it with its like in another sweep")
+        refuse(_another_evaluation(args.arch, cells[0]))  # again: parsing may have imported its family
         return args
 
     def evaluating(words: list[str]) -> Namespace:
@@ -53,6 +50,15 @@ def parsed(cells: list[Cell], choice: Parser | None = None) -> dict[str, Namespa
             _parse(evaluating, cell.evaluate)
     refuse(f"{line} ({_some(names)})" for line, names in problems.items())
     return found
+
+
+def _another_evaluation(arch: str | None, cell: Cell) -> list[str]:
+    """A line when fairseq has another command to evaluate this architecture than for the other models."""
+    family, expected = family_of(Namespace(arch=arch)), cell.evaluation.command
+    if family is None or family.evaluated_by == expected:
+        return []
+    told = f"{family.with_article} is not evaluated by {expected}, as the other models are"
+    return [f"--arch {arch}: {told}; compare it with its like in another sweep"]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import re
 import shlex
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import yaml
 from pydantic import (
@@ -39,6 +39,7 @@ HEADS_TO_KEEP = "heads_to_keep"
 LAYERS = flag("layers_to_keep")  # the one budget that goes beside another one
 WEIGHTS = "weights_to_keep"  # what methods that score weights keep, and no other method
 AMOUNTS = (*BUDGETS, WEIGHTS)  # lists of the grid that say how much is kept
+WITHOUT_SEED = ("magnitude",)  # scores of dsp-fairseq importance that draw nothing, and refuse a seed
 SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the heads of `after` are chosen
 
 
@@ -118,6 +119,17 @@ _MISSING = {
 }
 
 
+class Subject(NamedTuple):
+    """What all models of a sweep have in common; the validators have it as their context."""
+
+    family: Family
+    evaluation: Evaluation
+
+
+def _subject(info: Info) -> Subject:
+    return cast(Subject, info.context)
+
+
 _NOTHING = object()  # stands for a missing value
 
 
@@ -176,7 +188,7 @@ def _of(command: str, forbidden: dict[str, str]) -> Callable[[Any, Info], Words]
 
     def read(value: Any, info: Info) -> Words:
         words, problems = read_flags(value)
-        family, evaluation = info.context
+        family, evaluation = _subject(info)
         if words and evaluation.command != command:
             remedy = f"{family.with_article} is evaluated by {evaluation.command}; give its flags as {evaluation.key}"
             raise _Wrong((shlex.join(words), remedy))
@@ -402,7 +414,7 @@ def _reference(value: Any, info: Info) -> str | None:
         return None
     if not (isinstance(value, dict) and list(value) == ["sacrebleu"] and isinstance(value["sacrebleu"], str)):
         raise _Wrong((value, "must be fairseq, or {sacrebleu: FILE} with the text of the reference"))
-    path, (family, evaluation) = value["sacrebleu"], info.context
+    path, (family, evaluation) = value["sacrebleu"], _subject(info)
     if evaluation is not DECODING:
         raise _Wrong(("sacrebleu", path, f"{family.with_article} does not translate; leave it out"))
     if not os.path.isfile(path):
@@ -453,7 +465,7 @@ def _weights(family: Family) -> Axis:
 
 def _amounts(axis: Callable[[Family], Axis]) -> BeforeValidator:
     """The values of a budget that the models of this sweep have, as words."""
-    return BeforeValidator(lambda value, info: list(map(str, axis(info.context[0])(value))))
+    return BeforeValidator(lambda value, info: list(map(str, axis(_subject(info).family)(value))))
 
 
 _MAY_BE_EMPTY = (
@@ -567,7 +579,7 @@ class Config(_Model):
 
 
 def family_in(train: Words) -> Family:
-    """The family of the architecture that flags name; any family where they name an unknown one, which is told later."""
+    """The family of the architecture that flags name; any one where it is unknown, which is told later."""
     return family_of(Namespace(arch=value_of(train, "--arch"))) or families()[0]
 
 
@@ -587,7 +599,7 @@ def read_config(path: str, out: str | None = None, data: str | None = None) -> C
     # most keys without a value count as missing
     given = {str(key): value for key, value in content.items() if value is not None or key not in _MAY_BE_EMPTY}
     try:
-        return Config.model_validate(given, context=(family, EVALUATIONS[family.evaluated_by]))
+        return Config.model_validate(given, context=Subject(family, EVALUATIONS[family.evaluated_by]))
     except ValidationError as error:
         lines = [f"{path}: {line}" for found in error.errors() for line in _lines(found)]
         raise BadInput("\n".join(lines)) from None

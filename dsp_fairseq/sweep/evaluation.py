@@ -27,6 +27,7 @@ class Evaluation(ABC):
     axis: ClassVar[str]  # the score on the axis of a picture
     doing: ClassVar[str]
     done: ClassVar[str]
+    separates: ClassVar[bool] = True  # whether it prints its results apart from its messages
     nll: ClassVar[tuple[str, ...]]  # its names in the log of a training; the first that is there counts
     notes: ClassVar[tuple[str, ...]] = ()  # further lines of results.md
 
@@ -64,7 +65,7 @@ class Perplexity(Evaluation):
 
     command, key = "fairseq-eval-lm", "evaluate"
     score_name, column, axis = "perplexity", "perplexity", "perplexity (lower is better)"
-    doing, done = "evaluation", "evaluated"
+    doing, done, separates = "evaluation", "evaluated", False
     nll = ("valid_nll_loss", "valid_loss")  # fairseq logs no nll where it is the loss
 
     def parser(self) -> ArgumentParser:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, Amount, Config, scores_weights
+from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, WITHOUT_SEED, Amount, Config, scores_weights
 from .evaluation import DECODING, Evaluation
 from .flags import Words, given, names, value_of
 
@@ -15,6 +15,9 @@ AFTER = "-after"  # end of the method's name when units of the trained, unpruned
 CONTINUED = "-continued"  # end of the name of the unpruned model that trains on as those do that start from it
 # flags of the training that a validation of its model needs as well
 _OF_DATA = ("--max-tokens", "--batch-size", "--cpu", "--fp16", "--num-workers", "--source-lang", "--target-lang")
+
+
+Place = tuple[str, Amount | None, int]  # method, what it keeps, seed
 
 
 @dataclass(frozen=True)
@@ -97,19 +100,18 @@ def cells_of(config: Config) -> list[Cell]:
     always = bases if config.only_distilled else {}
     if config.unpruned:
         cells += [continued(config, base, always.get(seed)) for seed, base in starts.items()]
+    pruned: list[Place] = [
+        (method, amount, seed)
+        for method in config.methods
+        for amount in config.grid.amounts_of(scores_weights(method))
+        for seed in config.seeds
+    ]
+    pruned += [(variant, None, seed) for variant in config.variants for seed in config.seeds]
     for teachers in taught if config.only_distilled else [{}, *taught]:
         for dense in config.dense:
             cells += [trained(config, dense, None, seed, teacher=teachers.get(seed)) for seed in config.seeds]
-        places = [
-            (method, amount, seed)
-            for method in config.methods
-            for amount in config.grid.amounts_of(scores_weights(method))
-            for seed in config.seeds
-        ]
-        places += [(variant, None, seed) for variant in config.variants for seed in config.seeds]
-        for place in places:
-            others = {"teacher": teachers.get(place[2]), "start": starts.get(place[2])}
-            cells.append(trained(config, *place, **others))
+        for method, amount, seed in pruned:
+            cells.append(trained(config, method, amount, seed, teacher=teachers.get(seed), start=starts.get(seed)))
     grid = [(amount, seed) for amount in config.grid.amounts_of(weights=False) for seed in config.seeds]
     for name, flags in config.after.items():
         starts = {seed: any_heads(config, name, seed) for seed in config.seeds} if RANGE in names(flags) else bases
@@ -162,7 +164,9 @@ def any_heads(config: Config, method: str, seed: int, name: str | None = None, e
     amount = Amount(HEADS_TO_KEEP, value_of(flags, RANGE) or "")
     name = name or f"{method}-{amount.value.replace(':', 'to')}-seed{seed}"
     own = {"--seed": str(seed)}
-    return _training(config, name, (method, amount, seed), _with_task(config, [*config.train, *flags, *extra]) + _flat(own))
+    return _training(
+        config, name, (method, amount, seed), _with_task(config, [*config.train, *flags, *extra]) + _flat(own)
+    )
 
 
 def afterwards(
@@ -179,7 +183,7 @@ def afterwards(
         own = [*amount.words, *extra]
         choose = [OWN, "prune", start.checkpoint, files.checkpoint, *own]
     else:
-        own += _flat({"--seed": str(seed)})
+        own += [] if value_of(flags, SCORE) in WITHOUT_SEED else _flat({"--seed": str(seed)})
         choose = [OWN, "importance", start.checkpoint, config.data, files.checkpoint, *own]
     of_data = [word for flag in _OF_DATA if flag in names(config.train) for word in given(config.train, flag)]
     validate = [VALIDATE, config.data, *_user_dir(config.train), *of_data, "--path", files.checkpoint]
@@ -203,9 +207,6 @@ def tuned(config: Config, cell: Cell, teacher: Cell | None = None) -> Cell:
     fill = ["--fill"] if scores_weights(value_of(cell.train, "--pruning-method") or "") else []
     before = (OWN, "prune", cell.checkpoint, small, *fill, "--force")
     return _training(config, name, place, own, cell, small, before, teacher)
-
-
-Place = tuple[str, Amount | None, int]  # method, what it keeps, seed
 
 
 def _training(
@@ -236,16 +237,17 @@ def _cell(config: Config, files: Files, place: Place, own: list[str], train: lis
     if teacher := more.get("teacher"):
         flags["teacher"] = {"name": teacher.name, **teacher.flags, "distillation": list(config.distillation or ())}
     evaluate = [evaluation.command, config.data, *_user_dir(given), *given, "--path", files.checkpoint]
-    return Cell(
-        files.folder, *place, flags, tuple(train), tuple(evaluate), start=start, evaluation=evaluation, **more
-    )
+    return Cell(files.folder, *place, flags, tuple(train), tuple(evaluate), start=start, evaluation=evaluation, **more)
 
 
 def _with_task(config: Config, flags: list[str]) -> list[str]:
     """The flags of a training, and the plug-in's task and criterion unless there are others."""
     family = config.family
-    added = {"--task": family.training_task, "--criterion": family.training_criterions[0]}
-    added |= {"--no-epoch-checkpoints": None}
+    added: dict[str, str | None] = {
+        "--task": family.training_task,
+        "--criterion": family.training_criterions[0],
+        "--no-epoch-checkpoints": None,
+    }
     return [*flags, *_flat({name: value for name, value in added.items() if name not in names(flags)})]
 
 

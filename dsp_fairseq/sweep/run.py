@@ -161,7 +161,8 @@ class _Run:
     def _steps(self) -> list[dict[str, Any]]:
         """The commands of the job, and the files for what they print."""
         cell = self.cell
-        evaluate = {"words": cell.evaluate, "output": self._unfinished, "errors": cell.evaluation_log}
+        errors = cell.evaluation_log if cell.evaluation.separates else None
+        evaluate = {"words": cell.evaluate, "output": self._unfinished, "errors": errors}
         before = {"words": cell.before, "output": cell.file("before.txt"), "errors": None}
         train = {"words": cell.train, "output": cell.train_output, "errors": None}
         validate = {"words": cell.validate, "output": cell.train_log, "errors": cell.file("validate.log")}

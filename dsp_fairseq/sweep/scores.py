@@ -39,4 +39,6 @@ def perplexity() -> Score:
     """2 to the power of the loss that fairseq-eval-lm prints, which has more digits than its perplexity."""
     import fairseq
 
-    return Score(f"fairseq-eval-lm {fairseq.__version__}, for each token of the data", lambda cell: 2 ** logs.loss(cell))
+    return Score(
+        f"fairseq-eval-lm {fairseq.__version__}, for each token of the data", lambda cell: 2 ** logs.loss(cell)
+    )

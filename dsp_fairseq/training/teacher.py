@@ -11,7 +11,7 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 from ..checkpoints.building import build_model, build_stock_model
 from ..checkpoints.reading import load, model_options
 from ..errors import BadInput, flag
-from ..families import architecture_of, family_of, is_gated, known_models
+from ..families import architecture_of, families, family_of, is_gated, known_family, known_models
 
 WEIGHT, TEMPERATURE = "distillation_weight", "distillation_temperature"
 RANGES = {WEIGHT: (0.0, 1.0), TEMPERATURE: (1e-3, 1e3)}
@@ -30,9 +30,10 @@ class Teacher:
     def logits(self, net_input: dict[str, Tensor], like: Tensor) -> Tensor:
         """Logits [batch, target, types] on the device and in the precision of ``like``, a weight of the student."""
         if self._model is None:
-            self._model = _model_of(load(self._path)).to(like.device, like.dtype)
+            state = load(self._path)
+            self._model, self._family = _model_of(state).to(like.device, like.dtype), known_family(model_options(state))
         with torch.no_grad():
-            return self._model(**net_input)[0]
+            return self._family.logits(self._model, net_input)
 
 
 def _model_of(state: dict[str, Any]) -> Any:
@@ -64,10 +65,16 @@ def teacher_problems(args: Namespace, has_data: bool = True) -> list[str]:
     except (BadInput, BadCheckpoint) as error:
         return problems + [f"--teacher: {line}" for line in str(error).splitlines()]
     options = model_options(state)
-    family = family_of(options)
+    family, own = family_of(options), family_of(args)
     if family is None:
         name = architecture_of(options) or "an unknown model"
         problems.append(f"--teacher {path}: is of {name}; must be of {known_models()}")
+    elif own is not None and own.training_task != family.training_task:
+        likes = " or ".join(each.model for each in families() if each.training_task == own.training_task)
+        problems.append(
+            f"--teacher {path}: is of {architecture_of(options)}, which does not read what {own.with_article} reads; "
+            f"must be of {likes} or its stock model"
+        )
     elif has_data:
         problems += family.teacher_problems(path, state, options, args)
     return problems

@@ -1,5 +1,6 @@
 """Language models through the console commands: train, resume, prune, evaluate with fairseq-eval-lm, sample, rank."""
 
+import csv
 import re
 
 import pytest
@@ -101,7 +102,10 @@ def test_dsp_on_heads_and_hidden_units_from_a_stock_checkpoint(run, text, tmp_pa
                     "--decoder-layers", 3, base=TRANSFORMER, succeeds=False)  # fmt: skip
     assert refused.returncode == 2 and "--decoder-layers 3 (there 2)" in refused.stderr
     more = ["--finetune-from-model", checkpoint, "--heads-to-keep", 3, "--ffn-to-keep", 64, "--checkpoint-activations"]
-    train(run, text, tmp_path / "gated", *more, base=TRANSFORMER)
+    done = train(run, text, tmp_path / "gated", *more, "--teacher", checkpoint, base=TRANSFORMER)
+    [taught], [valid] = logged(done, "train"), logged(done, "valid")
+    assert 0 < float(taught["train_distillation"]) < 9 and "valid_nll_loss" not in valid
+    assert 2 ** float(taught["train_nll_loss"]) == pytest.approx(float(taught["train_ppl"]), rel=0.02)
     gated, dense = tmp_path / "gated" / "checkpoint_last.pt", tmp_path / "dense.pt"
     assert run("dsp-fairseq", "prune", gated, dense, "--dense").returncode == 0
     one, parameters, said = loss(run, text, gated, "--user-dir", "dsp_fairseq")
@@ -139,15 +143,22 @@ def test_a_learned_choice_needs_the_task_and_criterion(run, text, tmp_path):
     assert torch.equal(state["model"]["gates.kept.heads"], torch.ones(HEADS, dtype=torch.float64))
 
 
-def test_what_is_for_translation_is_refused_in_a_line(run, text, all_attention, tmp_path):
+def test_what_is_for_translation_is_refused_in_a_line(run, all_attention):
     bench = run("dsp-fairseq", "bench", all_attention[0] / "checkpoint_last.pt")
     assert bench.returncode == 2 and "an all_attention_lm does not translate, which bench times" in bench.stderr
+
+
+def test_a_sweep_has_the_perplexity_that_fairseq_prints(run, text, tmp_path):
+    options = "--tokens-per-sample 32 --cpu --num-workers 0"
     (tmp_path / "sweep.yaml").write_text(
-        f"data: {text.data_bin}\nout: {tmp_path / 'out'}\ntrain: --arch all_attention_lm_tiny --optimizer adam "
-        "--max-tokens 640 --max-update 2 --task language_modeling_pruning --criterion dsp_cross_entropy\n"
-        "grid: {method: [dsp], heads_to_keep: [3], seed: [1]}\n"
+        f"data: {text.data_bin}\nout: {tmp_path / 'out'}\nevaluate: {options}\n"
+        f"train: --arch all_attention_lm_tiny --optimizer adam --max-tokens 640 --max-update 2 {options}\n"
+        "grid: {method: [uniform], heads_to_keep: [3], seed: [1]}\n"
     )
-    sweep = run("dsp-fairseq", "sweep", tmp_path / "sweep.yaml", "--dry-run")
-    assert (
-        sweep.returncode == 2 and "sweeps translate and score; an all_attention_lm does not translate" in sweep.stderr
-    )
+    done = run("dsp-fairseq", "sweep", tmp_path / "sweep.yaml", "--no-plots")
+    assert done.returncode == 0, done.stderr
+    [row] = csv.DictReader((tmp_path / "out" / "results.csv").open())
+    printed = (tmp_path / "out" / "uniform-3-seed1" / "evaluate.txt").read_text()
+    [perplexity] = re.findall(r"Perplexity: ([\d.]+)", printed)
+    assert float(row["perplexity"]) == pytest.approx(float(perplexity), rel=1e-3) and row["decoder_self"] == "3"
+    assert 2 ** float(row["valid_nll"]) == pytest.approx(float(perplexity), rel=0.3)

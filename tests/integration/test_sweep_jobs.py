@@ -22,9 +22,10 @@ from dsp_fairseq.cli import main
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.sweep import executors, job, plan, records, trained
 from dsp_fairseq.sweep import run as run_module
+from dsp_fairseq.sweep.evaluation import EVALUATIONS
 from dsp_fairseq.sweep.lock import locked
 
-# `fairseq-train` and `fairseq-generate` that note how they were called; $FAKE says what else they do, by cell
+# Commands of fairseq that note how they were called; $FAKE says what else they do, by cell
 FAKE = """#!{python}
 import json, os, sys, time
 words = sys.argv[1:]
@@ -67,12 +68,14 @@ if "train" in command:
         if what == "hang" and update == 20:
             time.sleep(60)
     with open(os.path.join(place, "train.log"), "a") as log:
-        log.write(json.dumps({{"valid_nll_loss": "2.5"}}) + "\\n")
+        log.write(json.dumps({{"valid_nll_loss": "2.5", "valid_loss": "2.5"}}) + "\\n")
 elif command == "dsp-fairseq":
     with open(words[2 if words[0] == "prune" else 3], "w") as file:
         file.write("0")
 elif "validate" in command:
     print('x | INFO | valid | {{"epoch": null, "valid_nll_loss": "3.5"}}')
+elif "eval-lm" in command:
+    print("x | INFO | Loss (base 2): 3.0000, Perplexity: 8.00", file=sys.stderr)
 else:
     print("D-1\\t-0.1\\tthe second sentence is here\\nD-0\\t-0.1\\tthis is the first one")
     print("Generate test with beam=5: BLEU4 = 31.25, 60.0/40.0/30.0/20.0 (BP=1.000, ratio=1.0, syslen=9, reflen=9)")
@@ -90,7 +93,7 @@ def pretended(tmp_path, monkeypatch):
     """Commands that pretend; returns the function that runs a sweep and one that tells which commands were called."""
     calls = tmp_path / "calls"
     calls.touch()
-    for name in (plan.TRAIN, plan.GENERATE, plan.VALIDATE, plan.OWN):
+    for name in (plan.TRAIN, *EVALUATIONS, plan.VALIDATE, plan.OWN):
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(FAKE.format(python=sys.executable))
@@ -183,6 +186,22 @@ class TestRun:
         rows = {row["cell"]: row for row in csv.DictReader((tmp_path / "out" / "results.csv").open())}
         assert (rows[chosen]["method"], rows[chosen]["valid_nll"]) == ("michel-after", "3.5")
         assert rows[f"{chosen}-tuned"]["method"] == "michel-after-tuned" and len(rows) == 6
+
+    def test_language_models_are_evaluated_and_pruned_from_the_unpruned_one(self, tmp_path, pretended, capsys):
+        run, called = pretended
+        changes = {"train": "--arch all_attention_lm_tiny", "generate": None, "evaluate": "--tokens-per-sample 64"}
+        path = write_config(tmp_path, grid={**GRID, "seed": [1]}, from_unpruned=True, **changes)
+        assert run(path, **{f"{ONE} fairseq-eval-lm": "fail"}) == 1
+        out, base = tmp_path / "out", "unpruned-seed1"
+        assert [line[:2] for line in called()] == [
+            ["fairseq-train", base], ["fairseq-eval-lm", base], ["fairseq-train", ONE], ["fairseq-eval-lm", ONE],
+        ]  # fmt: skip
+        told = f"fairseq-eval-lm failed: RuntimeError: out of luck (all of it: {out}/{ONE}/evaluate.txt.partial)"
+        assert told in capsys.readouterr().err
+        assert run(path) == 0 and [line[:2] for line in called()] == [["fairseq-eval-lm", ONE]]
+        assert "| dsp       |     12 of 36 |       1 |         8.00 |       2.500 |" in capsys.readouterr().out
+        [_, row] = csv.DictReader((out / "results.csv").open())
+        assert (row["perplexity"], row["valid_nll"]) == ("8.00", "2.5") and float(row["evaluate_seconds"]) > 0
 
     def test_a_cell_waits_for_its_teacher(self, tmp_path, pretended, capsys):
         run, called = pretended

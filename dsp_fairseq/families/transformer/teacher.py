@@ -1,19 +1,18 @@
 """Whether a trained Transformer can teach another one: it must read the same sentences and know the same words."""
 
 import logging
-import os
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
 from ...errors import BadInput
 from ..data import DataFolder, task_options
+from ..teachers import REMEDY, different_words, first_folder
 from .data import dictionaries, languages_of
 from .words import STACKS
 
 logger = logging.getLogger(__name__)
 SIDES = ("source", "target")
-_REMEDY = "give a teacher that was trained with the same dictionaries"
 
 
 def teacher_problems(path: str, state: Mapping[str, Any], stored: Namespace, options: Namespace) -> list[str]:
@@ -39,8 +38,8 @@ def _position_problems(path: str, stored: Namespace, options: Namespace) -> list
 
 def _word_problems(path: str, state: Mapping[str, Any], options: Namespace) -> list[str]:
     """Lines when rows of the teacher's embeddings mean other words than here, as far as the dictionaries tell."""
-    here = DataFolder(_folder(options), options, state["model"], _REMEDY)
-    there = DataFolder(_folder(task_options(state)), task_options(state), state["model"], _REMEDY)
+    here = DataFolder(first_folder(options), options, state["model"], REMEDY)
+    there = DataFolder(first_folder(task_options(state)), task_options(state), state["model"], REMEDY)
     try:
         own_words = dictionaries(here)
     except BadInput as error:
@@ -55,17 +54,4 @@ def _word_problems(path: str, state: Mapping[str, Any], options: Namespace) -> l
     if None not in (languages, languages_of(here)) and languages != languages_of(here):
         translates, this = (" to ".join(pair or ()) for pair in (languages, languages_of(here)))
         return [f"--teacher {path}: translates {translates}, but this training is of {this}; give one of the same"]
-    problems = []
-    for (file, known), (own_file, own) in zip(words, own_words, strict=True):
-        differing = [i for i, pair in enumerate(zip(known.symbols, own.symbols, strict=True)) if pair[0] != pair[1]]
-        if differing:
-            i = differing[0]
-            problems.append(
-                f"--teacher {path}: word {i} of its dictionary {file} is {known.symbols[i]!r}, but "
-                f"{own.symbols[i]!r} in {own_file}; {_REMEDY}"
-            )
-    return problems
-
-
-def _folder(task: Namespace) -> str:
-    return (getattr(task, "data", None) or "").split(os.pathsep)[0]
+    return different_words(path, words, own_words)

@@ -20,6 +20,7 @@ from . import data as data_of
 from .inventory import language_model_inventory
 from .options import DEFAULTS, STRUCTURE, completed, type_problems
 from .refusals import shape_problems, unsupported
+from .teacher import teacher_problems
 from .words import CRITERIONS, FFN_KINDS, HELP, KINDS, TASK
 
 _LENGTHS = (23, 12, 5, 1)  # words of the samples of a probe
@@ -78,6 +79,9 @@ class TransformerLmFamily(Family):
         )
         return [f"{said}: the weights of {path} fit no other model; say the same as there"]
 
+    def teacher_problems(self, path: str, state: Mapping[str, Any], stored: Namespace, options: Namespace) -> list[str]:
+        return teacher_problems(path, state, stored, options)
+
     def data_problems(self, options: Namespace) -> list[str]:
         return data_of.folder_problems(options)
 
@@ -110,6 +114,11 @@ class TransformerLmFamily(Family):
     def log_probabilities(self, model: Any, sample: Mapping[str, Any]) -> Tensor:
         # an adaptive softmax has no logits of all words
         return model.get_normalized_probs(model(**sample["net_input"]), log_probs=True)
+
+    def logits(self, model: Any, net_input: Mapping[str, Tensor]) -> Tensor:
+        if model.decoder.adaptive_softmax is None:
+            return model(**net_input)[0]
+        return self.log_probabilities(model, {"net_input": net_input})  # their softmax is the same at any temperature
 
     def max_positions(self, options: Namespace) -> Any:
         return getattr(options, "max_target_positions", None) or getattr(options, "tokens_per_sample", 1024)
