@@ -79,7 +79,21 @@ SCORED = dict(
 )  # fmt: skip
 SIDES = [*COUNTS, 2, 3, 4, 12, 5]
 ODD_OF_WEIGHTS = {
-    "weights_to_keep": ["", "0%", "1e2%", "100%", "99.999999999%", "30", 30, 0.3, "-3%", " 30%", "٣٠%", "%", "0.000001%"],
+    "weights_to_keep": [
+        "",
+        "0%",
+        "1e2%",
+        "100%",
+        "99.999999999%",
+        "30",
+        30,
+        0.3,
+        "-3%",
+        " 30%",
+        "٣٠%",
+        "%",
+        "0.000001%",
+    ],
     "block_rows": SIDES,
     "block_cols": SIDES,
     "block_shape": ["", "head", "Head", 3, ["block"]],

@@ -137,7 +137,10 @@ class TestConfig:
         ),
         "shares of weights": (
             {"grid": {"method": "movement", "seed": 1, "weights_to_keep": [0.5, "100%", "50%"]}},
-            ["grid.weights_to_keep 0.5: must be a share of the weights below 100%, such as 50%", "weights_to_keep 100%"],
+            [
+                "grid.weights_to_keep 0.5: must be a share of the weights below 100%, such as 50%",
+                "weights_to_keep 100%",
+            ],
         ),
         "no share of weights": (
             {"grid": {"method": ["dsp", "movement"], "seed": 1, "heads_to_keep": 3}},
@@ -159,7 +162,10 @@ class TestConfig:
         "only distilled": ({"only_distilled": True}, ["only_distilled true: there is no distillation; give it"]),
         "tune by method": (
             {"tune": {"dsp": "--seed 3", "ste": "--lr 1"}},
-            ["tune.dsp --seed: the sweep sets", "tune.ste --lr 1: no cell has this method; those of the sweep are none,"],
+            [
+                "tune.dsp --seed: the sweep sets",
+                "tune.ste --lr 1: no cell has this method; those of the sweep are none,",
+            ],
         ),
         "tune": ({"tune": "--pruning-method dsp --lr 1"}, ["tune --pruning-method: the sweep sets"]),
         "reference": ({"score": {"sacrebleu": "no.en"}}, ["score.sacrebleu no.en: is no file"]),
@@ -339,7 +345,9 @@ class TestPlan:
         start = found["unpruned-seed2"]
         assert all(found[name].start == start for name in (movement, dsp, "priced-seed2"))
         told = shlex.join(found[movement].train)
-        assert f"--pruning-method movement --weights-to-keep 50% --seed 2 --finetune-from-model {start.checkpoint}" in told
+        assert (
+            f"--pruning-method movement --weights-to-keep 50% --seed 2 --finetune-from-model {start.checkpoint}" in told
+        )
         assert "--lr 1e-3" in told and "--lr 1e-3" not in shlex.join(start.train)
         assert "--weights-to-keep 25% --movement-penalty 5" in shlex.join(found["priced-seed2"].train)
         filled = found[f"{movement}-tuned3"].before
