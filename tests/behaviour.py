@@ -23,10 +23,14 @@ from dsp_fairseq.cli import main
 
 BEAM = 3
 TRAINING = (
-    "--arch gated_transformer --task translation_pruning --criterion dsp_label_smoothed_cross_entropy --dropout 0 "
-    "--label-smoothing 0.1 --optimizer adam --lr 0.02 --max-tokens 200 --seed 1 --cpu --num-workers 0 "
-    "--no-epoch-checkpoints --no-save-optimizer-state --log-format json"
+    "--dropout 0 --optimizer adam --lr 0.02 --max-tokens 200 --seed 1 --cpu --num-workers 0 --no-epoch-checkpoints "
+    "--no-save-optimizer-state --log-format json"
 ).split()
+TRANSLATING = (
+    "--arch gated_transformer --task translation_pruning --criterion dsp_label_smoothed_cross_entropy "
+    "--label-smoothing 0.1"
+).split()
+MODELLING = "--task language_modeling_pruning --criterion dsp_cross_entropy".split()
 STRUCTURE = (
     *("encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim", "encoder_attention_heads"),
     *("decoder_layers", "decoder_embed_dim", "decoder_ffn_embed_dim", "decoder_attention_heads"),
@@ -34,6 +38,12 @@ STRUCTURE = (
     *("encoder_learned_pos", "decoder_learned_pos", "layernorm_embedding"),
     *("share_all_embeddings", "share_decoder_input_output_embed"),
 )
+STRUCTURE_OF_TEXTS = (
+    *("decoder_layers", "decoder_embed_dim", "decoder_attention_heads", "tokens_per_sample"),
+    *("decoder_ffn_embed_dim", "decoder_input_dim", "decoder_output_dim", "share_decoder_input_output_embed"),
+    *("persistent_vectors", "segment_length", "memory_length"),
+)
+CHOICES = ("heads_to_keep", "weights_to_keep", "block_rows", "block_cols")  # what a restarted training is told again
 
 
 def behaviour_of(checkpoint: Path, data: Path, work: Path, *names: str) -> dict[str, Any]:
@@ -59,6 +69,11 @@ class Use(NamedTuple):
         return vars(options) if isinstance(options, Namespace) else dict(options)
 
     @property
+    def is_text(self) -> bool:
+        """Whether the model is a language model."""
+        return self.options["arch"].endswith("_lm")
+
+    @property
     def few(self) -> str:
         """A K other than that of the checkpoint, within the checkpoint's limits."""
         limited = self.options.get("min_heads_per_block") or self.options.get("prunable")
@@ -78,6 +93,11 @@ def dsp_fairseq_run(*words) -> str | None:
 
 def pruned(use: Use) -> dict[str, list[int]] | None:
     return written(use, "prune", use.checkpoint, use.work / "small.pt", "--heads-to-keep", use.few)
+
+
+def removed(use: Use) -> dict[str, list[int]] | None:
+    """What is left when nothing is asked for but the removal of what the checkpoint does not keep."""
+    return written(use, "prune", use.checkpoint, use.work / "removed" / "small.pt")
 
 
 def pruned_to_limits(use: Use) -> dict[str, dict[str, list[int]] | None]:
@@ -122,6 +142,8 @@ def decoded(use: Use, **overrides) -> dict[str, Any] | None:
         scores = model.get_normalized_probs(model(**sample["net_input"]), log_probs=True)
         references = scores.gather(-1, sample["target"][..., None])[..., 0]  # [sentences, words]
         references[sample["target"] == task.target_dictionary.pad()] = 0.0
+        if use.is_text:
+            return {"references": [row[row != 0].tolist() for row in references]}
         model.prepare_for_inference_(cfg)
         generator = task.build_generator([model], Namespace(beam=BEAM, max_len_b=8))
         hypotheses = task.inference_step(generator, [model], sample)
@@ -163,13 +185,18 @@ def exported(use: Use) -> list[list[str]] | None:
     if dsp_fairseq_run("export", "ctranslate2", use.checkpoint, folder, "--data", use.data) is None:
         return None
     words = [list("abc"), list("fedcb"), list("aa")]
+    if use.is_text:
+        begun = [["</s>", *text] for text in words]
+        best = ctranslate2.Generator(str(folder)).generate_batch(begun, beam_size=BEAM, max_length=8)
+        return [result.sequences[0] for result in best]
     translator = ctranslate2.Translator(str(folder))
     return [result.hypotheses[0] for result in translator.translate_batch(words, beam_size=BEAM, max_decoding_length=8)]
 
 
 def trained(use: Use, folder: str, *options) -> dict[str, Any] | None:
     """The validation loss after a training with these flags, and the kept heads of its checkpoint."""
-    words = (*TRAINING, *structure(use), "--save-dir", use.work / folder, *options)
+    kind = ("--arch", use.options["arch"], *MODELLING) if use.is_text else TRANSLATING
+    words = (*kind, *TRAINING, *structure(use), "--save-dir", use.work / folder, *options)
     done = fairseq_train(use.data, *words)
     assert done.status in (0, 2), done.errors
     if done.status == 2:
@@ -193,7 +220,9 @@ def chosen_anew(use: Use) -> dict[str, Any] | None:
 
 def restored(use: Use) -> dict[str, Any] | None:
     """The result of a training that is restarted from the checkpoint and ends as planned."""
-    choice = ("--pruning-method", use.options["pruning_method"], "--heads-to-keep", use.options["heads_to_keep"])
+    told = {name: use.options[name] for name in CHOICES if use.options.get(name) is not None}
+    choice = [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", value)]
+    choice = ["--pruning-method", use.options["pruning_method"], *choice]
     updates = use.state["cfg"]["optimization"]["max_update"]
     return trained(use, "restored", *choice, "--max-update", updates, "--restore-file", use.checkpoint)
 
@@ -201,8 +230,9 @@ def restored(use: Use) -> dict[str, Any] | None:
 def structure(use: Use) -> list[str]:
     """Flags that build a model with the structure of the checkpoint."""
     words = []
+    names = STRUCTURE_OF_TEXTS if use.is_text else STRUCTURE
     for name, value in use.options.items():
-        if name in STRUCTURE and value is not False:
+        if name in names and value is not False:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words
 
@@ -212,6 +242,7 @@ USES = {
     "decoded with another K": decoded_otherwise,
     "reported": reported,
     "heads when pruned": pruned,
+    "left when removed": removed,
     "heads at the limits": pruned_to_limits,
     "heads when ranked": ranked,
     "heads when averaged": averaged,

@@ -26,6 +26,7 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
     heads_to_keep: [12, 4]                  # or another budget, or several; each value makes a model:
     parameters_to_keep: [50%, 25%]          # at most so many prunable parameters
     ffn_to_keep: [256]                      # so many hidden units; layers_to_keep takes layers of each stack
+                                            # (with method movement: weights_to_keep: [35%], and no other budget)
     seed: [1, 2]
   unpruned: true                            # also train with all heads, once per seed (default: false)
   method_flags: {dsp-published: --cooldown-updates 250}    # of some methods only, also --layers-to-keep; none is
@@ -37,11 +38,13 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
   dense:                                    # also train small models of other shapes, without pruning, to compare with
     tiny: --arch gated_transformer_tiny
   distillation: --distillation-weight 0.5   # also train all of them with the unpruned model of the same seed as teacher
+  only_distilled: true                      # train none of them without this teacher, and tune with it (default: false)
   after:                                    # choose heads of the trained, unpruned model of the same seed:
     michel: --score gradient --subset train --sentences 1000   # as dsp-fairseq importance does, in seconds
     dsp: --pruning-method dsp --max-epoch 1                     # by gates that learn while the weights stay
     any-k: --heads-to-keep-range 3:24                           # or take them from one training for any K
-  tune: --max-epoch 3 --lr 1e-3             # also remove the pruned heads of every model, and train it on
+  tune: --max-epoch 3 --lr 1e-3             # also remove the pruned heads of every model, and train it on; or flags by
+                                            # method or key of after, such as {dsp: --max-epoch 3}, for these models only
   score: {sacrebleu: test.en}               # against this text (default: fairseq, what fairseq-generate prints)
 
 the sweep itself gives --user-dir, --task, --criterion, --no-epoch-checkpoints unless train does, and

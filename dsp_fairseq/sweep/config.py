@@ -26,6 +26,7 @@ from ..errors import MOST_SEED, BadInput, flag
 from ..families import Family, families, family_of
 from ..families.transformer import STACKS
 from ..gates.methods import METHODS
+from ..gates.methods.movement import parsed_share
 from ..option_names import BUDGETS
 from ..training.teacher import RANGES
 from .evaluation import DECODING, EVALUATIONS, Evaluation
@@ -36,12 +37,14 @@ UNPRUNED = "none"  # the method of the trainings that `unpruned: true` adds
 PIPELINED = "pipelined"  # the pruning mode of gates that learn in a trained model
 HEADS_TO_KEEP = "heads_to_keep"
 LAYERS = flag("layers_to_keep")  # the one budget that goes beside another one
+WEIGHTS = "weights_to_keep"  # what methods that score weights keep, and no other method
+AMOUNTS = (*BUDGETS, WEIGHTS)  # lists of the grid that say how much is kept
 WITHOUT_SEED = ("magnitude",)  # scores of dsp-fairseq importance that draw nothing, and refuse a seed
 SCORE, RANGE = "--score", "--heads-to-keep-range"  # flags that say how the heads of `after` are chosen
 
 
 class Amount(NamedTuple):
-    """How much a model keeps: one of BUDGETS, and its value."""
+    """How much a model keeps: one of AMOUNTS, and its value."""
 
     option: str
     value: str
@@ -61,7 +64,7 @@ _OWN = "the sweep sets it; leave it out"
 # flags of fairseq-train that the sweep sets itself, or that would hide the results from it
 _NOT_IN_TRAIN = {
     "--pruning-method": "the sweep sets it from grid.method; leave it out",
-    **{flag(name): f"the sweep sets it from grid.{name}; leave it out" for name in BUDGETS},
+    **{flag(name): f"the sweep sets it from grid.{name}; leave it out" for name in AMOUNTS},
     LAYERS: "the unpruned model keeps all layers; give it in method_flags, or as grid.layers_to_keep",
     "--teacher": "the sweep sets it where distillation is given; leave it out",
     "--seed": "the sweep sets it from grid.seed; leave it out",
@@ -91,7 +94,7 @@ _NOT_IN_AFTER = {name: why for name, why in _NOT_IN_TRAIN.items() if name != "--
     "--json": _OWN,
 }
 _NOT_IN_VARIANTS = {
-    name: why for name, why in _NOT_IN_TRAIN.items() if name not in ("--pruning-method", LAYERS, *map(flag, BUDGETS))
+    name: why for name, why in _NOT_IN_TRAIN.items() if name not in ("--pruning-method", LAYERS, *map(flag, AMOUNTS))
 }
 _NOT_IN_TUNE = {**_NOT_IN_TRAIN, "--finetune-from-model": _OWN}
 _NO_BLEU4 = ("--sacrebleu", "--scoring")
@@ -111,6 +114,7 @@ _MISSING = {
     "grid.ffn_to_keep": "give one value or more, such as [2048, 1024]",
     "grid.layers_to_keep": f'give one value or more, such as ["{",".join(f"{stack}=2" for stack in STACKS)}"]',
     "grid.parameters_to_keep": "give one value or more, such as [50%, 25%]",
+    "grid.weights_to_keep": "give one value or more, such as [50%, 25%]",
     "grid.seed": "give one value or more, such as [1, 2]",
 }
 
@@ -218,12 +222,21 @@ def _axis(is_right: Callable[[Any], bool], allowed: str) -> Callable[[Any], list
 
 
 def trained_methods() -> list[str]:
-    """The registered methods that the cells of a sweep, which count heads, may be trained with."""
-    return [name for name, method in METHODS.items() if name != UNPRUNED and not method.scores_weights]
+    """The registered methods that choose units, and so take a number of heads or another budget."""
+    return [name for name in pruning_methods() if not scores_weights(name)]
+
+
+def pruning_methods() -> list[str]:
+    return [name for name in METHODS if name != UNPRUNED]
+
+
+def scores_weights(method: str) -> bool:
+    """Whether a method scores blocks of weights and chooses no units; ``method`` may be any name of the table."""
+    return method in METHODS and METHODS[method].scores_weights
 
 
 def _method_axis() -> Callable[[Any], list[Any]]:
-    known = trained_methods()
+    known = pruning_methods()
     return _axis(known.__contains__, f"must be among {', '.join(known)}")
 
 
@@ -249,6 +262,10 @@ def _is_number_or_per_kind(kinds: Sequence[str]) -> Callable[[Any], bool]:
 
 def _is_parameters(value: Any) -> bool:
     return _is_count(value) or (isinstance(value, str) and re.fullmatch(r"\d{1,3}(\.\d{1,9})?%", value) is not None)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, str) and parsed_share(value) is not None
 
 
 def _is_grid(value: Any) -> Any:
@@ -312,8 +329,8 @@ def _variants(value: Any, info: Info) -> dict[str, Words]:
         if name in METHODS or name == "unpruned" or name in info.data.get("dense", ()):
             problems.append((name, shlex.join(words), "is the name of other models; choose another one"))
         method = value_of(words, "--pruning-method")
-        if method not in trained_methods():
-            told = f"must have --pruning-method with one of {', '.join(trained_methods())}"
+        if method not in pruning_methods():
+            told = f"must have --pruning-method with one of {', '.join(pruning_methods())}"
             problems.append((name, shlex.join(words), told))
         problems += [(name, *problem) for problem in _forbidden(words, _NOT_IN_VARIANTS)]
     _refuse(problems)
@@ -349,8 +366,18 @@ def _distillation(value: Any) -> Words | None:
     return words
 
 
-def _after(value: Any) -> dict[str, Words]:
+def _only_distilled(value: Any, info: Info) -> bool:
+    only = _yes_or_no(value)
+    if only and info.data.get("distillation", ()) is None:
+        raise _Wrong((value, "there is no distillation; give it, such as --distillation-weight 0.5"))
+    return only
+
+
+def _after(value: Any, info: Info) -> dict[str, Words]:
     flags, problems = _named_flags(value, f'magnitude: "{SCORE} magnitude"')
+    grid = info.data.get("grid")
+    if flags and grid and not grid.amounts_of(weights=False):
+        problems.append((", ".join(flags), "choose units; give grid.heads_to_keep or another budget"))
     wrong = {problem[0] for problem in problems}
     for name, words in flags.items():
         if name not in wrong and not {SCORE, RANGE, "--pruning-method"}.intersection(names(words)):
@@ -361,10 +388,22 @@ def _after(value: Any) -> dict[str, Words]:
     return flags
 
 
-def _tune(value: Any) -> Words:
-    words, problems = read_flags(value)
-    _refuse(problems + _forbidden(words, _NOT_IN_TUNE))
-    return words
+def _tune(value: Any, info: Info) -> Words | dict[str, Words]:
+    if not isinstance(value, dict):
+        words, problems = read_flags(value)
+        _refuse(problems + _forbidden(words, _NOT_IN_TUNE))
+        return words
+    names_of = [info.data.get(key) or () for key in ("dense", "variants", "after")]
+    grid = info.data.get("grid")
+    known = [UNPRUNED, *(name for of in names_of for name in of), *(grid.method if grid else ())]
+    flags, wrong = {}, []
+    for name, given in value.items():
+        flags[name], problems = read_flags(given)
+        wrong += [(name, *problem) for problem in problems + _forbidden(flags[name], _NOT_IN_TUNE)]
+        if name not in known and grid:
+            wrong.append((name, given, f"no cell has this method; those of the sweep are {', '.join(known)}"))
+    _refuse(wrong)
+    return flags
 
 
 def _reference(value: Any, info: Info) -> str | None:
@@ -420,6 +459,10 @@ def _parameters(family: Family) -> Axis:
     return _axis(_is_parameters, "must be a number of parameters, or a share such as 50%")
 
 
+def _weights(family: Family) -> Axis:
+    return _axis(_is_share, "must be a share of the weights below 100%, such as 50%")
+
+
 def _amounts(axis: Callable[[Family], Axis]) -> BeforeValidator:
     """The values of a budget that the models of this sweep have, as words."""
     return BeforeValidator(lambda value, info: list(map(str, axis(_subject(info).family)(value))))
@@ -439,24 +482,42 @@ class _Model(BaseModel):
 
 
 class Grid(_Model):
-    """Every combination of a method, a value of one of the budgets, and a seed is a cell."""
+    """Every combination of a method, a value of one of the budgets, and a seed is a cell.
+
+    Methods that score weights take the values of ``weights_to_keep``, the others those of the budgets.
+    """
 
     method: Annotated[Words, BeforeValidator(lambda value: _method_axis()(value))]
     heads_to_keep: Annotated[Words, _amounts(_heads)] = ()
     ffn_to_keep: Annotated[Words, _amounts(_units)] = ()
     layers_to_keep: Annotated[Words, _amounts(_layers)] = ()
     parameters_to_keep: Annotated[Words, _amounts(_parameters)] = ()
+    weights_to_keep: Annotated[Words, _amounts(_weights)] = ()
     seed: Annotated[tuple[int, ...], BeforeValidator(_axis(_is_seed, f"must be a whole number, 0 to {MOST_SEED}"))]
 
     @model_validator(mode="after")
     def _keeps_something(self) -> "Grid":
         if not self.amounts:
             raise _Wrong(("heads_to_keep", _NOTHING, ""))
+        lists = {True: f"{WEIGHTS}, such as [50%, 25%]", False: "heads_to_keep or another budget"}
+        problems: list[tuple[Any, ...]] = [
+            ("method", method, f"nothing says how much it keeps; give grid.{lists[scores_weights(method)]}")
+            for method in self.method
+            if not self.amounts_of(scores_weights(method))
+        ]
+        if self.weights_to_keep and not any(map(scores_weights, self.method)):
+            why = "no method of the grid counts weights; add movement to grid.method, or leave this out"
+            problems.append((WEIGHTS, ", ".join(self.weights_to_keep), why))
+        _refuse(problems)
         return self
 
     @property
     def amounts(self) -> tuple[Amount, ...]:
-        return tuple(Amount(option, value) for option in BUDGETS for value in getattr(self, option, ()))
+        return tuple(Amount(option, value) for option in AMOUNTS for value in getattr(self, option, ()))
+
+    def amounts_of(self, weights: bool) -> tuple[Amount, ...]:
+        """What methods that score weights keep, or what the others do."""
+        return tuple(amount for amount in self.amounts if (amount.option == WEIGHTS) == weights)
 
 
 class Config(_Model):
@@ -475,8 +536,10 @@ class Config(_Model):
     # flags of the trainings that start from the unpruned model; None: everything is trained from random weights
     from_unpruned: Annotated[Words | None, PlainValidator(_from_unpruned)] = None
     distillation: Annotated[Words | None, PlainValidator(_distillation)] = None
+    only_distilled: Annotated[bool, PlainValidator(_only_distilled)] = False
     after: Annotated[Mapping[str, Words], PlainValidator(_after)] = Field(default_factory=dict)
-    tune: Annotated[Words, PlainValidator(_tune)] = _NO_FLAGS
+    # flags for the models of all methods, or for those of each that it names
+    tune: Annotated[Words | Mapping[str, Words], PlainValidator(_tune)] = _NO_FLAGS
     # score with sacreBLEU against this text; None: fairseq's own BLEU4
     score: Annotated[str | None, PlainValidator(_reference)] = "fairseq"
 
@@ -501,6 +564,10 @@ class Config(_Model):
     @property
     def amounts(self) -> tuple[Amount, ...]:
         return self.grid.amounts
+
+    def tuning_of(self, method: str) -> Words:
+        """The flags with which models of a method are trained on; empty if they are not."""
+        return self.tune.get(method, ()) if isinstance(self.tune, Mapping) else self.tune
 
     @property
     def seeds(self) -> tuple[int, ...]:

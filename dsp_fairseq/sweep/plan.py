@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, WITHOUT_SEED, Amount, Config
+from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, WITHOUT_SEED, Amount, Config, scores_weights
 from .evaluation import DECODING, Evaluation
 from .flags import Words, given, names, value_of
 
 TRAIN, VALIDATE, OWN = "fairseq-train", "fairseq-validate", "dsp-fairseq"
 DISTILLED = "-distilled"  # end of the method's name when the unpruned model is the teacher
+AFTER = "-after"  # end of the method's name when units of the trained, unpruned model are chosen
 CONTINUED = "-continued"  # end of the name of the unpruned model that trains on as those do that start from it
 # flags of the training that a validation of its model needs as well
 _OF_DATA = ("--max-tokens", "--batch-size", "--cpu", "--fp16", "--num-workers", "--source-lang", "--target-lang")
@@ -90,28 +91,39 @@ def cells_of(config: Config) -> list[Cell]:
     In this order: unpruned, dense, those of the grid, variants, those that learn from the unpruned one, those whose
     heads are chosen afterwards, tuned.
     """
-    grid = [(amount, seed) for amount in config.amounts for seed in config.seeds]
     bases = {seed: trained(config, UNPRUNED, None, seed) for seed in config.seeds}
     needed = any(RANGE not in names(flags) for flags in config.after.values())
     needed = needed or config.distillation is not None or config.from_unpruned is not None
     cells = [*bases.values()] if config.unpruned or needed else []
     starts = {} if config.from_unpruned is None else bases
+    taught = [] if config.distillation is None else [bases]
+    always = bases if config.only_distilled else {}
     if config.unpruned:
-        cells += [continued(config, base) for base in starts.values()]
-    pruned: list[Place] = [(method, *place) for method in config.methods for place in grid]
+        cells += [continued(config, base, always.get(seed)) for seed, base in starts.items()]
+    pruned: list[Place] = [
+        (method, amount, seed)
+        for method in config.methods
+        for amount in config.grid.amounts_of(scores_weights(method))
+        for seed in config.seeds
+    ]
     pruned += [(variant, None, seed) for variant in config.variants for seed in config.seeds]
-    for teachers in [{}] if config.distillation is None else [{}, bases]:
+    for teachers in taught if config.only_distilled else [{}, *taught]:
         for dense in config.dense:
             cells += [trained(config, dense, None, seed, teacher=teachers.get(seed)) for seed in config.seeds]
         for method, amount, seed in pruned:
             cells.append(trained(config, method, amount, seed, teacher=teachers.get(seed), start=starts.get(seed)))
+    grid = [(amount, seed) for amount in config.grid.amounts_of(weights=False) for seed in config.seeds]
     for name, flags in config.after.items():
         starts = {seed: any_heads(config, name, seed) for seed in config.seeds} if RANGE in names(flags) else bases
         cells += [*starts.values()] if RANGE in names(flags) else []
         cells += [afterwards(config, name, amount, seed, starts[seed]) for amount, seed in grid]
-    if config.tune:
-        cells += [tuned(config, cell) for cell in cells if RANGE not in names(cell.train)]
-    return cells
+    trained_on = [cell for cell in cells if RANGE not in names(cell.train) and config.tuning_of(_named(cell))]
+    return cells + [tuned(config, cell, always.get(cell.seed)) for cell in trained_on]
+
+
+def _named(cell: Cell) -> str:
+    """The name of the method, variant, dense model or choice, as the file has it."""
+    return cell.method.removesuffix(DISTILLED).removesuffix(AFTER)
 
 
 def trained(
@@ -137,12 +149,13 @@ def trained(
     return _training(config, name or "-".join(of_name), place, words, start, checkpoint, teacher=teacher)
 
 
-def continued(config: Config, start: Cell) -> Cell:
+def continued(config: Config, start: Cell, teacher: Cell | None = None) -> Cell:
     """The unpruned model ``start``, trained on as the models are that are pruned from it."""
     own = [*_with_task(config, [*config.train, *(config.from_unpruned or ())])]
     own += _flat({"--pruning-method": UNPRUNED, "--seed": str(start.seed)})
-    method = f"unpruned{CONTINUED}"
-    return _training(config, f"{method}-seed{start.seed}", (method, None, start.seed), own, start, start.checkpoint)
+    method = f"unpruned{CONTINUED}{DISTILLED if teacher else ''}"
+    place = method, None, start.seed
+    return _training(config, f"{method}-seed{start.seed}", place, own, start, start.checkpoint, teacher=teacher)
 
 
 def any_heads(config: Config, method: str, seed: int, name: str | None = None, extra: Words = ()) -> Cell:
@@ -161,7 +174,7 @@ def afterwards(
 ) -> Cell:
     """Heads of the trained model ``start`` that are chosen as the flags of ``after.METHOD`` say."""
     name, flags = name or f"{method}-after-{amount.label}-seed{seed}", (*config.after[method], *extra)
-    place, own = (f"{method}-after", amount, seed), [*flags, *amount.words]
+    place, own = (f"{method}{AFTER}", amount, seed), [*flags, *amount.words]
     if SCORE not in names(flags) and RANGE not in names(flags):
         own = _with_task(config, [*config.train, *own]) + _flat({"--pruning-mode": PIPELINED, "--seed": str(seed)})
         return _training(config, name, place, own, start, start.checkpoint)
@@ -178,17 +191,22 @@ def afterwards(
     return _cell(config, files, place, own, [*choose, "--force"], start, validate=tuple(validate))
 
 
-def tuned(config: Config, cell: Cell) -> Cell:
-    """The model of ``cell`` without its pruned heads, trained on with the flags ``tune``."""
-    label = f"tuned{value_of(config.tune, '--max-epoch') or ''}"
+def tuned(config: Config, cell: Cell, teacher: Cell | None = None) -> Cell:
+    """The model of ``cell`` without its pruned heads, trained on with the flags ``tune``.
+
+    Zeros that are left of masked weights are filled first, as Lagunas et al. (2021) do it.
+    """
+    flags = config.tuning_of(_named(cell))
+    label = f"{DISTILLED if teacher and not cell.teacher else ''}-tuned{value_of(flags, '--max-epoch') or ''}"
     method = "unpruned" if cell.method == UNPRUNED else cell.method
-    place = f"{method}-{label}", cell.amount, cell.seed
-    own = _with_task(config, [*config.train, *config.tune])
+    place = f"{method}{label}", cell.amount, cell.seed
+    own = _with_task(config, [*config.train, *flags])
     own += _flat({"--pruning-method": UNPRUNED, "--seed": str(cell.seed)})
-    name = f"{cell.name}-{label}"
+    name = f"{cell.name}{label}"
     small = os.path.join(config.out, name, "small.pt")
-    before = (OWN, "prune", cell.checkpoint, small, "--force")
-    return _training(config, name, place, own, cell, small, before)
+    fill = ["--fill"] if scores_weights(value_of(cell.train, "--pruning-method") or "") else []
+    before = (OWN, "prune", cell.checkpoint, small, *fill, "--force")
+    return _training(config, name, place, own, cell, small, before, teacher)
 
 
 def _training(

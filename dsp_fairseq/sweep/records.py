@@ -21,6 +21,7 @@ class Record(NamedTuple):
     heads: dict[str, int] | None = None  # of each block before anything was pruned
     ffn: int | None = None  # hidden units that are kept; None too: no choice was made among them
     parameters: int | None = None  # of the whole model without what is pruned
+    prunable: int | None = None  # those of heads and hidden units among them, which --parameters-to-keep counts
 
     @property
     def trained(self) -> bool:

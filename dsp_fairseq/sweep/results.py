@@ -132,6 +132,7 @@ def as_csv(results: Results) -> str:
             "heads": row.heads,
             "ffn": row.record.ffn,
             "parameters": row.record.parameters,
+            "prunable": row.record.prunable,
             results.evaluation.column: f"{row.score:.2f}",
             "valid_nll": row.valid_nll,
             "train_seconds": row.record.train_seconds,

@@ -7,6 +7,7 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 from ..errors import BadInput, Failed
 from ..structures.ffn import FFN
 from ..structures.heads import HEADS
+from ..structures.nesting import rebuilt
 from . import records
 from .plan import Cell
 
@@ -19,6 +20,7 @@ class Trained(NamedTuple):
     heads: dict[str, int]  # of each block before anything was pruned
     ffn: int | None  # hidden units that are kept; None: no choice was made among them
     parameters: int  # of the whole model without what is pruned
+    prunable: int | None  # those of heads and hidden units among them; None: no choice was made among both
 
 
 def read(cell: Cell) -> Trained:
@@ -40,6 +42,7 @@ def read(cell: Cell) -> Trained:
         {block.name: block.original_units for block in heads.blocks},
         after.count_of(FFN.name) if FFN.name in after.structures else None,
         parameters.total(weights) - parameters.of_pruned_units(weights, found.inventory, found.mask.tolist()),
+        sum(block.units * block.cost for block in rebuilt(after).blocks) if FFN.name in after.structures else None,
     )
 
 

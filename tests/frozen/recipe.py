@@ -4,6 +4,8 @@ Every folder here holds checkpoints that the commit in its name wrote. They are 
 version writes other formats. To freeze the formats of another version, check it out, put it first into PYTHONPATH, and
 name a new folder; a new format is a further entry of ``RECIPES``. ``data-bin`` is made once, and shared.
 
+Language models have ``text-bin``, the target side of the same sentences.
+
 A checkpoint lies there as NAME.pt.gz, since three quarters of its 70 kB are zeros and names of options. Beside it lies
 NAME.json: what the version that wrote it did with it (see ``tests/behaviour.py``).
 """
@@ -22,18 +24,27 @@ from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-DATA = HERE / "data-bin"
+DATA, TEXT = HERE / "data-bin", HERE / "text-bin"
 SHAPE = (  # 16 heads: encoder.self 4 4, decoder.self 2 2, decoder.cross 2 2
     "--encoder-layers 2 --encoder-embed-dim 8 --encoder-ffn-embed-dim 8 --encoder-attention-heads 4 "
     "--decoder-layers 2 --decoder-embed-dim 8 --decoder-ffn-embed-dim 8 --decoder-attention-heads 2 "
     "--max-source-positions 16 --max-target-positions 16 --dropout 0"
 )
+SMOOTHED = "--label-smoothing 0.1"
 TRAINING = (
-    "--label-smoothing 0.1 --optimizer adam --lr 0.01 --max-tokens 200 --no-epoch-checkpoints --seed 1 --cpu "
+    "--optimizer adam --lr 0.01 --max-tokens 200 --no-epoch-checkpoints --seed 1 --cpu "
     "--num-workers 0 --log-format none"
 )
 GATED = "--arch gated_transformer --task translation_pruning --criterion dsp_label_smoothed_cross_entropy"
+TEXTS = "--task language_modeling_pruning --criterion dsp_cross_entropy --decoder-layers 2 --decoder-embed-dim 8"
+SHAPES = {  # of language models
+    "gated_transformer_lm": "--decoder-ffn-embed-dim 8 --decoder-attention-heads 2 --decoder-input-dim 8 "
+    "--decoder-output-dim 8 --tokens-per-sample 16 --share-decoder-input-output-embed",
+    "all_attention_lm": "--decoder-attention-heads 4 --persistent-vectors 4 --segment-length 8 --memory-length 8 "
+    "--tokens-per-sample 16",
+}
 STOCK = "--arch transformer --task translation --criterion label_smoothed_cross_entropy"
+MOVEMENT = "--pruning-method movement --weights-to-keep 40% --block-rows 2 --block-cols 2"
 WITHOUT_STATE = "--no-save-optimizer-state"
 PRE_NORM = "--encoder-normalize-before --decoder-normalize-before"
 
@@ -47,9 +58,18 @@ def run(command: str, *words: str) -> None:
 
 def train(name: str, options: str, updates: int = 200, model: str = GATED, state: str = WITHOUT_STATE) -> None:
     """``NAME.pt``: the last checkpoint of a training."""
-    words = f"{model} {SHAPE} {TRAINING} {state} --max-update {updates} --save-dir models/{name} {options}"
-    run("fairseq-train", "data-bin", "--user-dir", "dsp_fairseq", *words.split())
+    train_on("data-bin", name, f"{model} {SHAPE} {SMOOTHED} {state} --max-update {updates} {options}")
+
+
+def train_on(data: str, name: str, options: str) -> None:
+    words = f"{TRAINING} --save-dir models/{name} {options}"
+    run("fairseq-train", data, "--user-dir", "dsp_fairseq", *words.split())
     shutil.copy(f"models/{name}/checkpoint_last.pt", f"{name}.pt")
+
+
+def language_model(arch: str, options: str) -> Callable[[str], None]:
+    words = f"--arch {arch} {TEXTS} {SHAPES[arch]} --dropout 0 {WITHOUT_STATE} --max-update 100 {options}"
+    return lambda name: train_on("text-bin", name, words)
 
 
 def training(options: str, **others) -> Callable[[str], None]:
@@ -61,11 +81,11 @@ def command(words: str) -> Callable[[str], None]:
     return lambda name: run("dsp-fairseq", *words.replace("OUT", f"{name}.pt").split())
 
 
-def resumable(name: str, method: str = "dsp") -> None:
-    """A training of 24 updates in the middle of its search of 7, with the state of its optimiser."""
-    options = f"--pruning-method {method} --heads-to-keep 7 --share-all-embeddings --save-interval-updates 3"
+def resumable(name: str, choice: str = "--pruning-method dsp --heads-to-keep 7", update: int = 3) -> None:
+    """A training of 24 updates in the middle of its search (of 7 with dsp), with the state of its optimiser."""
+    options = f"{choice} --share-all-embeddings --save-interval-updates {update}"
     train(name, options, updates=24, state="")
-    [middle] = Path("models", name).glob("checkpoint_*_3.pt")
+    [middle] = Path("models", name).glob(f"checkpoint_*_{update}.pt")
     shutil.copy(middle, f"{name}.pt")
 
 
@@ -124,13 +144,29 @@ RECIPES = {
     "hidden-units": training(
         f"--pruning-method ste --heads-to-keep 7 --ffn-to-keep encoder.ffn=8,decoder.ffn=12 --ffn-group 4 {PRE_NORM}"
     ),
-    "l0-budget": partial(resumable, method="l0"),
+    "l0-budget": partial(resumable, choice="--pruning-method l0 --heads-to-keep 7"),
+    # layers, and blocks of weights
+    "layers": training(
+        "--pruning-method dsp --layers-to-keep encoder=1,decoder=1 --heads-to-keep 5 --uniform-prior 0 "
+        "--share-all-embeddings"
+    ),
+    "movement": training(f"{MOVEMENT} --share-all-embeddings"),
+    "movement-resumable": partial(resumable, choice=MOVEMENT, update=11),
+    # language models
+    "gated-transformer-lm": language_model(
+        "gated_transformer_lm", "--pruning-method dsp --heads-to-keep 3 --ffn-to-keep 8 --ffn-group 4 --uniform-prior 0"
+    ),
+    "all-attention-lm": language_model("all_attention_lm", "--pruning-method dsp --heads-to-keep 5 --uniform-prior 0"),
     # what commands make of them
     "pruned": command("prune masked.pt OUT --heads-to-keep 6"),
     "half": command("prune masked.pt OUT --half"),
     "dense": command("prune masked.pt OUT --dense"),
     "parameters-pruned": command("prune parameters.pt OUT"),
     "hidden-units-dense": command("prune hidden-units.pt OUT --dense"),
+    "layers-pruned": command("prune layers.pt OUT"),
+    "movement-pruned": command("prune movement.pt OUT"),
+    "gated-transformer-lm-pruned": command("prune gated-transformer-lm.pt OUT"),
+    "all-attention-lm-pruned": command("prune all-attention-lm.pt OUT"),
     "limits-pruned": command("prune limits.pt OUT"),
     "empty": command("prune ste.pt OUT --heads-to-keep 0"),
     "importance": command("importance none.pt data-bin OUT --heads-to-keep 7 --step 4 --min-heads-per-block 1"),
@@ -160,10 +196,19 @@ MORE = {
     "pruned": ("decoded with another K", "heads when ranked", "heads when averaged", *TRAINED),
     "half": ("trained on",),
     "dense": ("trained on",),
-    "parameters": ("heads when averaged", *TRAINED),
+    "parameters": ("left when removed", "trained on"),
     "parameters-pruned": ("trained on",),
-    "hidden-units": ("heads when ranked",),
+    "hidden-units": ("left when removed",),
     "l0-budget": ("restored",),
+    "layers": ("left when removed",),
+    "layers-pruned": ("trained on",),
+    "movement": ("left when removed", "trained on"),
+    "movement-resumable": ("restored",),
+    "movement-pruned": ("trained on",),
+    "gated-transformer-lm": ("left when removed",),
+    "gated-transformer-lm-pruned": ("trained on",),
+    "all-attention-lm": ("left when removed",),
+    "all-attention-lm-pruned": ("trained on",),
     "limits-pruned": ("trained on",),
     "empty": ("trained on",),
     "importance": ("decoded with another K", "heads when averaged", "trained on"),
@@ -172,15 +217,21 @@ MORE = {
 
 
 def make_data() -> None:
-    """Reversed letters, written by fairseq-preprocess."""
+    """Reversed letters, and their target side alone, written by fairseq-preprocess."""
     letter = random.Random(1)
     for split, size in (("train", 120), ("valid", 8), ("test", 8)):
         sentences = [letter.choices("abcdef", k=letter.randint(2, 6)) for _ in range(size)]
         for language, step in (("de", 1), ("en", -1)):
             Path(f"{split}.{language}").write_text("".join(" ".join(words[::step]) + "\n" for words in sentences))
-    texts = [word for split in ("train", "valid", "test") for word in (f"--{split}pref", split)]
-    run("fairseq-preprocess", "-s", "de", "-t", "en", "--joined-dictionary", *texts, "--destdir", str(DATA))
-    (DATA / "preprocess.log").unlink(missing_ok=True)
+    preprocess(DATA, "", "-s", "de", "-t", "en", "--joined-dictionary")
+    preprocess(TEXT, ".en", "--only-source", "--srcdict", str(DATA / "dict.en.txt"))
+
+
+def preprocess(folder: Path, language: str, *options: str) -> None:
+    if not folder.exists():
+        texts = [word for split in ("train", "valid", "test") for word in (f"--{split}pref", split + language)]
+        run("fairseq-preprocess", *options, *texts, "--destdir", str(folder))
+        (folder / "preprocess.log").unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -197,9 +248,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)  # a checkpoint holds the paths of its training: relative ones tell nothing of the machine
-        if not DATA.exists():
-            make_data()
+        make_data()
         Path("data-bin").symlink_to(DATA)
+        Path("text-bin").symlink_to(TEXT)
         Path("dsp_fairseq").symlink_to(Path(dsp_fairseq.__file__).parent)
         for name, make in RECIPES.items():
             checkpoint, packed, behaviour = Path(f"{name}.pt"), folder / f"{name}.pt.gz", folder / f"{name}.json"
@@ -211,7 +262,8 @@ def main() -> None:
                 packed.write_bytes(gzip.compress(checkpoint.read_bytes(), mtime=0))
             if checkpoint.exists() and not behaviour.exists():
                 uses = (*EVERY, *MORE.get(name, ()))
-                behaviour.write_text(as_text(behaviour_of(checkpoint, DATA, Path(f"tried-{name}"), *uses)))
+                data = TEXT if "-lm" in name else DATA
+                behaviour.write_text(as_text(behaviour_of(checkpoint, data, Path(f"tried-{name}"), *uses)))
 
 
 def as_text(behaviour: dict) -> str:

@@ -6,7 +6,9 @@ import re
 import pytest
 from trainings import assert_same_state, logged, train
 
-from dsp_fairseq.checkpoints.reading import load, load_gated
+from dsp_fairseq.checkpoints.reading import kept_units, load, load_gated
+from dsp_fairseq.sweep.plan import Cell
+from dsp_fairseq.sweep.trained import read
 
 UPDATES = 80
 LAST = "checkpoint_last.pt"
@@ -77,6 +79,16 @@ def test_report_and_prune_say_what_zeros_are(folder):
     stored, zero = (int(number.replace(",", "")) for number in re.search(ZEROS, printed).groups())
     live, left = weights["stored"] - weights["zero"], stored - zero
     assert 0.7 * live < left <= live  # some queries and keys go with heads whose values are closed
+
+
+def test_a_sweep_counts_what_removal_leaves(run, folder):
+    """As its cell has the checkpoint, which nothing was removed from."""
+    found = read(Cell(str(folder / "share"), "movement", None, 1, {}, ("fairseq-train",), ()))
+    left = json.loads(must(run, "report", folder / "small.pt", "--json"))
+    assert sum(map(len, found.kept.values())) == left["heads"]["kept"] and found.ffn == left["ffn"]["kept"]
+    assert found.parameters == left["parameters"]["total"]
+    blocks = kept_units(str(folder / "small.pt")).inventory.blocks
+    assert found.prunable == sum(block.units * block.cost for block in blocks) < 250_000
 
 
 def test_the_removed_model_translates_as_the_masked_one(run, corpus, folder):

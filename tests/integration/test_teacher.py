@@ -67,7 +67,9 @@ def test_in_half_precision(run, corpus, teacher, tmp_path, precision):
 
 
 def test_two_processes_learn_what_one_does_with_twice_the_batches(run, corpus, teacher, tmp_path):
-    options = [*CHOICE, "--max-tokens", 400, "--teacher", teacher]
+    """With scores of weights, whose mask opens or closes with a threshold that no score comes near."""
+    options = ["--pruning-method", "movement", "--pruning-lr", 1, "--final-threshold", 0.3, "--max-update", 7]
+    options += ["--movement-penalty", 0, "--max-tokens", 400, "--teacher", teacher]
     train(run, corpus, tmp_path / "one", *options, "--update-freq", 2)
     ranked = Path(__file__).parent / "ranked_training.py"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", ranked]
@@ -77,6 +79,10 @@ def test_two_processes_learn_what_one_does_with_twice_the_batches(run, corpus, t
     one, two = (flat(load(str(tmp_path / name / "checkpoint_last.pt"))["model"]) for name in ("one", "two"))
     assert one.keys() == two.keys()
     assert all(torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4) for name in one)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert torch.equal(first["scores"], second["scores"]) and torch.equal(first["scores"], two["/gates.scores"])
+    closed = two["/gates.scores"] < two["/gates.level"].logit()
+    assert 0.05 < closed.double().mean() < 0.95
 
 
 def test_a_wrong_teacher_is_told_with_all_other_problems(run, corpus, tmp_path):

@@ -73,6 +73,90 @@ def trains(args):
         assert gates.mask().sum() == sum(share.keep for share in plan.choice.shares)
 
 
+SCORED = dict(
+    pruning_method="movement", pruning_mode="joint", block_rows=2, block_cols=3, encoder_ffn_embed_dim=8,
+    decoder_ffn_embed_dim=6,
+)  # fmt: skip
+SIDES = [*COUNTS, 2, 3, 4, 12, 5]
+ODD_OF_WEIGHTS = {
+    "weights_to_keep": [
+        "",
+        "0%",
+        "1e2%",
+        "100%",
+        "99.999999999%",
+        "30",
+        30,
+        0.3,
+        "-3%",
+        " 30%",
+        "٣٠%",
+        "%",
+        "0.000001%",
+    ],
+    "block_rows": SIDES,
+    "block_cols": SIDES,
+    "block_shape": ["", "head", "Head", 3, ["block"]],
+    "penalty_weights": [
+        *("", "=", "encoder.ffn", "encoder.ffn=", "encoder.ffn=-1", "encoder.ffn=1e3", "encoder.ffn=nan", "ffn=1"),
+        *("encoder.ffn=0", "encoder.ffn=2,encoder.ffn=2", "encoder.ffn=2,", "decoder.attention=0,encoder.ffn=9"),
+        *(3, ["encoder.ffn=1"]),
+    ],
+    **dict.fromkeys(
+        ("final_threshold", "movement_penalty", "pruning_start", "pruning_end", "pruning_lr"), [*NUMBERS, 0.01, 0.9]
+    ),
+    **{name: ODD[name] for name in ("prunable", "frozen", "heads_to_keep", "max_heads_per_block", "search_updates")},
+}
+
+
+def scores_or_is_refused(**options):
+    """Movement trains on: scores stay finite, and a share is never exceeded."""
+    args = Namespace(**SHAPE, max_update=UPDATES, **options)
+    problems = model_problems(args)
+    assert all(line.startswith("--") and "\n" not in line for line in problems), problems
+    if problems:
+        return problems
+    gates = Plan.of(args).gates()
+    for update in (0, 1, 5, 6, 19, UPDATES):
+        if update < UPDATES:
+            gates.plan_search(update, UPDATES - update, 1.0, UPDATES)
+        gates.set_num_updates(update)
+        gates.begin_update()
+        price = gates.penalty()
+        assert all(math.isfinite(value) for value in scalars(gates).values()) and (price is None or price.isfinite())
+        slopes = torch.linspace(-1, 1, gates.layout.scores)
+        for (matrix, mask, scores), slope in zip(gates.masked_matrices(), slopes, strict=False):
+            assert mask.shape == matrix.grid and bool(((mask == 0) | (mask == 1)).all())
+            (scores * slope).sum().backward()
+        gates.add_sample_size(1)
+        gates.step()
+        assert gates.scores.isfinite().all()
+    if gates.settings.share is not None:
+        assert gates.layout.weights_in(gates.weight_mask()) <= gates.settings.share * gates.layout.weights + 1e-6
+    return problems
+
+
+@pytest.mark.parametrize("way", [{"weights_to_keep": "40%"}, {"pruning_lr": 1.0}])
+@pytest.mark.parametrize("option", ODD_OF_WEIGHTS)
+def test_one_odd_value_of_movement(option, way):
+    for value in ODD_OF_WEIGHTS[option]:
+        scores_or_is_refused(**{**SCORED, **way, option: value})
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_several_values_of_movement(data):
+    options = {**SCORED, **data.draw(st.sampled_from([{"weights_to_keep": "40%"}, {"pruning_lr": 1.0}]))}
+    for name in data.draw(st.lists(st.sampled_from(list(ODD_OF_WEIGHTS)), min_size=2, max_size=4, unique=True)):
+        options[name] = data.draw(st.sampled_from(ODD_OF_WEIGHTS[name]))
+    scores_or_is_refused(**options)
+
+
+def test_movement_works_at_all():
+    """The two ways of which the tests above change one option are right themselves."""
+    assert scores_or_is_refused(**SCORED, weights_to_keep="40%") == scores_or_is_refused(**SCORED, pruning_lr=1.0) == []
+
+
 WITHIN_A_BUDGET = "l0 within a budget"
 WAYS = [*(name for name, cls in METHODS.items() if not cls.scores_weights), WITHIN_A_BUDGET]
 

@@ -178,25 +178,35 @@ def test_beam_search_finds_the_same(device):
     assert len(half) == len(wanted) and own == pytest.approx(scores, abs=0.05)
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_fp16_training_moves_logits_and_weights(device, tmp_path, monkeypatch):
-    """On a GPU with fairseq's flat fp32 copy of the weights, which a CPU cannot have."""
+@pytest.fixture
+def half_trainer(tmp_path, monkeypatch):
+    """Makes fairseq's trainer of a tiny model in fp16, and three batches for it."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(sys, "argv", sys.argv)  # fairseq reads --user-dir there
     from random_corpus import write_corpus
     from training_speed import batches_of, precision, trainer_of, variants
 
-    write_corpus(tmp_path / "data", types=60, pairs=20, test=2)
-    flags = variants("multi30k", 12, 10, "")["dsp-published"]
-    shape = "--encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 32 --decoder-embed-dim 32 --lr 1e-2"
-    flags = [*flags, *shape.split(), *precision(device, fp16=True), "--heads-to-keep", "5", "--max-tokens", "100"]
-    flags += ["--num-workers", "0"]
-    trainer = trainer_of(str(tmp_path / "data"), [*flags, "--max-update", "9"], str(tmp_path))
+    def made(device, method, *options):
+        write_corpus(tmp_path / "data", types=60, pairs=20, test=2)
+        flags = [*variants("multi30k", 12, 10, "")[method], *options]
+        shape = "--encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 32 --decoder-embed-dim 32 --lr 1e-2"
+        flags += [*shape.split(), *precision(device, fp16=True), "--max-tokens", "100", "--num-workers", "0"]
+        trainer = trainer_of(str(tmp_path / "data"), [*flags, "--max-update", "9"], str(tmp_path))
+        weights = trainer.get_model().decoder.layers[0].fc1.weight
+        assert weights.dtype == torch.float16 and weights.device.type == device
+        return trainer, batches_of(trainer, 3)
+
+    return made
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_fp16_training_moves_logits_and_weights(device, half_trainer):
+    """On a GPU with fairseq's flat fp32 copy of the weights, which a CPU cannot have."""
+    trainer, samples = half_trainer(device, "dsp-published", "--heads-to-keep", "5")
     gates = trainer.get_model().gates
     weights = trainer.get_model().decoder.layers[0].fc1.weight
     before = gates.logits.detach().clone(), weights.detach().clone()
-    assert weights.dtype == torch.float16 and weights.device.type == device
-    for sample in batches_of(trainer, 3):
+    for sample in samples:
         trainer.train_step([sample])
     assert trainer.get_num_updates() == 3
     assert gates.logits.dtype == torch.float64 and gates.logits.device.type == "cpu"
@@ -204,3 +214,27 @@ def test_fp16_training_moves_logits_and_weights(device, tmp_path, monkeypatch):
     weights = trainer.get_model().decoder.layers[0].fc1.weight
     assert not torch.equal(weights, before[1]) and weights.isfinite().all()
     assert int(gates.mask().sum()) == gates.open_counts["heads"] == 5
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_fp16_training_moves_scores_and_masks_weights(device, half_trainer):
+    """Scores stay in float32 beside the weights, whatever the scale of the loss; what they close stays as it was."""
+    options = "--pruning-end 0.2 --block-rows 8 --block-cols 8"
+    trainer, samples = half_trainer(device, "movement", *options.split())
+    gates, module = trainer.get_model().gates, "decoder.layers.0.fc1"
+    gates.plan_search(0, 0, 1.0, 9)
+    for sample in samples:
+        trainer.train_step([sample])
+    gates.set_num_updates(3)
+    assert trainer.get_num_updates() == 3 and gates.score_adam.steps == 3
+    assert gates.scores.dtype == torch.float32 and gates.scores.device.type == device
+    # Adam moves a score by its rate at most, which falls from 0.01 to 0; a gradient with its scale left in would not show
+    assert gates.scores.any() and gates.scores.abs().max() <= 0.03 and gates.score_adam.mean.abs().max() < 1
+    assert 0.3 < gates.further_scalars()["weights_kept"] <= 0.35
+    before = trainer.get_model().get_submodule(module).weight.detach().clone()
+    [matrix] = [matrix for matrix in gates.layout.matrices if matrix.module == module]
+    rows = matrix.rows_open(gates.weight_mask())
+    gates.begin_update()
+    trainer.train_step([samples[0]])
+    moved = (trainer.get_model().get_submodule(module).weight.detach() - before).abs().sum(dim=1)
+    assert moved[rows].any() and rows.logical_not().any()

@@ -135,6 +135,38 @@ class TestConfig:
                 "after.z --seed: the sweep sets",
             ],
         ),
+        "shares of weights": (
+            {"grid": {"method": "movement", "seed": 1, "weights_to_keep": [0.5, "100%", "50%"]}},
+            [
+                "grid.weights_to_keep 0.5: must be a share of the weights below 100%, such as 50%",
+                "weights_to_keep 100%",
+            ],
+        ),
+        "no share of weights": (
+            {"grid": {"method": ["dsp", "movement"], "seed": 1, "heads_to_keep": 3}},
+            ["grid.method movement: nothing says how much it keeps; give grid.weights_to_keep, such as [50%, 25%]"],
+        ),
+        "nothing but weights": (
+            {"grid": {"method": ["dsp", "movement"], "seed": 1, "weights_to_keep": "50%"}},
+            ["grid.method dsp: nothing says how much it keeps; give grid.heads_to_keep or another budget"],
+        ),
+        "weights of units": (
+            {"grid": {"method": "dsp", "seed": 1, "heads_to_keep": 3, "weights_to_keep": ["50%", "25%"]}},
+            ["grid.weights_to_keep 50%, 25%: no method of the grid counts weights; add movement to grid.method"],
+        ),
+        "weights in train": ({"train": f"{TRAIN} --weights-to-keep 50%"}, ["train --weights-to-keep: the sweep sets"]),
+        "weights afterwards": (
+            {"grid": {"method": "movement", "seed": 1, "weights_to_keep": "50%"}, "after": {"x": "--score random"}},
+            ["after x: choose units; give grid.heads_to_keep or another budget"],
+        ),
+        "only distilled": ({"only_distilled": True}, ["only_distilled true: there is no distillation; give it"]),
+        "tune by method": (
+            {"tune": {"dsp": "--seed 3", "ste": "--lr 1"}},
+            [
+                "tune.dsp --seed: the sweep sets",
+                "tune.ste --lr 1: no cell has this method; those of the sweep are none,",
+            ],
+        ),
         "tune": ({"tune": "--pruning-method dsp --lr 1"}, ["tune --pruning-method: the sweep sets"]),
         "reference": ({"score": {"sacrebleu": "no.en"}}, ["score.sacrebleu no.en: is no file"]),
         "no BLEU4": ({"generate": "--sacrebleu"}, ["generate --sacrebleu: fairseq prints no BLEU4"]),
@@ -298,6 +330,54 @@ class TestPlan:
         assert "--encoder-embed-dim 32" in small and "--pruning-method none --seed" in small
         assert "--ffn-group 16" in dsp and "--pruning-method dsp --parameters-to-keep 50% --seed 2" in dsp
         assert "--ffn-group" not in small and "--encoder-embed-dim" not in dsp
+
+    WEIGHTS = {
+        "grid": {"method": ["movement", "dsp"], "weights_to_keep": ["50%"], "parameters_to_keep": ["35%"], "seed": 2},
+        "variants": {"priced": "--pruning-method movement --weights-to-keep 25% --movement-penalty 5"},
+        "from_unpruned": "--lr 1e-3",
+    }
+
+    def test_shares_of_weights_from_the_unpruned_model(self, tmp_path):
+        """Methods that score weights keep shares of weights, the others budgets; their zeros are filled."""
+        found = {cell.name: cell for cell in cells(tmp_path, **self.WEIGHTS, tune={"movement": "--max-epoch 3"})}
+        movement, dsp = "movement-weights-50pct-seed2", "dsp-parameters-35pct-seed2"
+        assert list(found) == ["unpruned-seed2", movement, dsp, "priced-seed2", f"{movement}-tuned3"]
+        start = found["unpruned-seed2"]
+        assert all(found[name].start == start for name in (movement, dsp, "priced-seed2"))
+        told = shlex.join(found[movement].train)
+        assert (
+            f"--pruning-method movement --weights-to-keep 50% --seed 2 --finetune-from-model {start.checkpoint}" in told
+        )
+        assert "--lr 1e-3" in told and "--lr 1e-3" not in shlex.join(start.train)
+        assert "--weights-to-keep 25% --movement-penalty 5" in shlex.join(found["priced-seed2"].train)
+        filled = found[f"{movement}-tuned3"].before
+        assert filled[:2] == ("dsp-fairseq", "prune") and filled[-2:] == ("--fill", "--force")
+
+    def test_only_distilled_models_learn_from_the_unpruned_one_when_tuned_too(self, tmp_path):
+        more = {"distillation": "--distillation-weight 0.9", "only_distilled": True, "unpruned": True}
+        ways = {"after": {"michel": "--score gradient"}, "tune": {"michel": "--max-epoch 3"}}
+        found = {cell.name: cell for cell in cells(tmp_path, **self.WEIGHTS, **more, **ways)}
+        assert [name for name, cell in found.items() if not cell.teacher] == [
+            "unpruned-seed2", "michel-after-parameters-35pct-seed2",
+        ]  # fmt: skip
+        tuned = found["michel-after-parameters-35pct-seed2-distilled-tuned3"]
+        assert tuned.teacher.name == "unpruned-seed2" and tuned.method == "michel-after-distilled-tuned3"
+        assert "--fill" not in tuned.before
+        assert "unpruned-continued-distilled-seed2" in found and "movement-distilled-weights-50pct-seed2" in found
+
+    @pytest.mark.parametrize("name", ["sweep", "budgets", "movement"])
+    def test_the_files_of_multi30k_are_right(self, tmp_path, name):
+        path, data = PROJECT / "examples" / "multi30k" / f"{name}.yaml", tmp_path / "data"
+        data.mkdir()
+        for language in ("de", "en"):
+            (data / f"dict.{language}.txt").write_text("a 1\n")
+        found = plan.cells_of(read_config(str(path), str(tmp_path / "out"), str(data)))
+        one = [cell for cell in found if cell.seed == 1]
+        parsed = check.parsed(one, parsed_choice)
+        assert len(found) == 3 * len(one) and len(parsed) > len(one) / 2
+        unpruned = [cell.flags["train"] for cell in one if cell.name == "unpruned-seed1"]
+        same = plan.cells_of(read_config(str(path.with_name("sweep.yaml")), "out", str(data)))[0].flags["train"]
+        assert unpruned == [same]  # so that its folder can be copied
 
     def test_layers_alone_or_beside_another_budget(self, tmp_path):
         grid = {"method": "dsp", "layers_to_keep": ["encoder=2,decoder=1"], "seed": 2}
