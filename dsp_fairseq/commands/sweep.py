@@ -43,8 +43,8 @@ EPILOG = """CONFIG.yaml, with everything that it may say:
     michel: --score gradient --subset train --sentences 1000   # as dsp-fairseq importance does, in seconds
     dsp: --pruning-method dsp --max-epoch 1                     # by gates that learn while the weights stay
     any-k: --heads-to-keep-range 3:24                           # or take them from one training for any K
-  tune: --max-epoch 3 --lr 1e-3             # also remove the pruned heads of every model, and train it on; or flags by
-                                            # method or key of after, such as {dsp: --max-epoch 3}, for these models only
+  tune: --max-epoch 3 --lr 1e-3             # also remove the pruned heads of every model, and train it on; or, for the
+                                            # models of a method or of a key of after alone: {dsp: --max-epoch 3}
   score: {sacrebleu: test.en}               # against this text (default: fairseq, what fairseq-generate prints)
 
 the sweep itself gives --user-dir, --task, --criterion, --no-epoch-checkpoints unless train does, and

@@ -218,7 +218,8 @@ def test_blocks_that_do_not_divide_are_refused_with_the_sizes_that_do():
         ({"pruning_start": 0.5, "pruning_end": 0.501, "weights_to_keep": "30%"}, 100, "nothing would ever be pruned"),
         ({"weights_to_keep": "30%", "pruning_end": 0.4}, 1, "nothing would ever be pruned"),
         ({}, 300, "no score can fall to -2.20"),
-        ({"pruning_lr": 1e-4}, 5000, "say 0.00088 or more"),
+        ({}, 450, "no score can fall to -2.20"),  # nothing pushes them before the start
+        ({"pruning_lr": 1e-4, "pruning_start": 0.2}, 5000, "say 0.00139 or more"),
     ],
 )
 def test_a_training_that_never_prunes_is_refused(options, length, words):

@@ -73,10 +73,8 @@ def trains(args):
         assert gates.mask().sum() == sum(share.keep for share in plan.choice.shares)
 
 
-SCORED = dict(
-    pruning_method="movement", pruning_mode="joint", block_rows=2, block_cols=3, encoder_ffn_embed_dim=8,
-    decoder_ffn_embed_dim=6,
-)  # fmt: skip
+SCORED = {"pruning_method": "movement", "pruning_mode": "joint", "block_rows": 2, "block_cols": 3}
+SCORED |= {"encoder_ffn_embed_dim": 8, "decoder_ffn_embed_dim": 6}
 SIDES = [*COUNTS, 2, 3, 4, 12, 5]
 ODD_OF_WEIGHTS = {
     "weights_to_keep": [
@@ -102,9 +100,8 @@ ODD_OF_WEIGHTS = {
         *("encoder.ffn=0", "encoder.ffn=2,encoder.ffn=2", "encoder.ffn=2,", "decoder.attention=0,encoder.ffn=9"),
         *(3, ["encoder.ffn=1"]),
     ],
-    **dict.fromkeys(
-        ("final_threshold", "movement_penalty", "pruning_start", "pruning_end", "pruning_lr"), [*NUMBERS, 0.01, 0.9]
-    ),
+    **dict.fromkeys(("final_threshold", "movement_penalty", "pruning_lr"), NUMBERS),
+    **dict.fromkeys(("pruning_start", "pruning_end"), NUMBERS),
     **{name: ODD[name] for name in ("prunable", "frozen", "heads_to_keep", "max_heads_per_block", "search_updates")},
 }
 

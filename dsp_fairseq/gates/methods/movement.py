@@ -180,17 +180,18 @@ class Settings:
     def problems(self, length: int) -> list[str]:
         """Why a training of ``length`` updates would never prune, one line each.
 
-        Adam moves a score by its learning rate at most, which falls to 0. From their start, 0, scores have to reach
-        the logit of the threshold.
+        Adam moves a score by its learning rate at most, which falls to 0. From 0, where they start and stay until the
+        penalty acts, scores have to reach the logit of the threshold.
         """
         problems = self.schedule.problems(length)
         if self.share is None:
-            needed, reached = math.log((1.0 - self.threshold) / self.threshold), self.rate * length / 2
-            if reached < needed:
+            needed = math.log((1.0 - self.threshold) / self.threshold)
+            steps = length * (1.0 - self.schedule.start) ** 2 / 2  # after the start, each as long as its rate
+            if self.rate * steps < needed:
                 problems.append(
                     f"--pruning-lr {self.rate:g}: in {length} updates no score can fall to -{needed:.2f}, below which "
-                    f"--final-threshold {self.threshold:g} prunes; say {2 * needed / length:.2g} or more, or train "
-                    "longer (--max-update, --max-epoch), or say --weights-to-keep"
+                    f"--final-threshold {self.threshold:g} prunes; say {1.01 * needed / steps:.3g} or more, or "
+                    "train longer (--max-update, --max-epoch), or say --weights-to-keep"
                 )
         return problems
 
