@@ -82,7 +82,7 @@ def variants(shape: str, keep: int, updates: int, trained: str) -> "dict[str, li
         "none, with the stock model as teacher": [*gated, "--pruning-method", "none", "--teacher", trained],
         "movement": [
             *(*gated, "--pruning-method", "movement", "--weights-to-keep", "35%"),
-            *("--pruning-start", "0", "--pruning-end", "0.01"),
+            *("--pruning-start", "0", "--pruning-end", f"{2 / updates:g}"),
         ],
         "uniform": [*pruned, "--pruning-method", "uniform"],
     }
