@@ -3,7 +3,8 @@
     python sizes.py [--out DIR] [--results DIR] [--speed FILE.json]
 
 Scores of runs that are no longer there stay in sizes.csv; table and picture are made from it. FILE.json is written by
-`dsp-fairseq bench CKPT CKPT ... --with stock removed --json FILE.json`, for checkpoints of these runs.
+`dsp-fairseq bench CKPT CKPT ... --with stock removed --max-len-a 1.2 --max-len-b 10 --json FILE.json`, for checkpoints
+of these runs, with the unpruned one of each seed. The limits of length keep one endless translation from deciding.
 """
 
 import argparse
@@ -63,15 +64,22 @@ def score(cell: Files, speed: "dict[str, float]") -> "list[str] | None":
 
 
 def speed_of(path: "Path | None") -> "dict[str, float]":
-    """How many times as fast as stock fairseq each run decodes, by its name."""
+    """How many times as fast as the unpruned stock model of its seed each run decodes, by its name."""
     if path is None:
         return {}
     told = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        Path(row["checkpoint"]).parent.name: row["sentences_per_second"]["times_as_fast"]["median"]
+    rates = {
+        (Path(row["checkpoint"]).parent.name, row["variant"]): row["sentences_per_second"]["median"]
         for row in told["results"]
-        if row["variant"] == "removed"
     }
+    found = {}
+    for (run, variant), rate in rates.items():
+        seed = run.rpartition("-seed")[2]
+        if variant == "removed" and (f"{FULL}-seed{seed}", "stock") not in rates:
+            raise ValueError(f"{path}: {run} is there, but not the stock variant of {FULL}-seed{seed}; time both")
+        if variant == "removed":
+            found[run] = rate / rates[f"{FULL}-seed{seed}", "stock"]
+    return found
 
 
 def heads_only(scores: Path, full: float, seeds: "set[str]") -> pandas.DataFrame:

@@ -38,9 +38,10 @@ def made(tmp_path_factory):
         make_run(out, name, *figures)
     rows = [
         {"checkpoint": f"x/{name}/checkpoint_last.pt", "variant": variant,
-         "sentences_per_second": {"times_as_fast": {"median": times}}}
-        for name, variant, times in (("unpruned-seed1", "stock", 9.0), ("unpruned-seed1", "removed", 1.25),
-                                     ("dsp-parameters-50pct-seed1", "removed", 1.75))
+         "sentences_per_second": {"median": rate, "times_as_fast": {"median": 9.0}}}
+        for name, variant, rate in (("unpruned-seed1", "stock", 100), ("unpruned-seed1", "removed", 125),
+                                    ("dsp-parameters-50pct-seed1", "stock", 130),
+                                    ("dsp-parameters-50pct-seed1", "removed", 175))
     ]  # fmt: skip
     (out / "speed.json").write_text(json.dumps({"results": rows}))
     results = out / "results"
@@ -82,3 +83,11 @@ def test_scores_outlive_their_runs(made, tmp_path):
 def test_without_runs_it_says_so(tmp_path):
     done = run_script(SCRIPT, "--out", tmp_path, "--results", tmp_path)
     assert done.returncode == 2 and "no finished run of budgets.yaml" in done.stderr
+
+
+def test_speed_needs_the_unpruned_model_of_the_seed(made, tmp_path):
+    row = {"checkpoint": "x/dsp-parameters-50pct-seed3/checkpoint_last.pt", "variant": "removed"}
+    told = {"results": [{**row, "sentences_per_second": {"median": 9.0}}]}
+    (tmp_path / "speed.json").write_text(json.dumps(told))
+    done = run_script(SCRIPT, "--out", made[0], "--results", tmp_path, "--speed", tmp_path / "speed.json")
+    assert done.returncode == 2 and "not the stock variant of unpruned-seed3; time both" in done.stderr
