@@ -11,9 +11,8 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 
 from ..errors import BadInput, refuse
 from ..families import family_of
-from .config import PIPELINED
 from .flags import Words, value_of
-from .plan import Cell
+from .plan import PIPELINED, Cell
 
 Parser = Callable[[list[str]], Namespace]
 

@@ -5,7 +5,7 @@ from statistics import mean
 from .. import pictures
 from ..pictures import QUIET
 from ..pictures import RED as ALL  # the unpruned model
-from .config import trained_methods
+from .amounts import trained_methods
 from .plan import DISTILLED
 from .results import Results, Row, is_tuned, untuned
 

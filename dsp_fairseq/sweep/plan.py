@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import HEADS_TO_KEEP, PIPELINED, RANGE, SCORE, UNPRUNED, WITHOUT_SEED, Amount, Config, scores_weights
+from .amounts import HEADS_TO_KEEP, UNPRUNED, Amount, scores_weights
+from .config import Config
 from .evaluation import DECODING, Evaluation
 from .flags import Words, given, names, value_of
+from .key_flags import RANGE, SCORE
 
+PIPELINED = "pipelined"  # the pruning mode of gates that learn in a trained model
+WITHOUT_SEED = ("magnitude",)  # scores of dsp-fairseq importance that draw nothing, and refuse a seed
 TRAIN, VALIDATE, OWN = "fairseq-train", "fairseq-validate", "dsp-fairseq"
 DISTILLED = "-distilled"  # end of the method's name when the unpruned model is the teacher
 AFTER = "-after"  # end of the method's name when units of the trained, unpruned model are chosen

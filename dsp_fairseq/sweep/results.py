@@ -7,7 +7,8 @@ import pandas
 
 from ..errors import Failed
 from . import logs, records
-from .config import HEADS_TO_KEEP, UNPRUNED, Config
+from .amounts import HEADS_TO_KEEP, UNPRUNED
+from .config import Config
 from .evaluation import DECODING, Evaluation
 from .plan import DISTILLED, Cell
 from .records import Record

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Callable, Iterable
 
 from ..tables import mean_and_range, table, whole_table
-from .config import HEADS_TO_KEEP, Config
+from .amounts import HEADS_TO_KEEP
+from .config import Config
 from .flags import Words
 from .results import Results, Row
 

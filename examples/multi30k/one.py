@@ -14,8 +14,10 @@ import summary
 
 from dsp_fairseq.errors import BadInput, Failed
 from dsp_fairseq.sweep import check, job, plan, records
-from dsp_fairseq.sweep.config import HEADS_TO_KEEP, RANGE, UNPRUNED, Amount, Config, read_config, trained_methods
+from dsp_fairseq.sweep.amounts import HEADS_TO_KEEP, UNPRUNED, Amount, trained_methods
+from dsp_fairseq.sweep.config import Config, read_config
 from dsp_fairseq.sweep.flags import value_of
+from dsp_fairseq.sweep.key_flags import RANGE
 from dsp_fairseq_startup.errors import BadCheckpoint
 
 HERE = Path(__file__).resolve().parent

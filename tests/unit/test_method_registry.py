@@ -8,6 +8,7 @@ import torch
 from fairseq import options
 from tiny_models import HEADS, SHAPE, Task, batch
 
+from dsp_fairseq.families import families
 from dsp_fairseq.gates.methods import METHODS, Method, Option, register_method
 from dsp_fairseq.gates.methods.option import RATE
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
@@ -86,12 +87,18 @@ def test_options_of_other_methods_are_refused():
 
 
 def test_sweeps_train_with_it_in_a_look_of_its_own():
-    from dsp_fairseq.sweep.config import Grid
     from dsp_fairseq.sweep.curves import looks
+    from dsp_fairseq.sweep.evaluation import DECODING
+    from dsp_fairseq.sweep.grid import Grid
+    from dsp_fairseq.sweep.values import Subject
 
-    assert Grid(method=["soft", "dsp"], heads_to_keep=3, seed=1).method == ("soft", "dsp")
+    def grid(method):
+        given = {"method": method, "heads_to_keep": 3, "seed": 1}
+        return Grid.model_validate(given, context=Subject(families()[0], DECODING))
+
+    assert grid(["soft", "dsp"]).method == ("soft", "dsp")
     with pytest.raises(ValueError) as refusal:
-        Grid(method="magic", heads_to_keep=3, seed=1)
+        grid("magic")
     assert "soft" in str(refusal.value.errors()[0]["ctx"]["error"].problems)
     names = [*(name for name in METHODS if name != "none"), "gradient"]
     assert len(set(looks(names).values())) == len(names)

@@ -16,7 +16,8 @@ from sweep_cases import TRAIN, cells, with_heads, write_config
 from dsp_fairseq.commands.sweep import parsed_choice
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.sweep import check, estimate, logs, plan, records
-from dsp_fairseq.sweep.config import Amount, read_config
+from dsp_fairseq.sweep.amounts import Amount
+from dsp_fairseq.sweep.config import read_config
 from dsp_fairseq.sweep.results import Results, Row, as_csv, collect
 from dsp_fairseq.sweep.table import as_markdown, as_table
 

@@ -12,7 +12,8 @@ from sweep_cases import cells, with_heads, write_config
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.families import family_named, inventory_of
 from dsp_fairseq.sweep import check, estimate, logs, plan, records
-from dsp_fairseq.sweep.config import Amount, read_config
+from dsp_fairseq.sweep.amounts import Amount
+from dsp_fairseq.sweep.config import read_config
 from dsp_fairseq.sweep.evaluation import DECODING, EVALUATIONS
 from dsp_fairseq.sweep.plan import Files
 from dsp_fairseq.sweep.results import Results, Row, as_csv, collect
