@@ -151,21 +151,21 @@ def draw(models: pandas.DataFrame):
     for panel, (measure, across, name, place) in zip(axes, panels, strict=True):
         for taught, rows in models.groupby("taught"):
             for sort, of_sort in rows.groupby("sort", sort=False):
-                _draw_series(panel, of_sort.dropna(subset=[across]), measure, across, sort, taught)
+                _draw_series(panel, of_sort, measure, across, sort, taught)
         panel.set(xlabel=place, ylabel=name)
         if across == "parameters":
             panel.xaxis.set_major_formatter(lambda number, _: f"{number / 1e6:g} M")
         panel.grid(color="#E8E8E8")
         panel.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(fontsize=9, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9, frameon=False)
     return figure
 
 
 def _draw_series(panel, rows: pandas.DataFrame, measure: str, across: str, sort: str, taught: bool) -> None:
-    if rows.empty:
-        return
     means = rows.groupby(["shape", "share"]).agg({across: "mean", measure: ["mean", "min", "max"]})
-    means = means.sort_values((across, "mean"))
+    means = means.dropna().sort_values((across, "mean"))  # a model of which one seed is timed has the BLEU of all
+    if means.empty:
+        return
     values = means[measure]
     label, colour, shape = SERIES[sort]
     line = "none" if sort == "dense" else ":" if taught else "-"  # shapes of dense models do not follow each other
