@@ -2,9 +2,10 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from .data import WordsOf
+from .data import DataFolder, WordsOf, task_options
 
 REMEDY = "give a teacher that was trained with the same dictionaries"
 
@@ -12,6 +13,15 @@ REMEDY = "give a teacher that was trained with the same dictionaries"
 def first_folder(task: Namespace) -> str:
     """The first data folder of a training; empty when its options name none."""
     return (getattr(task, "data", None) or "").split(os.pathsep)[0]
+
+
+def data_folders(options: Namespace, state: Mapping[str, Any]) -> tuple[DataFolder, DataFolder]:
+    """The data of a training with these options, and those that the teacher, a loaded checkpoint, was trained on."""
+    of_teacher = task_options(state)
+    return (
+        DataFolder(first_folder(options), options, state["model"], REMEDY),
+        DataFolder(first_folder(of_teacher), of_teacher, state["model"], REMEDY),
+    )
 
 
 def different_words(path: str, words: Sequence[WordsOf], own_words: Sequence[WordsOf]) -> list[str]:

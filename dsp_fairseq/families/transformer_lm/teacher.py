@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import BadInput
-from ..data import DataFolder, task_options
-from ..teachers import REMEDY, different_words, first_folder
+from ..teachers import REMEDY, data_folders, different_words
 from .data import dictionary, words_out_of
 
 logger = logging.getLogger(__name__)
@@ -41,8 +40,7 @@ def _position_problems(path: str, stored: Namespace, options: Namespace) -> list
 
 def _word_problems(path: str, state: Mapping[str, Any], options: Namespace) -> list[str]:
     """Lines when the teacher's words are others than here, as far as the dictionaries tell."""
-    here = DataFolder(first_folder(options), options, state["model"], REMEDY)
-    there = DataFolder(first_folder(task_options(state)), task_options(state), state["model"], REMEDY)
+    here, there = data_folders(options, state)
     try:
         own = dictionary(here)
     except BadInput as error:
