@@ -8,7 +8,7 @@ from fairseq.models import BaseFairseqModel
 from torch import Tensor
 
 from ..checkpoints.building import build_model, build_stock_model, task_of
-from ..checkpoints.reading import kept_units_of, model_options, with_mask
+from ..checkpoints.reading import GATES, kept_units_of, model_options, with_mask
 from ..families import known_family
 from ..options.plan import Plan
 from ..structures.inventory import Inventory
@@ -53,7 +53,9 @@ class Subject(NamedTuple):
         """A checkpoint of the gated model that has the heads ``present`` and decodes with the heads ``after``."""
         pairs = zip(present.blocks, self.after.blocks, strict=True)
         mask = torch.tensor([head in kept.indices for block, kept in pairs for head in block.indices])
-        return with_mask(self.changed(weights, kept_heads=inside_of_layers(present).indices()), mask)
+        # where there are no logits, the mask takes their place: that model has nothing to warn of
+        full = {f"{GATES}logits": mask.double(), **weights}
+        return with_mask(self.changed(full, kept_heads=inside_of_layers(present).indices()), mask)
 
 
 def stock_state(subject: Subject) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from ..errors import flag
 
+_WIDEST = 16  # times the width of a layer: more hidden units than any block has
+
 
 def group_problems(options: Namespace, group: int | None, widths: Sequence[str]) -> list[str]:
     """Feed-forward blocks that do not consist of whole groups of hidden units, or whose units cannot be removed.
@@ -35,10 +37,18 @@ def group_problems(options: Namespace, group: int | None, widths: Sequence[str])
 
 
 def width_problems(options: Namespace, weights: Mapping[str, Tensor]) -> list[str]:
-    """One line per width that no weight of a checkpoint reaches, so that a damaged one does not ask for much memory."""
+    """One line per width that no weight of a checkpoint reaches, so that a damaged one does not ask for much memory.
+
+    Where hidden units were removed, no weight needs to be as wide as the blocks were.
+    """
     largest = max((size for tensor in weights.values() for size in tensor.shape), default=0)
+    kept = getattr(options, "kept_heads", None)
+    without_units = isinstance(kept, Mapping) and any(".ffn." in str(name) for name in kept)
+    limits = {name: largest for name in vars(options) if name.endswith(("_embed_dim", "put_dim"))}
+    if without_units:
+        limits.update({name: _WIDEST * largest for name in limits if name.endswith("ffn_embed_dim")})
     return [
         f"{flag(name)} {value}: no weight in it is so large"
-        for name, value in sorted(vars(options).items())
-        if name.endswith(("_embed_dim", "put_dim")) and isinstance(value, int) and value > largest
+        for name, limit in sorted(limits.items())
+        if isinstance(value := getattr(options, name), int) and value > limit
     ]

@@ -1,4 +1,4 @@
-"""``gated_transformer_lm``: fairseq's Transformer language model whose heads and hidden units carry gates."""
+"""``gated_transformer_lm``: fairseq's Transformer language model whose heads, hidden units and layers carry gates."""
 
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import register_model
@@ -10,7 +10,9 @@ from ..errors import refuse
 from ..families import family_named
 from ..families.transformer_lm.family import TransformerLmFamily
 from ..modules import GatedDecoderLayer
+from ..modules.layer_gates import LayerGates
 from ..options.problems import model_problems
+from .budget_in_layers import budget_in_layers_hidden
 from .gated_model import GatedModel
 from .gated_transformer import wrapped
 from .language_model_embeddings import embeddings_of
@@ -18,7 +20,7 @@ from .language_model_embeddings import embeddings_of
 
 @register_model(TransformerLmFamily.model)
 class GatedTransformerLanguageModel(GatedModel, TransformerLanguageModel):
-    """Transformer language model with one gate per attention head and per group of hidden units.
+    """Transformer language model with one gate per attention head, per group of hidden units and per layer.
 
     Its parameters have the names of the stock ``transformer_lm``. ``build_model`` raises BadInput when options are
     wrong.
@@ -32,7 +34,8 @@ class GatedTransformerLanguageModel(GatedModel, TransformerLanguageModel):
     @classmethod
     def build_model(cls, args, task):
         refuse(model_problems(args))
-        model = cls(GatedLmDecoder(args, task.target_dictionary, embeddings_of(args, task), no_encoder_attn=True))
+        with budget_in_layers_hidden(args):
+            model = cls(GatedLmDecoder(args, task.target_dictionary, embeddings_of(args, task), no_encoder_attn=True))
         model.carry_gates(args, family_named(TransformerLmFamily.model))
         return model
 
@@ -46,6 +49,10 @@ class GatedTransformerLanguageModel(GatedModel, TransformerLanguageModel):
 
 class GatedLmDecoder(TransformerDecoder):
     """fairseq's stack of a language model, of gated layers."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.layer_gates = LayerGates(self)
 
     def build_decoder_layer(self, args, no_encoder_attn=False):
         cfg = TransformerConfig.from_namespace(args)

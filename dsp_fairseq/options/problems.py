@@ -6,7 +6,7 @@ from typing import Any
 
 from ..config import option_types, with_defaults
 from ..errors import BadInput, flag
-from ..families import architecture_of, family_of, inventory_of, known_family, known_models
+from ..families import Family, architecture_of, family_of, inventory_of, known_family, known_models
 from ..families.values import by_name, is_whole, value_problems
 from ..gates.methods import METHODS, SEARCH_SHARE
 from ..gates.methods.registry import method_options, readers_of
@@ -21,10 +21,23 @@ def model_problems(args: Namespace) -> list[str]:
     family = family_of(args)
     if family is None:
         return [f"--arch {architecture_of(args)}: is no architecture of {known_models()}"]
+    problems = _type_problems(by_name(args)) + family.type_problems(args)
+    if problems:
+        return problems
+    foreign = {name: value for name in _foreign(family) if (value := getattr(args, name, None)) is not None}
+    problems = [
+        f"{flag(name)} {value}: only the heads of {family.with_article} have gates; leave it out"
+        for name, value in foreign.items()
+    ]
+    rest = Namespace(**{**by_name(args), **dict.fromkeys(foreign)})
     # pruning is only judged in a model of a valid shape, because its heads have to be counted
-    return _type_problems(by_name(args)) + family.type_problems(args) or family.unsupported(args) + (
-        family.shape_problems(args) or _method_problems(args)
-    )
+    return problems + family.unsupported(rest) + (family.shape_problems(rest) or _method_problems(rest))
+
+
+def _foreign(family: Family) -> list[str]:
+    """The options about hidden units and layers, if the models of a family have no gates on these."""
+    of_ffn = [] if family.ffn_kinds else ["ffn_to_keep", "ffn_group", "min_ffn_per_block", "max_ffn_per_block"]
+    return of_ffn if family.layer_kinds else [*of_ffn, "layers_to_keep"]
 
 
 def _type_problems(options: dict[str, Any]) -> list[str]:

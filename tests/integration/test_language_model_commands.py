@@ -8,6 +8,7 @@ import torch
 from trainings import assert_same_state, assert_two_did_what_one_did, logged, train, train_in_two_processes
 
 from dsp_fairseq.checkpoints.reading import kept_units, load
+from dsp_fairseq.structures.parameters import total
 
 HEADS = 8
 COMMON = """--optimizer adam --lr 3e-3 --max-tokens 640 --tokens-per-sample 32 --dropout 0.1 --cpu --seed 1
@@ -216,3 +217,48 @@ def test_a_sweep_has_the_perplexity_that_fairseq_prints(run, text, tmp_path):
     [perplexity] = re.findall(r"Perplexity: ([\d.]+)", printed)
     assert float(row["perplexity"]) == pytest.approx(float(perplexity), rel=1e-3) and row["decoder_self"] == "3"
     assert 2 ** float(row["valid_nll"]) == pytest.approx(float(perplexity), rel=0.3)
+
+
+DEEP = [*TRANSFORMER, "--decoder-layers", 3, "--decoder-normalize-before"]
+
+
+def test_layers_are_chosen_removed_and_gone_from_the_stock_model(run, text, tmp_path):
+    budget = ["--layers-to-keep", "decoder=2", "--heads-to-keep", 5, "--search-updates", 8, "--log-interval", 1]
+    done = train(run, text, tmp_path / "run", *budget, "--save-interval-updates", 6, base=DEEP)
+    lines = logged(done, "train_inner")
+    assert [int(lines[at]["layers_kept"]) for at in (0, -1)] == [3, 2] and int(lines[-1]["heads_kept"]) == 5
+    trained, small, dense = (tmp_path / name for name in ("run/checkpoint_last.pt", "small.pt", "dense.pt"))
+    train(run, text, tmp_path / "on", *budget, "--restore-file", tmp_path / "run/checkpoint_1_6.pt", base=DEEP)
+    assert_same_state(load(str(trained)), load(str(tmp_path / "on/checkpoint_last.pt")))
+    done = run("dsp-fairseq", "prune", trained, small)
+    assert done.returncode == 0 and "layers: 3 => 2 of 3" in done.stdout, done.stderr
+    assert run("dsp-fairseq", "prune", trained, dense, "--dense").returncode == 0
+    one, parameters, said = loss(run, text, trained, "--user-dir", "dsp_fairseq")
+    assert "5 of 12 heads (decoder.self 5), 2 of 3 layers" in said
+    other, fewer, _ = loss(run, text, dense)  # plain fairseq
+    assert abs(one - other) <= 1e-3 and load(str(dense))["cfg"]["model"].decoder_layers == 2
+    assert loss(run, text, small, "--user-dir", "dsp_fairseq")[:2] == (pytest.approx(one, abs=1e-3), parameters)
+    assert parameters < fewer  # the heads that the stock model has as zeros
+    train(run, text, tmp_path / "tuned", "--finetune-from-model", small, "--pruning-method", "none", base=DEEP)
+    done = run("dsp-fairseq", "importance", dense, text.data_bin, tmp_path / "ranked.pt", "--layers-to-keep",
+               "decoder=1", "--sentences", 20)  # fmt: skip
+    assert done.returncode == 0 and "4 of 8 heads and 1 of 2 layers" in done.stdout, done.stderr
+    done = run("dsp-fairseq", "bench", trained, "--data", text.data_bin, "--sentences", 4, "--rounds", 1, "--no-memory",
+               "--beam", 1, "--max-len-b", 4, "--with", "stock", "masked", "removed")  # fmt: skip
+    assert done.stdout.count("4 of 4 the same") == 2 and "WARNING" not in done.stderr, done.stderr
+
+
+def test_movement_takes_weights_heads_and_hidden_units(run, text, tmp_path):
+    train(run, text, tmp_path / "full", "--pruning-method", "none", base=TRANSFORMER)
+    full, last = tmp_path / "full/checkpoint_last.pt", tmp_path / "run/checkpoint_last.pt"
+    movement = ["--pruning-method", "movement", "--weights-to-keep", "30%", "--block-shape", "head", "--teacher", full]
+    done = train(run, text, tmp_path / "run", *movement, "--finetune-from-model", full, base=TRANSFORMER)
+    line = logged(done, "train_inner")[-1]
+    assert float(line["weights_kept"]) == pytest.approx(0.3, abs=0.02) and int(line["ffn_kept"]) < 256
+    small = tmp_path / "small.pt"
+    done = run("dsp-fairseq", "prune", last, small)
+    assert done.returncode == 0 and "the same logits as with the weights masked" in done.stdout, done.stderr
+    one, _, said = loss(run, text, last, "--user-dir", "dsp_fairseq")
+    other, fewer, _ = loss(run, text, small, "--user-dir", "dsp_fairseq")
+    assert f"{line['kept_decoder_ffn']} of 256 hidden units" in said and fewer == total(load(str(small))["model"])
+    assert abs(one - other) <= 1e-3 and int(line["kept_decoder_ffn"]) == kept_units(str(small)).per_kind["decoder.ffn"]

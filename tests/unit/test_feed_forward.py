@@ -5,8 +5,12 @@ import torch
 from fairseq.models.transformer import TransformerModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_checkpoints import checkpoint_of
 from tiny_models import batch, build, near, pair, show_mask, small_model, translations
 
+from dsp_fairseq.checkpoints.prune import prune
+from dsp_fairseq.checkpoints.reading import kept_units, load
+from dsp_fairseq.checkpoints.schema import check
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.structures.surgery import fill_with_zeros
 
@@ -124,3 +128,16 @@ def test_hidden_units_that_all_stay_are_counted_as_hidden_units():
     inventory = gated.gates.inventory
     assert (inventory.noun, inventory.nouns) == ("units", ["heads", "hidden units"])
     assert [inventory.of_structure(name).noun for name in inventory.structures] == ["heads", "hidden units"]
+
+
+def test_a_checkpoint_may_have_lost_what_was_wider_than_all_that_is_left(tmp_path):
+    given = {"encoder_ffn_embed_dim": 96, "ffn_to_keep": "16", "ffn_group": GROUP, "heads_to_keep": "30"}
+    model = build(GatedTransformerModel, "post-norm", pruning_method="uniform", **given)
+    torch.save(checkpoint_of(model, **given), tmp_path / "trained.pt")
+    prune(str(tmp_path / "trained.pt"), str(tmp_path / "small.pt"))
+    state = load(str(tmp_path / "small.pt"))
+    assert max(size for tensor in state["model"].values() for size in tensor.shape) < 96
+    assert kept_units(str(tmp_path / "small.pt")).per_kind["encoder.ffn"] <= 16
+    state["cfg"]["model"].encoder_ffn_embed_dim = 10**6
+    with pytest.raises(ValueError, match="--encoder-ffn-embed-dim 1000000: no weight in it is so large"):
+        check("small.pt", state)

@@ -141,7 +141,11 @@ def test_a_stock_checkpoint_is_checked_and_may_be_of_an_older_version():
         (TRANSFORMER, {"adaptive_softmax_cutoff": "__import__('os')"}, "must be ascending numbers of words"),
         (TRANSFORMER, {"tie_adaptive_weights": True}, "--tie-adaptive-weights: needs --adaptive-input"),
         (TRANSFORMER, {"output_scaling": "maybe"}, "--output-scaling maybe: must be on or off"),
-        (ALL_ATTENTION, {"ffn_to_keep": "8"}, "--ffn-to-keep 8: an all_attention_lm has heads only"),
+        (
+            ALL_ATTENTION,
+            {"ffn_to_keep": "8"},
+            "--ffn-to-keep 8: only the heads of an all_attention_lm have gates; leave it out",
+        ),
         (ALL_ATTENTION, {"segment_length": 0}, "--segment-length 0: must be 1 to 100,000"),
         (ALL_ATTENTION, {"persistent_vectors": "many"}, "--persistent-vectors 'many': must be a whole number"),
     ],

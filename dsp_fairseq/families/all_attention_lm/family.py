@@ -14,8 +14,6 @@ from ..transformer_lm.refusals import tying_problems, unsupported
 from ..transformer_lm.words import KINDS
 from .options import DEFAULTS, STRUCTURE, type_problems, with_defaults
 
-_OF_FEED_FORWARD = ("ffn_to_keep", "ffn_group", "min_ffn_per_block", "max_ffn_per_block")
-
 
 @register_family
 class AllAttentionLmFamily(TransformerLmFamily):
@@ -24,6 +22,7 @@ class AllAttentionLmFamily(TransformerLmFamily):
     model = "all_attention_lm"
     stock = ""
     ffn_kinds = ()
+    layer_kinds = ()
     structure = STRUCTURE
     group = None
     defaults: ClassVar = DEFAULTS
@@ -56,11 +55,7 @@ class AllAttentionLmFamily(TransformerLmFamily):
         return type_problems(options)
 
     def unsupported(self, options: Namespace) -> list[str]:
-        given = [name for name in _OF_FEED_FORWARD if getattr(options, name, None) is not None]
-        return [
-            *unsupported(options, self.model),
-            *(f"--{name.replace('_', '-')} {getattr(options, name)}: an {self.model} has heads only" for name in given),
-        ]
+        return unsupported(options, self.model)
 
     def shape_problems(self, options: Namespace) -> list[str]:
         return tying_problems(options)

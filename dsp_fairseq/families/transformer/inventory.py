@@ -1,6 +1,7 @@
 """Where the attention heads and the feed-forward units of an encoder-decoder Transformer are."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from ...gates.methods import METHODS
 from ...structures.ffn import FFN
@@ -75,8 +76,8 @@ def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
     return Inventory(blocks)
 
 
-def layer_inventory(options: Namespace) -> Inventory:
-    """Both stacks of layers, when an option asks for a number of layers; else no block.
+def layer_inventory(options: Namespace, kinds: Sequence[str] = LAYER_KINDS) -> Inventory:
+    """All stacks of layers, of these kinds, when an option asks for a number of layers; else no block.
 
     The uniform choice spreads that number evenly over the depth.
     """
@@ -84,7 +85,8 @@ def layer_inventory(options: Namespace) -> Inventory:
     if value is None:
         return Inventory([])
     numbers, blocks = numbers_in(value), []
-    for kind, stack in zip(LAYER_KINDS, STACKS, strict=True):
+    for kind in kinds:
+        stack = kind.partition(".")[0]
         layers = getattr(options, f"{stack}_layers")
         order = even_order(layers, numbers.get(stack, layers))
         blocks.append(Block(kind, 0, stack, layers, tuple(range(layers)), LAYERS.name, 1, order=order))

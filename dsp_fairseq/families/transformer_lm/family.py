@@ -22,7 +22,7 @@ from .inventory import language_model_inventory
 from .options import DEFAULTS, STRUCTURE, completed, type_problems
 from .refusals import shape_problems, unsupported
 from .teacher import teacher_problems
-from .words import CRITERIONS, FFN_KINDS, HELP, KINDS, TASK
+from .words import CRITERIONS, FFN_KINDS, HELP, KINDS, LAYER_KINDS, TASK
 
 _LENGTHS = (23, 12, 5, 1)  # words of the samples of a probe
 
@@ -40,6 +40,7 @@ class TransformerLmFamily(Family):
     training_criterions = CRITERIONS
     kinds = KINDS
     ffn_kinds: ClassVar[tuple[str, ...]] = FFN_KINDS
+    layer_kinds: ClassVar[tuple[str, ...]] = LAYER_KINDS
     parts = ("decoder",)
     structure: ClassVar[tuple[str, ...]] = STRUCTURE
     group: ClassVar[int | None] = DEFAULT_GROUP
@@ -56,6 +57,9 @@ class TransformerLmFamily(Family):
 
     def original_inventory(self, options: Namespace) -> Inventory:
         return language_model_inventory(options)
+
+    def layer_options(self, layers: Mapping[str, int]) -> dict[str, Any]:
+        return {f"{stack}_layers": number for stack, number in layers.items()}
 
     def type_problems(self, options: Any) -> list[str]:
         return type_problems(options)

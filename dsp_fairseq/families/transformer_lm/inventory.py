@@ -1,16 +1,16 @@
-"""Where the attention heads and the feed-forward units of a Transformer language model are."""
+"""Where the attention heads, the feed-forward units and the layers of a Transformer language model are."""
 
 from argparse import Namespace
 
 from ...structures.ffn import FFN
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
-from ..transformer.inventory import group_of
-from .words import FFN_KINDS, KINDS
+from ..transformer.inventory import group_of, layer_inventory
+from .words import FFN_KINDS, KINDS, LAYER_KINDS
 
 
 def language_model_inventory(options: Namespace) -> Inventory:
-    """All self-attention blocks, and the feed-forward blocks where an option is about their hidden units.
+    """All self-attention blocks; feed-forward blocks and layers where an option is about hidden units or layers.
 
     >>> shape = {"decoder_layers": 2, "decoder_attention_heads": 2, "decoder_embed_dim": 8}
     >>> language_model_inventory(Namespace(**shape)).indices()
@@ -28,14 +28,26 @@ def language_model_inventory(options: Namespace) -> Inventory:
             HEADS.name,
             size,
             size * (4 * width + 3),
+            widths=(width, width),
         )
         for layer in range(layers)
     ]
+    stacks = layer_inventory(options, LAYER_KINDS).blocks
     if group is None:
-        return Inventory(attention)
+        return Inventory([*attention, *stacks])
     units, cost = options.decoder_ffn_embed_dim // group, group * (2 * width + 1)
     feed_forward = [
-        Block(FFN_KINDS[0], layer, f"decoder.layers.{layer}", units, tuple(range(units)), FFN.name, group, cost)
+        Block(
+            FFN_KINDS[0],
+            layer,
+            f"decoder.layers.{layer}",
+            units,
+            tuple(range(units)),
+            FFN.name,
+            group,
+            cost,
+            widths=(width, width),
+        )
         for layer in range(layers)
     ]
-    return Inventory([*attention, *feed_forward])
+    return Inventory([*attention, *feed_forward, *stacks])

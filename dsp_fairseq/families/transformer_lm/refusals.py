@@ -12,7 +12,6 @@ _WRONG = {
     "decoder_xformers_att_config": "xformers attention has no gates",
     "base_layers": "BASE layers have attention without gates",
     "decoder_layers_to_keep": "the heads of dropped layers would be counted",
-    "layers_to_keep": "only the layers of translation models have gates",
     "character_embeddings": "they are built from the letters of the words, which a checkpoint does not hold",
     "frozen": "a language model is one part; to freeze all weights, say --pruning-mode pipelined",
 }

@@ -1,6 +1,6 @@
 """Names of the parts of a Transformer language model and their texts in ``--help``; importing this needs no torch."""
 
-KINDS, FFN_KINDS = ("decoder.self",), ("decoder.ffn",)
+KINDS, FFN_KINDS, LAYER_KINDS = ("decoder.self",), ("decoder.ffn",), ("decoder.layers",)
 TASK = "language_modeling_pruning"
 CRITERIONS = ("dsp_cross_entropy", "dsp_adaptive_loss")
 HELP = {
@@ -9,7 +9,7 @@ HELP = {
     "K of each kind": f"{KINDS[0]}=24",
     "F of each kind": f"{FFN_KINDS[0]}=1024",
     "group weights": f"{FFN_KINDS[0]}=0.5",
-    "E of each stack": "encoder=6,decoder=2 of a translation model (a language model has no gates on layers)",
+    "E of each stack": "decoder=4",
     "parts": "not with a language model, which is one part; to freeze all weights, say --pruning-mode pipelined",
     "H": "layers x heads",
 }

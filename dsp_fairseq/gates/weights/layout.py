@@ -168,8 +168,8 @@ def blocking_problems(inventory: Inventory, blocking: Blocking) -> list[str]:
     unknown = [block.kind for block in blocks if 0 in block.widths]
     if unknown:
         return [
-            f"--pruning-method movement: does not know the matrices of {unknown[0]} in this model; it prunes "
-            "translation models, choose another method"
+            f"--pruning-method movement: does not know the matrices of {unknown[0]} in this model; choose another "
+            "method"
         ]
     blocks = [block for block in blocks if block.structure == HEADS.name]
     if blocking.shape == HEAD:
