@@ -5,6 +5,7 @@ import sys
 from multiprocessing import util
 from unittest import mock
 
+import matplotlib.font_manager  # noqa: F401 (on a new machine its first import asks a program for the fonts)
 import pytest
 
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")  # events of Python's audit
