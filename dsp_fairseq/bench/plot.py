@@ -104,16 +104,18 @@ def _clean(panel, results: list[Result]) -> None:
 
 
 def _short(result: Result) -> str:
-    """Folder and name of the checkpoint, and its heads."""
+    """Folder and name of the checkpoint, and what it keeps."""
     name = os.sep.join(result.checkpoint.split(os.sep)[-2:])
-    return f"{name}, {result.heads} of {result.original_heads} heads"
+    return f"{name}, {result.kept_in_words}"
 
 
 def _explain(figure, latency, benchmark: Benchmark) -> None:
     """Title, conditions of the measurement, and a legend of filled and hollow dots."""
     settings, first = benchmark.settings, benchmark.results[0]
-    heads = {f"{result.heads} of {result.original_heads}" for result in benchmark.results}
-    told = f"{heads.pop()} heads" if len(heads) == 1 else "some heads"
+    kept = {result.kept_in_words for result in benchmark.results}
+    told = (
+        kept.pop() if len(kept) == 1 else "some heads" if not any(r.others for r in benchmark.results) else "some units"
+    )
     figure.suptitle(f"Decoding with {told}", fontsize="x-large", fontweight="bold")
     conditions = (
         f"{benchmark.machine['device']}, threads: {benchmark.machine['threads']}, "

@@ -11,6 +11,7 @@ from ..export.dictionaries import load_dictionaries
 from ..families import known_family
 from ..importance.checkpoints import load_with_gates
 from ..structures.heads import HEADS
+from ..structures.structure import STRUCTURES
 from .exported import ExportedVariant
 from .settings import EXPORTS, STOCK, VARIANTS, WITHOUT_BEING_ASKED, Decoding, Settings
 from .variants import FairseqVariant, Subject, parameters_of
@@ -23,6 +24,7 @@ class Recipe(NamedTuple):
     variant: str
     heads: int  # kept
     original_heads: int
+    others: dict[str, tuple[int, int]]  # other units that are kept, and that there were, by their noun
     parameters: int | None  # None for an export, which pads blocks to the same number of heads
     make: Callable
     arguments: tuple
@@ -41,8 +43,8 @@ def recipes_of(
     wanted = settings.variants or WITHOUT_BEING_ASKED
     subjects = _subjects(checkpoints, states, settings.budgets)
     for number, (checkpoint, subject) in enumerate(zip(checkpoints, subjects, strict=True)):
-        there = subject.after.of_structure(HEADS.name)
-        heads = there.units, there.original_units
+        counts = _counts(subject)
+        heads = *counts.pop(HEADS.noun, (0, 0)), counts
         family = known_family(model_options(subject.state))
         for name in (name for name in VARIANTS if name in wanted):
             if name == STOCK and not family.stock:
@@ -64,6 +66,14 @@ def recipes_of(
                         raise BadInput(f"--with {name}: {reason}") from reason
                     notes.append(f"no export of {checkpoint}: {reason}")
     return recipes, notes
+
+
+def _counts(subject: Subject) -> dict[str, tuple[int, int]]:
+    """For each structure of units, by its noun, how many are kept, and how many there were before any was removed."""
+    whole = subject.before.original()
+    return {
+        STRUCTURES[name].noun: (subject.after.count_of(name), whole.count_of(name)) for name in subject.after.structures
+    }
 
 
 def _notes_on_choice(checkpoints: list[str], states: list[dict[str, Any]], budgets: dict[str, str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The results of a benchmark, as a table and as JSON."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..families.work import Wording
@@ -21,12 +21,23 @@ class Result:
     parameters: int | None
     memory_bytes: int | None
     rounds: list[Round]
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)  # hidden units and layers: kept, and before
 
     @property
     def label(self) -> str:
-        """Name of the variant in tables; it says so when a model keeps all heads, so that none is masked or removed."""
-        nothing = self.heads == self.original_heads and self.variant in (MASKED, REMOVED)
-        return f"{self.variant} (none)" if nothing else self.variant
+        """Name of the variant in tables; it says so when a model keeps all units, so that none is masked or removed."""
+        whole = all(kept == before for kept, before in self.counts.values())
+        return f"{self.variant} (none)" if whole and self.variant in (MASKED, REMOVED) else self.variant
+
+    @property
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """How many units are kept, and how many there were, by their noun; heads first."""
+        return {"heads": (self.heads, self.original_heads), **self.others}
+
+    @property
+    def kept_in_words(self) -> str:
+        """Such as ``3 of 8 heads, 64 of 256 hidden units``."""
+        return ", ".join(f"{kept:,} of {before:,} {noun}" for noun, (kept, before) in self.counts.items())
 
     def spread(self, measure: str) -> Spread:
         """Median, lowest and highest of a measure of :class:`Round`."""
@@ -110,7 +121,9 @@ def as_json(benchmark: Benchmark) -> str:
 def _meanings(benchmark: Benchmark) -> list[str]:
     """A line for each variant that says what it is, in the order of the rows."""
     names = dict.fromkeys(result.variant for result in benchmark.results)
-    words = {"stock": benchmark.wording.stock, "command": benchmark.wording.command}
+    only_heads = all(list(result.counts) == ["heads"] for result in benchmark.results)
+    units = {"units": "heads", "unit": "head"} if only_heads else {"units": "units", "unit": "unit"}
+    words = {"stock": benchmark.wording.stock, "command": benchmark.wording.command, **units}
     return [f"{name}: {MEANING[name].format(**words)}" for name in names]
 
 
@@ -130,12 +143,12 @@ def _tables(benchmark: Benchmark) -> list[str]:
 
 def _table(results: list[Result], inputs: str) -> str:
     base = results[0]
-    header = ["variant", "heads", "parameters", f"{inputs}/s", f"times {base.label}", "tokens/s"]
+    header = ["variant", *base.counts, "parameters", f"{inputs}/s", f"times {base.label}", "tokens/s"]
     header += ["latency p50 ms", "p95 ms", "memory MB"]
     rows = [
         [
             result.label,
-            f"{result.heads}/{result.original_heads}",
+            *(f"{kept:,}/{before:,}" for kept, before in result.counts.values()),
             "-" if result.parameters is None else f"{result.parameters:,}",
             written(result.spread("sentences_per_second")),
             written(result.ratio(base, "sentences_per_second"), 2),

@@ -58,7 +58,7 @@ def _bench(checkpoints: list[str], states: list[dict[str, Any]], settings: Setti
         variants = [recipe.make(*recipe.arguments) for recipe in recipes]
         agreement, rounds = _measured(recipes, variants, settings, inputs, work.wording)
     results = [
-        Result(r.checkpoint, r.variant, r.heads, r.original_heads, r.parameters, peak, done)
+        Result(r.checkpoint, r.variant, r.heads, r.original_heads, r.parameters, peak, done, r.others)
         for r, peak, done in zip(recipes, peaks, rounds, strict=True)
     ]
     return Benchmark(

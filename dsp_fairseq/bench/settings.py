@@ -10,9 +10,9 @@ STOCK, MASKED, REMOVED, EXPORTED, INT8 = VARIANTS = ("stock", "masked", "removed
 EXPORTS = {EXPORTED: "none", INT8: "int8"}  # quantisation of each exported variant
 WITHOUT_BEING_ASKED = VARIANTS[:-1]
 MEANING = {
-    STOCK: "fairseq's {stock}, zeros for the pruned heads",
-    MASKED: "every head is computed, the pruned ones are multiplied by 0",
-    REMOVED: "what {command} does with the checkpoint: it takes the pruned heads out first",
+    STOCK: "fairseq's {stock}, zeros for the pruned {units}",
+    MASKED: "every {unit} is computed, the pruned ones are multiplied by 0",
+    REMOVED: "what {command} does with the checkpoint: it takes the pruned {units} out first",
     EXPORTED: "CTranslate2, float32, blocks of a stack padded to the same number of heads",
     INT8: "CTranslate2, int8 weights",
 }

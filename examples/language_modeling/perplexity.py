@@ -75,7 +75,7 @@ def markdown(models: pandas.DataFrame) -> str:
     lines += [
         "Made by `perplexity.py` from `perplexity.csv`, which has the runs of `tolstoy.yaml` and",
         "`tolstoy-transformer.yaml`: *War and Peace*, cut into 4,056 different pieces of words; perplexity for each",
-        "piece of the test text by stock `fairseq-eval-lm`, mean over the seeds, in brackets the lowest and the highest.",
+        "piece of the test text by stock `fairseq-eval-lm`: means over the seeds, in brackets the lowest and highest.",
         "Parameters include the 519,168 of the embeddings.",
         "",
         "| model | pruned by | heads | hidden units | parameters | perplexity | valid nll | seeds |",

@@ -246,6 +246,7 @@ def test_layers_are_chosen_removed_and_gone_from_the_stock_model(run, text, tmp_
     done = run("dsp-fairseq", "bench", trained, "--data", text.data_bin, "--sentences", 4, "--rounds", 1, "--no-memory",
                "--beam", 1, "--max-len-b", 4, "--with", "stock", "masked", "removed")  # fmt: skip
     assert done.stdout.count("4 of 4 the same") == 2 and "WARNING" not in done.stderr, done.stderr
+    assert re.search(r"\| removed +\| +5/12 +\| +2/3 ", done.stdout)
 
 
 def test_movement_takes_weights_heads_and_hidden_units(run, text, tmp_path):

@@ -138,6 +138,22 @@ def test_of_a_model_with_all_heads_nothing_is_called_masked_or_removed():
     assert "(none)" not in as_table(benchmark(*(result(name, rounds, heads=35) for name in (STOCK, MASKED, REMOVED))))
 
 
+def test_hidden_units_and_layers_are_counted_too(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    rounds, others = (5.0, 50.0, 1.0, 1.0), {"hidden units": (64, 1024), "layers": (5, 6)}
+    found = benchmark(*(result(name, rounds, heads=36, others=others) for name in (STOCK, REMOVED)))
+    text = as_table(found)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    assert [row[:5] for row in (rows[0], rows[3])] == [
+        ["variant", "heads", "hidden units", "layers", "parameters"],
+        ["removed", "36/36", "64/1,024", "5/6", "1,000"],  # not "(none)": all heads are there, and not all else
+    ]
+    assert "it takes the pruned units out first" in text and "zeros for the pruned units" in text
+    assert "it takes the pruned heads out first" in as_table(benchmark(SLOW, FAST))
+    assert json.loads(as_json(found))["results"][0]["others"] == {"hidden units": [64, 1024], "layers": [5, 6]}
+    assert found.results[0].kept_in_words == "36 of 36 heads, 64 of 1,024 hidden units, 5 of 6 layers"
+
+
 def test_tables_fit_a_screen_of_a_hundred_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     lines = [line for line in as_table(benchmark(SLOW, FAST)).splitlines() if line.startswith("|")]
