@@ -6,9 +6,8 @@ script=$(basename "$0")
 export PYTHONUTF8=1                                  # the same text whatever the locale says
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"       # one core a run, as the published figures
 
-# glibc gives the memory of a large tensor back after every use, and the kernel clears it page by page for the
-# next one: a quarter of the time of a small model's update. Keep it instead.
-export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}"
+# As in dsp-fairseq sweep (dsp_fairseq/sweep/executors.py): training on a CPU keeps the memory of its large tensors.
+export MALLOC_MMAP_MAX_="${MALLOC_MMAP_MAX_:-0}"
 export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-8589934592}"
 
 say() { printf '%s\n' "$*"; }

@@ -132,7 +132,7 @@ def _operations_per_second(width: int, inner: int, cpu: bool, seconds: float = 0
 
     device = "cuda" if torch.cuda.is_available() and not cpu else "cpu"
     threads, words = torch.get_num_threads(), 1024
-    torch.set_num_threads(int(executors.threads()))
+    torch.set_num_threads(int(executors.environment()["OMP_NUM_THREADS"]))
     left, right = torch.rand(words, width, device=device), torch.rand(width, inner, device=device)
     try:
         (left @ right)[0, 0].item()  # waits for a GPU

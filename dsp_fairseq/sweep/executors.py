@@ -45,9 +45,15 @@ def executable(name: str) -> str:
     return beside if os.path.isfile(beside) else shutil.which(name) or name
 
 
-def threads() -> str:
-    """Threads of a command: one, so that --jobs says how many cores are used, or what the environment says."""
-    return os.environ.get("OMP_NUM_THREADS") or "1"
+def environment() -> dict[str, str]:
+    """Variables that decide how fast a command computes; what the environment says goes first.
+
+    One thread, so that --jobs says how many cores are used. On a CPU, glibc gives the memory of every large tensor
+    back to the kernel, which clears it page by page for the next one: a seventh of the time of a small model's
+    training. With these settings it keeps that memory, about a tenth more than without them.
+    """
+    chosen = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+    return {name: os.environ.get(name) or value for name, value in chosen.items()}
 
 
 class LocalJob(submitit.LocalJob):
@@ -124,12 +130,12 @@ def slurm_problems() -> list[str]:
 def start(executor: submitit.Executor, name: str, steps: list[dict[str, Any]], outcome: str) -> submitit.Job:
     """A job that runs the ``steps`` of :mod:`steps` and leaves the file ``outcome``."""
     steps = [{**step, "words": [executable(step["words"][0]), *step["words"][1:]]} for step in steps]
-    environment = {
-        "OMP_NUM_THREADS": threads(),
+    variables = {
+        **environment(),
         "PYTHONUTF8": os.environ.get("PYTHONUTF8", "1"),
         "LOGLEVEL": "INFO",  # the sweep reads what fairseq says
     }
-    words = ["env", *(f"{key}={value}" for key, value in environment.items())]
+    words = ["env", *(f"{key}={value}" for key, value in variables.items())]
     words += [sys.executable, "-I", "-S", _STEPS, outcome, json.dumps(steps)]
     with contextlib.suppress(FileNotFoundError):
         os.remove(outcome)

@@ -77,7 +77,8 @@ def pictures_problems() -> list[str]:
 
 def as_text(todo: Plan) -> str:
     """The commands of every cell, to copy into a shell, and the time."""
-    lines = [f"export OMP_NUM_THREADS={executors.threads()}", ""]
+    variables = " ".join(f"{name}={value}" for name, value in executors.environment().items())
+    lines = [f"export {variables}", ""]
     for cell in todo.cells:
         # fairseq-train opens its log before it makes the folder
         words = [("mkdir", "-p", cell.folder), cell.before, cell.train]

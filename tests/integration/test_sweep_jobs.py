@@ -342,7 +342,8 @@ class TestRun:
         run, called = pretended
         assert run(write_config(tmp_path, grid=GRID), "--dry-run") == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "export OMP_NUM_THREADS=1" and lines[2] == f"# {ONE}: to be trained and decoded"
+        assert lines[0] == "export OMP_NUM_THREADS=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592"
+        assert lines[2] == f"# {ONE}: to be trained and decoded"
         assert [shlex.split(line)[0] for line in lines[3:6]] == ["mkdir", "fairseq-train", "fairseq-generate"]
         assert lines[-1].startswith("# 2 cells, time: ")
         assert called() == [] and not (tmp_path / "out").exists()
