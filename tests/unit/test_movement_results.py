@@ -1,0 +1,67 @@
+"""The table of movement pruning says what the results of its sweep say."""
+
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+from scripts_in_process import run_script
+
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "multi30k" / "movement.py"
+HEADER = (
+    "cell,method,heads_to_keep,weights_to_keep,parameters_to_keep,seed,heads,ffn,parameters,prunable,bleu,valid_nll\n"
+)
+LINES = """unpruned-seed1,none,,,,1,36,,2237952,,38.00,2.600
+movement-distilled-weights-35pct-seed1,movement,,35%,,1,30,700,1900000,650000,37.00,2.500
+movement-distilled-weights-35pct-seed2,movement,,35%,,2,32,800,1950000,700000,38.00,2.600
+dsp-distilled-parameters-650000-seed1,dsp,,,650000,1,24,640,1890000,649000,39.00,2.400
+"""
+
+
+def collect(out, lines=LINES, *options):
+    (out / "movement").mkdir(parents=True)
+    if lines is not None:
+        (out / "movement" / "results.csv").write_text(HEADER + lines)
+    return run_script(SCRIPT, "--out", out, "--results", out / "results", *options)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("movement")
+    rows = [
+        {"checkpoint": f"x/{name}/checkpoint_last.pt", "variant": variant, "sentences_per_second": {"median": rate}}
+        for name, variant, rate in (
+            ("unpruned-seed1", "stock", 100),
+            ("unpruned-seed1", "removed", 110),
+            ("dsp-distilled-parameters-650000-seed1", "removed", 175),
+        )
+    ]
+    (out / "speed.json").write_text(json.dumps({"results": rows}))
+    done = collect(out, LINES, "--speed", out / "speed.json")
+    assert done.returncode == 0, done.stderr
+    return out / "results"
+
+
+def test_the_table_has_a_row_for_each_size_of_each_method(made):
+    text = (made / "movement.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
+    assert rows[1:] == [
+        ["unpruned", "", "36", "", "", "2,237,952", "2.600", "38.00", "1.10", "1"],
+        ["movement", "35% of the weights", "30 to 32", "700 to 800", "650,000 to 700,000", "1,900,000 to 1,950,000",
+         "2.550 (2.500 to 2.600)", "37.50 (37.00 to 38.00)", "", "2"],
+        ["dsp", "650000", "24", "640", "649,000", "1,890,000", "2.400", "39.00", "1.75", "1"],
+    ]  # fmt: skip
+
+
+def test_runs_of_earlier_sweeps_and_their_times_stay(made, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "movement.csv").write_text((made / "movement.csv").read_text())
+    done = collect(tmp_path, "unpruned-seed1,none,,,,1,36,,2237952,,39.00,2.500\n")
+    assert done.returncode == 0, done.stderr
+    after = pandas.read_csv(tmp_path / "results" / "movement.csv", dtype=str).set_index("cell")
+    assert len(after) == 4 and list(after.loc["unpruned-seed1", ["bleu", "times_stock"]]) == ["39.00", "1.10"]
+
+
+def test_without_a_sweep_there_is_one_line(tmp_path):
+    done = collect(tmp_path, None)
+    assert done.returncode == 2 and "movement/results.csv is missing" in done.stderr and "\n" not in done.stderr.strip()
