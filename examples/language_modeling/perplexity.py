@@ -31,7 +31,7 @@ SERIES = {
     ("all_attention_lm", CONTINUED): ("all_attention_lm, all heads", "#56B4E9", "*"),
     ("all_attention_lm", "dense"): ("all_attention_lm, small dense model", "#000000", "s"),
     ("transformer_lm", "dsp"): ("transformer_lm, dsp on heads and hidden units", "#D55E00", "o"),
-    ("transformer_lm", CONTINUED): ("transformer_lm, all of it", "#E69F00", "*"),
+    ("transformer_lm", FULL): ("transformer_lm, all of it", "#E69F00", "*"),
     ("transformer_lm", "dense"): ("transformer_lm, small dense model", "#999999", "s"),
 }
 
@@ -105,12 +105,12 @@ def _by_amount(models: pandas.DataFrame):
 
 
 def _line(model: str, rows: pandas.DataFrame) -> str:
-    units = pandas.to_numeric(rows.ffn).dropna().astype(int)
+    units = _range(pandas.to_numeric(rows.ffn).dropna().astype(int)) or ("all" if model == "transformer_lm" else "none")
     cells = [
         f"`{model}`",
         rows.label.iloc[0],
         _range(rows.heads),
-        _range(units),
+        units,
         _range(rows.parameters),
         *_scores(rows),
     ]

@@ -34,11 +34,12 @@ COLUMNS = [
 # a method in words, in the order of the table
 WORDS = {
     "none": "unpruned",
-    "unpruned-continued": "unpruned, trained on with itself as teacher",
-    "movement": "movement",
-    "movement-attention-priced": "movement, a price on attention only",
-    "dsp": "dsp",
-    "michel": "gradient importance, then as many updates",
+    "unpruned-continued-distilled": "unpruned, trained on",
+    "movement-distilled": "movement",
+    "movement-attention-priced-distilled": "movement, a price on attention only",
+    "dsp-distilled": "dsp",
+    "michel-after-distilled-tuned9": "gradient importance, then trained on",
+    "michel-after": "gradient importance, not trained on",
 }
 
 
@@ -72,7 +73,7 @@ def markdown(lines: pandas.DataFrame) -> str:
     numbers = ["heads", "ffn", "parameters", "prunable", "bleu", "valid_nll", "times_stock"]
     models = lines.assign(
         place=[names.index(method) if method in names else len(names) for method in lines.method],
-        amount=lines.cell.str.rpartition("-seed")[0],
+        amount=lines.cell.str.replace(r"-seed\d+", "", regex=True),
         asked=[next(filter(None, row), "") for row in lines[ASKED].itertuples(index=False)],
         **{name: pandas.to_numeric(lines[name]) for name in numbers},
     ).sort_values(["place", "parameters"], ascending=[True, False])
@@ -83,7 +84,7 @@ def markdown(lines: pandas.DataFrame) -> str:
         cells = [
             WORDS.get(method, method),
             weights,
-            *(_range(rows[name]) for name in ("heads", "ffn", "prunable", "parameters")),
+            *(_range(rows[name]) or "all" for name in ("heads", "ffn", "prunable", "parameters")),
             mean_and_range(list(rows.valid_nll), 3),
             mean_and_range(list(rows.bleu), 2),
             f"{times.mean():.2f}" if len(times) else "",

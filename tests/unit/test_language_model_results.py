@@ -43,12 +43,12 @@ def rows_of(text):
 def test_the_tables_have_a_row_for_each_size_and_variant(made):
     models, variants = (made / "perplexity.md").read_text().split("`layerwise-l0` without its training methods")
     assert [row[:6] for row in rows_of(models)[1:]] == [
-        ["`all_attention_lm`", "all heads", "48", "", "1,424,384", "100.00"],
-        ["`all_attention_lm`", "all heads, trained on as long as the pruned ones", "48", "", "1,424,384", "90.00"],
-        ["`all_attention_lm`", "`layerwise-l0`", "24", "", "981,248", "95.50"],
-        ["`all_attention_lm`", "`dsp`", "36", "", "1,202,816", "92.00"],
-        ["`all_attention_lm`", "`dsp`", "24", "", "981,248", "95.00 (94.00 to 96.00)"],
-        ["`all_attention_lm`", "small dense model `layers3`", "24", "", "980,096", "99.00"],
+        ["`all_attention_lm`", "all heads", "48", "none", "1,424,384", "100.00"],
+        ["`all_attention_lm`", "all heads, trained on as long as the pruned ones", "48", "none", "1,424,384", "90.00"],
+        ["`all_attention_lm`", "`layerwise-l0`", "24", "none", "981,248", "95.50"],
+        ["`all_attention_lm`", "`dsp`", "36", "none", "1,202,816", "92.00"],
+        ["`all_attention_lm`", "`dsp`", "24", "none", "981,248", "95.00 (94.00 to 96.00)"],
+        ["`all_attention_lm`", "small dense model `layers3`", "24", "none", "980,096", "99.00"],
         ["`transformer_lm`", "`dsp`", "20", "900", "981,000", "101.50"],
     ]
     assert rows_of(models)[5][7] == "2"
