@@ -1,5 +1,6 @@
 """``gated_transformer``: fairseq's Transformer whose heads, hidden units and layers carry gates."""
 
+import torch
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.distributed import fsdp_wrap
 from fairseq.models import register_model
@@ -155,6 +156,16 @@ def wrapped(layer, cfg):
     """Add activation checkpointing and sharding to a layer, as the stock encoder and decoder do."""
     if cfg.checkpoint_activations:
         layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)
+        layer.register_forward_pre_hook(_need_gradient)
     # a checkpointed layer is always sharded by itself, whatever its size
     smallest = 0 if cfg.checkpoint_activations else cfg.min_params_to_wrap
     return fsdp_wrap(layer, min_num_params=smallest)
+
+
+def _need_gradient(layer, inputs):
+    """Ask for the gradient of a layer's first input, where the weights before it are frozen.
+
+    fairseq's checkpointing passes no gradient into a layer none of whose inputs needs one; it does not know of gates.
+    """
+    if layer.training and torch.is_grad_enabled() and not inputs[0].requires_grad:
+        inputs[0].requires_grad_()
