@@ -16,6 +16,7 @@ DARK, LIGHT, QUIET, GRID = "#202020", "#ffffff", "#808080", "#e0e0e0"
 NOT_KEPT = "#eeeeee"  # colour of heads that are not kept; not white, so that they can be seen
 # pairs of a colour and the shape of a marker; the first colours are those of Okabe and Ito, safe for the colour-blind
 BLUE, BLACK, GREEN, ORANGE, PINK, RED = "#0072B2", "#000000", "#009E73", "#E69F00", "#CC79A7", "#D55E00"
+SKY, OLIVE = "#56B4E9", "#999933"
 LOOKS = [
     (BLUE, "o"), (ORANGE, "D"), (GREEN, "^"), (PINK, "v"), (BLACK, "s"), ("#56B4E9", "P"), ("#F0E442", "d"),
     ("#999933", "X"), ("#882255", "<"), ("#808080", "*"), ("#C0C0C0", "h"),

@@ -11,6 +11,7 @@ from ..export.dictionaries import load_dictionaries
 from ..families import known_family
 from ..importance.checkpoints import load_with_gates
 from ..structures.heads import HEADS
+from ..structures.layers import LAYERS
 from ..structures.structure import STRUCTURES
 from .exported import ExportedVariant
 from .settings import EXPORTS, STOCK, VARIANTS, WITHOUT_BEING_ASKED, Decoding, Settings
@@ -70,10 +71,12 @@ def recipes_of(
 
 def _counts(subject: Subject) -> dict[str, tuple[int, int]]:
     """For each structure of units, by its noun, how many are kept, and how many there were before any was removed."""
-    whole = subject.before.original()
-    return {
+    whole, options = subject.before.original(), model_options(subject.state)
+    counts = {
         STRUCTURES[name].noun: (subject.after.count_of(name), whole.count_of(name)) for name in subject.after.structures
     }
+    gone = known_family(options).layers_after_removal(options)
+    return counts if gone is None else {**counts, LAYERS.noun: gone}
 
 
 def _notes_on_choice(checkpoints: list[str], states: list[dict[str, Any]], budgets: dict[str, str]) -> list[str]:

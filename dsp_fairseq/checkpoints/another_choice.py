@@ -6,6 +6,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from ..removal import left_in_words
+from ..structures.heads import HEADS
 from .logit_origin import origin_of
 from .reading import KeptUnits
 
@@ -38,11 +40,17 @@ def warnings_of(kept: KeptUnits, mask: Tensor, trained: bool) -> list[str]:
     if mask.equal(kept.mask):
         return []
     lines, noun = [], kept.inventory.noun
-    closed = int((mask & ~_open_in_training(kept)).sum()) if trained else 0
-    if closed:
+    open_then = _open_in_training(kept)
+    closed = int((mask & ~open_then).sum()) if trained else 0
+    if closed and kept.inventory.noun == HEADS.noun:
         lines.append(
-            f"{int(mask.sum())} {noun}, but the training was for {int(_open_in_training(kept).sum())}: the weights of "
+            f"{int(mask.sum())} {noun}, but the training was for {int(open_then.sum())}: the weights of "
             f"{closed} that are open now were not trained to the end"
+        )
+    elif closed:
+        now, then = (left_in_words(kept.inventory.keeping(each.tolist())) for each in (mask, open_then))
+        lines.append(
+            f"{now}, but the training was for {then}: the weights of what is open only now were not trained to the end"
         )
     origin = origin_of(kept)
     if 0 < int(mask.sum()) < len(mask) and not origin.ranks_units:

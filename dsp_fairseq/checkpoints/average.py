@@ -25,7 +25,7 @@ class Averaged(NamedTuple):
 
     checkpoints: int
     after: Inventory  # the units that the mean decodes with
-    agreed: int  # number of units that every single checkpoint keeps, and their mean too
+    common: Inventory  # those of them that every single checkpoint keeps too
 
     @property
     def heads(self) -> int:
@@ -33,10 +33,11 @@ class Averaged(NamedTuple):
         return self.after.count_of(HEADS.name)
 
     def __str__(self) -> str:
-        these = f"{self.after.units}" if self.after.noun == HEADS.noun else f"{self.after.units} {self.after.noun}"
+        only_heads = self.after.noun == HEADS.noun
+        agreed = f"{self.common.units} of these {self.after.units}" if only_heads else left_in_words(self.common)
         return (
             f"mean of {self.checkpoints} checkpoints, decodes with {left_in_words(self.after)}\n"
-            f"{self.agreed} of these {these} are kept by every one of the checkpoints"
+            f"{agreed} are kept by every one of the checkpoints"
         )
 
 
@@ -79,7 +80,7 @@ def average(checkpoints: Sequence[str], out: str, force: bool = False) -> Averag
         save(state, beside, out)
         _check(load(beside, as_saved=True)["model"], mean, out)
     agreed = torch.stack([*masks, kept.mask]).all(dim=0)
-    return Averaged(len(checkpoints), kept.inventory.keeping(kept.mask.tolist()), int(agreed.sum()))
+    return Averaged(len(checkpoints), *(kept.inventory.keeping(mask.tolist()) for mask in (kept.mask, agreed)))
 
 
 def _as(mean: Tensor, like: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import flag
 
-_WIDEST = 16  # times the width of a layer: more hidden units than any block has
+_WIDEST = 16  # times the largest size of a weight that is left, which is the width of the model at least
 
 
 def group_problems(options: Namespace, group: int | None, widths: Sequence[str]) -> list[str]:
@@ -31,7 +31,7 @@ def group_problems(options: Namespace, group: int | None, widths: Sequence[str])
     if getattr(options, "scale_fc", False):
         problems.append(
             "--scale-fc: its norm over all hidden units changes when some are removed, so --ffn-to-keep, "
-            "--parameters-to-keep and --ffn-group do not go with it; leave it out"
+            "--parameters-to-keep, --ffn-group and --pruning-method movement do not go with it; leave it out"
         )
     return problems
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import BadInput
 from ..structures.inventory import Inventory
 from .data import DataFolder, WordsOf
+from .values import is_whole
 from .work import Work
 
 _FAMILIES: dict[str, "Family"] = {}  # by the name of the gated model and by that of the stock one
@@ -93,6 +94,15 @@ class Family(ABC):
         Empty for families whose inventory has no stacks of layers.
         """
         return {}
+
+    def layers_after_removal(self, options: Any) -> tuple[int, int] | None:
+        """How many layers the model of a checkpoint has, and had before some were removed; None if none were."""
+        before = getattr(options, "layers_before", None)
+        names = self.layer_options(dict.fromkeys(self.parts, 0))
+        if not isinstance(before, Mapping) or not names:
+            return None
+        now, then = ([own.get(name, 0) for name in names] for own in (vars(options), before))
+        return (sum(now), sum(then)) if all(map(is_whole, [*now, *then])) else None
 
     def type_problems(self, options: Any) -> list[str]:
         """One line per option that is missing or has an impossible value; the later checks rely on this one."""

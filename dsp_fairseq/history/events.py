@@ -5,7 +5,7 @@ import logging
 from typing import NamedTuple
 
 from ..errors import BadInput
-from ..families import known_ffn_kinds, known_kinds, known_layer_kinds
+from ..families import families, known_ffn_kinds, known_kinds, known_layer_kinds
 from ..gates.scalars import CHOICE, kept_name
 
 HEADS, FFN, LAYERS, TEMPERATURE = "heads_kept", "ffn_kept", "layers_kept", "temperature"
@@ -42,9 +42,10 @@ def curves(folder: str) -> dict[str, Curve]:
     if not there:
         raise BadInput(f"--history {folder}: no scalar can be read from its event files; they are empty or damaged")
     if not set(TAGS) & set(there):
+        criterions = dict.fromkeys(name for family in families() for name in family.training_criterions)
         raise BadInput(
-            f"--history {folder}: its event files say nothing about heads ({', '.join(sorted(there)[:4])}, ...); "
-            "train with --criterion dsp_label_smoothed_cross_entropy"
+            f"--history {folder}: its event files say nothing about pruning ({', '.join(sorted(there)[:4])}, ...); "
+            f"train with --criterion {' or '.join(criterions)}"
         )
     return {tag: _curve(events.Scalars(tag)) for tag in TAGS if tag in there}
 

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from ..families import known_kinds
 from ..gates.scalars import ENTROPY, MEAN, SPREAD
-from ..pictures import BLUE, DARK, GREEN, ORANGE, PINK, QUIET, RED, Box, axes, open_frame
+from ..pictures import BLUE, DARK, GREEN, OLIVE, ORANGE, PINK, QUIET, RED, SKY, Box, axes, open_frame
 from .events import FFN, HEADS, KEPT, LAYERS, OF_FFN, OF_LAYERS, TEMPERATURE, Curve
 
 # colours and lines of kinds of block, by their place among the kinds of all families
-COLOURS, LINES = (BLUE, ORANGE, GREEN, PINK, RED), ("-", "--", "-.", ":")
+COLOURS, LINES = (BLUE, ORANGE, GREEN, PINK, RED, SKY, OLIVE), ("-", "--", "-.", ":")
 # inches
 LEFT, WIDTH, RIGHT, BOTTOM = 0.8, 4.6, 1.75, 0.6
 PANEL, GAP = 1.35, 0.45
@@ -47,7 +47,7 @@ PANELS = (
     ),
     Panel("how undecided the choice is (0: settled)", "bits", {ENTROPY: ("entropy", DARK, "-")}),
     Panel("temperature of the sampling", "in logits", {TEMPERATURE: ("temperature", DARK, "-")}),
-    Panel("importance logits of all heads", "logit", {MEAN: ("mean", DARK, "-")}),
+    Panel("importance logits of all units", "logit", {MEAN: ("mean", DARK, "-")}),
 )
 
 

@@ -61,7 +61,7 @@ def as_json(history: History) -> str:
                     "kept": own.per_kind,
                     "came": came,
                     "went": went,
-                    "heads": own.inventory.keeping(own.mask).indices(),
+                    **dict.fromkeys(("kept_units", "heads"), own.inventory.keeping(own.mask).indices()),
                 }
                 for own, came, went in _with_changes(history.snapshots)
             ],

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..checkpoints.another_choice import is_of_a_training, options_of_training, warnings_of
 from ..checkpoints.reading import KeptUnits
 from ..config import with_defaults
+from ..errors import refuse
 from ..families import Family
 from ..gates.choice import Choice, Share
 from ..gates.gates import Gates
@@ -68,6 +69,10 @@ class GatedModel:
         self._freeze(plan)
         self._options = options_of_training(args)
         of_training = with_defaults(self._options)
+        given = of_training["layers_to_keep"]
+        if given is not None and plan.options["layers_to_keep"] is None:
+            said = "--model-overrides \"{'layers_to_keep': None}\""
+            refuse([f"{said}: the training had {given}; to decode with all layers, name their numbers"])
         self._masks_are_overridden = any(of_training[name] != plan.options[name] for name in MASK_OPTIONS)
 
     @property

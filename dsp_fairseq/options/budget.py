@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import BadInput, flag, refuse
@@ -29,10 +30,14 @@ class Budget:
     prunable: str | None = None  # kinds of block, separated by commas; None: all kinds
     # smallest and largest number of heads or hidden units of a block, by structure
     limits: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    # for a structure on which the models of a family have no gates, why an option about it is refused
+    foreign: Mapping[str, str] = field(default_factory=dict)
     free_count: bool = False  # whether the logits decide the number of heads when neither a budget nor a range is given
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], free_count: bool = False) -> "Budget":
+    def of(
+        cls, options: Mapping[str, Any], free_count: bool = False, foreign: Mapping[str, str] = MappingProxyType({})
+    ) -> "Budget":
         """The budget that options of pruning, by name, describe; a missing option counts as not given."""
         return cls(
             {name: options.get(name) for name in BUDGETS},
@@ -42,6 +47,7 @@ class Budget:
                 name: (options.get(f"min_{name}_per_block") or 0, options.get(f"max_{name}_per_block"))
                 for name in STRUCTURES
             },
+            foreign,
             free_count,
         )
 
@@ -67,11 +73,12 @@ class Budget:
         problems: list[str] = []
         for structure in STRUCTURES:
             if self.given.get(f"{structure}_to_keep") is not None and structure not in inventory.structures:
-                problems.append(
-                    f"--{structure}-to-keep {self.given[f'{structure}_to_keep']}: the {STRUCTURES[structure].noun} of "
-                    f"this checkpoint have no gates; train with --{structure}-to-keep, or choose with dsp-fairseq "
-                    "importance"
+                reason = self.foreign.get(
+                    structure,
+                    f"the {STRUCTURES[structure].noun} of this checkpoint have no gates; train with "
+                    f"--{structure}-to-keep, or choose with dsp-fairseq importance",
                 )
+                problems.append(f"--{structure}-to-keep {self.given[f'{structure}_to_keep']}: {reason}")
         remaining = None
         try:
             remaining = self._layers(inventory)

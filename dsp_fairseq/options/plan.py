@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config import with_defaults
-from ..families import inventory_of
+from ..families import Family, inventory_of, known_family
 from ..gates.choice import Choice
 from ..gates.gates import Gates
 from ..gates.methods import METHODS, SEARCH_SHARE, Method
 from ..gates.methods.movement import Settings
 from ..gates.weights.gates import MovementGates
+from ..structures.ffn import FFN
 from ..structures.inventory import Inventory
+from ..structures.layers import LAYERS
 from .budget import Budget
 from .movement import group_weights
 
@@ -45,7 +47,7 @@ class Plan:
         options = with_defaults(args)
         method = METHODS[options["pruning_method"]].variant(options)
         inventory = inventory_of(args) if inventory is None else inventory
-        budget = Budget.of(options, method.independent)
+        budget = Budget.of(options, method.independent, foreign_structures(known_family(args)))
         return cls(
             inventory,
             budget,
@@ -96,3 +98,10 @@ class Plan:
             weights = group_weights(self.options, self.inventory)
             return MovementGates(self.inventory, self.choice, self.methods(), self.seed, self.settings, weights)
         return Gates(self.inventory, self.choice, self.methods(), self.rate, self.seed, self.keep_range)
+
+
+def foreign_structures(family: Family) -> dict[str, str]:
+    """Why options about hidden units and layers are refused, by structure, where a family has no gates on these."""
+    reason = f"only the heads of {family.with_article} have gates; leave it out"
+    kinds = {FFN.name: family.ffn_kinds, LAYERS.name: family.layer_kinds}
+    return {structure: reason for structure, own in kinds.items() if not own}

@@ -6,14 +6,16 @@ from typing import Any
 
 from ..config import option_types, with_defaults
 from ..errors import BadInput, flag
-from ..families import Family, architecture_of, family_of, inventory_of, known_family, known_models
+from ..families import architecture_of, family_of, inventory_of, known_family, known_models
 from ..families.values import by_name, is_whole, value_problems
 from ..gates.methods import METHODS, SEARCH_SHARE
 from ..gates.methods.registry import method_options, readers_of
 from ..option_names import BUDGETS, LIMITS, SWITCH
+from ..structures.ffn import FFN
 from ..structures.heads import HEADS
+from ..structures.layers import LAYERS
 from .movement import movement_problems
-from .plan import Plan
+from .plan import Plan, foreign_structures
 
 
 def model_problems(args: Namespace) -> list[str]:
@@ -24,20 +26,22 @@ def model_problems(args: Namespace) -> list[str]:
     problems = _type_problems(by_name(args)) + family.type_problems(args)
     if problems:
         return problems
-    foreign = {name: value for name in _foreign(family) if (value := getattr(args, name, None)) is not None}
-    problems = [
-        f"{flag(name)} {value}: only the heads of {family.with_article} have gates; leave it out"
-        for name, value in foreign.items()
+    foreign = [
+        (name, reason)
+        for structure, reason in foreign_structures(family).items()
+        for name in _ABOUT[structure]
+        if getattr(args, name, None) is not None
     ]
-    rest = Namespace(**{**by_name(args), **dict.fromkeys(foreign)})
+    problems = [f"{flag(name)} {getattr(args, name)}: {reason}" for name, reason in foreign]
+    rest = Namespace(**{**by_name(args), **dict.fromkeys(name for name, _ in foreign)})
     # pruning is only judged in a model of a valid shape, because its heads have to be counted
     return problems + family.unsupported(rest) + (family.shape_problems(rest) or _method_problems(rest))
 
 
-def _foreign(family: Family) -> list[str]:
-    """The options about hidden units and layers, if the models of a family have no gates on these."""
-    of_ffn = [] if family.ffn_kinds else ["ffn_to_keep", "ffn_group", "min_ffn_per_block", "max_ffn_per_block"]
-    return of_ffn if family.layer_kinds else [*of_ffn, "layers_to_keep"]
+_ABOUT = {  # the options about a structure
+    FFN.name: ("ffn_to_keep", "ffn_group", "min_ffn_per_block", "max_ffn_per_block"),
+    LAYERS.name: ("layers_to_keep",),
+}
 
 
 def _type_problems(options: dict[str, Any]) -> list[str]:
@@ -65,7 +69,9 @@ def _method_problems(args: Namespace) -> list[str]:
     if said not in (None, *SWITCH):
         problems.append(f"--output-scaling {str(said)[:100]}: must be {' or '.join(SWITCH)}")
     counts = movement_problems(args) if METHODS[name].scores_weights else _count_problems(args, name)
-    return problems + _mode_problems(args, name, known_family(args).parts) + counts + _number_problems(args)
+    # where blocks of weights cannot be pruned anyway, nobody wants to read by how much their scores can fall
+    updates = None if METHODS[name].scores_weights and counts else getattr(args, "max_update", None)
+    return problems + _mode_problems(args, name, known_family(args).parts) + counts + _number_problems(args, updates)
 
 
 def _mode_problems(args: Namespace, method: str, parts: Sequence[str]) -> list[str]:
@@ -132,7 +138,7 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
     return []
 
 
-def _number_problems(args: Namespace) -> list[str]:
+def _number_problems(args: Namespace, updates: int | None) -> list[str]:
     """One line for each value outside its range; if there is none, one for each pair of values that contradict."""
     values = {name: getattr(args, name, None) for name in method_options()}
     given = {name: value for name, value in values.items() if value is not None}
@@ -144,4 +150,4 @@ def _number_problems(args: Namespace) -> list[str]:
     if problems:
         return problems
     options = with_defaults(args)
-    return METHODS[options["pruning_method"]].option_problems(options, given, getattr(args, "max_update", None))
+    return METHODS[options["pruning_method"]].option_problems(options, given, updates)

@@ -35,8 +35,9 @@ def draw(report: Report):
     scale = _colour_scale(report.blocks)
     for box, (kind, blocks) in zip(boxes, panels.items(), strict=True):
         _draw_panel(axes(figure, box), kind, blocks, scale)
-    bar = Box(right + 0.65, TOP, 0.2, bottom - TOP)
-    figure.colorbar(scale, cax=axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
+    if not report.scored:  # where blocks of weights have scores, units have no logits
+        bar = Box(right + 0.65, TOP, 0.2, bottom - TOP)
+        figure.colorbar(scale, cax=axes(figure, bar), label=report.origin.words.replace(" (", "\n("))
     _explain(figure, report)
     return figure
 
@@ -82,7 +83,8 @@ def _draw_panel(panel, kind: str, blocks: list[BlockUnits], scale: ScalarMappabl
     panel.set(xlim=(-0.5, _columns(blocks) - 0.5), ylim=(len(blocks) - 0.5, -0.5))
     count = blocks[0].block.count
     stack = STRUCTURES[blocks[0].block.structure].nests
-    noun = "head" if blocks[0].block.structure == HEADS.name else f"group of {count} hidden units"
+    group = "hidden unit" if count == 1 else f"group of {count} hidden units"
+    noun = "head" if blocks[0].block.structure == HEADS.name else group
     panel.set(xlabel=f"{'layer' if stack else noun} (original index)", ylabel="" if stack else "layer")
     panel.set_xticks(range(0, _columns(blocks), 1 if _columns(blocks) <= WIDEST else 10))
     panel.set_yticks([] if stack else range(len(blocks)))

@@ -5,7 +5,7 @@ Each unit of the original model is kept, or pruned (in the file but not computed
 
 import json
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..checkpoints.logit_origin import RANKS, Origin, origin_of
 from ..checkpoints.movement import has_scores
@@ -122,7 +122,8 @@ def as_json(report: Report) -> str:
         for block, kept, pruned, logits in report.blocks
     ]
     others = {name: report.fates_of(name) for name in report.kept.inventory.structures if name != HEADS.name}
-    counts = {**report.parameters, "total": sum(report.parameters.values()), "in pruned heads": report.in_pruned_units}
+    pruned = dict.fromkeys(("in pruned units", "in pruned heads"), report.in_pruned_units)  # one number, two names
+    counts = {**report.parameters, "total": sum(report.parameters.values()), **pruned}
     return json.dumps(
         {
             "checkpoint": report.path,
@@ -141,7 +142,13 @@ def as_json(report: Report) -> str:
 def as_text(report: Report) -> str:
     """The report as three tables: kept units, logits, parameters."""
     sections = [
-        "\n".join([_kept_table(report), *(_fate(report, name) for name in report.kept.inventory.structures)]),
+        "\n".join(
+            [
+                _kept_table(report),
+                *(_fate(report, name) for name in report.kept.inventory.structures),
+                *_layers_removed(report.kept.options),
+            ]
+        ),
         *(
             []
             if report.scored
@@ -187,6 +194,15 @@ def _fate(report: Report, structure: str) -> str:
     pruned = [f"{units['pruned']} pruned, still in the file"] if units["pruned"] else []
     removed = [f"{units['removed']} removed from the file"] if units["removed"] else []
     return "; ".join([f"{report.kept_in_words(structure)} kept", *pruned, *removed])
+
+
+def _layers_removed(options: Any) -> list[str]:
+    """A line where whole layers were removed, of which nothing else in the file tells."""
+    found = known_family(options).layers_after_removal(options)
+    if found is None:
+        return []
+    left, before = found
+    return [f"{left} of {before} layers kept; {before - left} removed from the file"]
 
 
 def _marks(units: dict[str, int]) -> str:

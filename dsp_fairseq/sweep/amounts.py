@@ -27,6 +27,13 @@ class Amount(NamedTuple):
         return text if self.option == HEADS_TO_KEEP else f"{self.option.removesuffix('_to_keep')}-{text}"
 
     @property
+    def in_words(self) -> str:
+        """For tables, such as ``50% of parameters`` or ``64 hidden units``; heads and layers are the value alone."""
+        nouns = {"ffn_to_keep": "hidden units", "parameters_to_keep": "parameters", WEIGHTS: "weights"}
+        noun = nouns.get(self.option)
+        return self.value if noun is None else f"{self.value} {'of ' * self.value.endswith('%')}{noun}"
+
+    @property
     def words(self) -> Words:
         return flag(self.option), self.value
 

@@ -7,7 +7,7 @@ from ..pictures import QUIET
 from ..pictures import RED as ALL  # the unpruned model
 from .amounts import trained_methods
 from .plan import DISTILLED
-from .results import Results, Row, is_tuned, untuned
+from .results import Results, is_tuned, untuned
 
 _WIDE = 8  # ratio of the largest to the smallest number of heads from which on the axis is logarithmic
 
@@ -27,7 +27,7 @@ def draw_scores(results: Results):
     figure = pictures.new_figure(7.5, 4.8, layout="constrained")
     panel = figure.subplots()
     several = len({row.cell.seed for row in results.rows}) > 1
-    _draw_unpruned(panel, results.unpruned)
+    _draw_unpruned(panel, results)
     for method in results.methods:
         _draw_method(panel, results, method)
     against = "heads" if results.only_heads else "parameters"
@@ -47,11 +47,13 @@ def draw_scores(results: Results):
     return figure
 
 
-def _draw_unpruned(panel, rows: list[Row]) -> None:
+def _draw_unpruned(panel, results: Results) -> None:
+    rows = results.unpruned
     if not rows:
         return
+    name = f"all {rows[0].heads} heads" if results.only_heads else "unpruned"
     scores = [row.score for row in rows]
-    panel.axhline(mean(scores), color=ALL, linestyle="--", linewidth=1.3, label=f"all {rows[0].heads} heads")
+    panel.axhline(mean(scores), color=ALL, linestyle="--", linewidth=1.3, label=name)
     if len(scores) > 1:
         panel.axhspan(min(scores), max(scores), color=ALL, alpha=0.12, linewidth=0)
 

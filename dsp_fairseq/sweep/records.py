@@ -22,6 +22,7 @@ class Record(NamedTuple):
     ffn: int | None = None  # hidden units that are kept; None too: no choice was made among them
     parameters: int | None = None  # of the whole model without what is pruned
     prunable: int | None = None  # those of heads and hidden units among them, which --parameters-to-keep counts
+    layers: int | None = None  # layers that are kept; None too: no choice was made among them
 
     @property
     def trained(self) -> bool:

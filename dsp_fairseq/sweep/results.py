@@ -132,6 +132,7 @@ def as_csv(results: Results) -> str:
             "seed": row.cell.seed,
             "heads": row.heads,
             "ffn": row.record.ffn,
+            "layers": row.record.layers,
             "parameters": row.record.parameters,
             "prunable": row.record.prunable,
             results.evaluation.column: f"{row.score:.2f}",

@@ -15,6 +15,7 @@ import submitit
 
 from ..errors import Failed
 from . import executors, logs, records, trained
+from .amounts import HEADS_TO_KEEP
 from .plan import Cell
 from .progress import Display, clock
 
@@ -147,7 +148,7 @@ class _Run:
         self.attached = False
         if not self.record.trained:
             self.display.tell(
-                f"{self.cell.name}: {'training' if self.cell.trains else 'choice of heads'} {self._beginning()}"
+                f"{self.cell.name}: {'training' if self.cell.trains else f'choice of {self._noun}'} {self._beginning()}"
             )
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._unfinished)  # its reappearance shows that the training is over
@@ -185,6 +186,11 @@ class _Run:
             return self.cell.evaluation.doing
         seen = logs.progress(self.cell)
         return f"update {seen.updates}" + (f", {seen.heads} heads" if seen.heads else "")
+
+    @property
+    def _noun(self) -> str:
+        amount = self.cell.amount
+        return "heads" if amount is None or amount.option == HEADS_TO_KEEP else "units"
 
     @property
     def _unfinished(self) -> str:
@@ -238,7 +244,7 @@ class _Run:
             return False
         self.record = self.record._replace(**found._asdict())
         records.write(self.cell, self.record)
-        made = f"trained in {clock(found.train_seconds)}" if self.cell.trains else "heads are chosen"
+        made = f"trained in {clock(found.train_seconds)}" if self.cell.trains else f"{self._noun} are chosen"
         self.display.tell(f"{self.cell.name}: {made}")
         return True
 

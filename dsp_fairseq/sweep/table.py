@@ -9,7 +9,12 @@ from .config import Config
 from .flags import Words
 from .results import Results, Row
 
-_OF_SIZE = ["hidden units", "parameters"]  # after the heads, where models differ in more than heads
+# after the heads, where models differ in more than heads
+_OF_SIZE: dict[str, Callable[[Row], int | None]] = {
+    "hidden units": lambda row: row.record.ffn,
+    "layers": lambda row: row.record.layers,
+    "parameters": lambda row: row.parameters,
+}
 
 
 def as_markdown(results: Results, config: Config, missing: list[str]) -> str:
@@ -46,22 +51,29 @@ def as_table(results: Results) -> str:
 
 def _content(results: Results) -> tuple[list[str], list[list[str]], list[str]]:
     """The header, the rows, and how each column is aligned."""
-    sizes = [] if results.only_heads else _OF_SIZE
+    sizes = _sizes(results)
     header = ["method", "heads kept", *sizes, "seeds", results.evaluation.score_name, "valid nll"]
     return header, _rows(results), ["left", *["right"] * (len(header) - 1)]
 
 
+def _sizes(results: Results) -> list[str]:
+    """The columns of sizes, without that of layers where no model has lost any."""
+    has_layers = any(row.record.layers is not None for row in results.rows)
+    return [] if results.only_heads else [name for name in _OF_SIZE if name != "layers" or has_layers]
+
+
 def _rows(results: Results) -> list[list[str]]:
-    groups = [("all heads", results.unpruned)] if results.unpruned else []
+    whole = "all heads" if results.only_heads else "unpruned"
+    groups = [(whole, results.unpruned)] if results.unpruned else []
     groups += [(method, rows) for method in results.methods for rows in results.of(method).values()]
-    return [_line(name, found, results.only_heads) for name, found in groups]
+    return [_line(name, found, _sizes(results)) for name, found in groups]
 
 
-def _line(name: str, rows: list[Row], only_heads: bool) -> list[str]:
+def _line(name: str, rows: list[Row], sizes: list[str]) -> list[str]:
     return [
         name,
         _heads(rows),
-        *([] if only_heads else [_range([row.record.ffn for row in rows]), _range([row.parameters for row in rows])]),
+        *(_range(map(_OF_SIZE[name], rows)) for name in sizes),
         str(len(rows)),
         _spread(rows, lambda row: row.score, 2),
         _spread(rows, lambda row: row.valid_nll, 3),
@@ -71,7 +83,7 @@ def _line(name: str, rows: list[Row], only_heads: bool) -> list[str]:
 def _heads(rows: list[Row]) -> str:
     """How many heads are kept of how many; and what was asked for, where the number does not say it."""
     amount = rows[0].cell.amount
-    asked = amount.value if amount and ("=" in amount.value or amount.option != HEADS_TO_KEEP) else ""
+    asked = amount.in_words if amount and ("=" in amount.value or amount.option != HEADS_TO_KEEP) else ""
     return f"{_range([row.heads for row in rows])} of {rows[0].original_heads}" + (f" ({asked})" if asked else "")
 
 

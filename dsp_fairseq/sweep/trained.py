@@ -7,6 +7,7 @@ from dsp_fairseq_startup.errors import BadCheckpoint
 from ..errors import BadInput, Failed
 from ..structures.ffn import FFN
 from ..structures.heads import HEADS
+from ..structures.layers import LAYERS
 from ..structures.nesting import rebuilt
 from . import records
 from .plan import Cell
@@ -21,6 +22,7 @@ class Trained(NamedTuple):
     ffn: int | None  # hidden units that are kept; None: no choice was made among them
     parameters: int  # of the whole model without what is pruned
     prunable: int | None  # those of heads and hidden units among them; None: no choice was made among both
+    layers: int | None = None  # that are kept; None: no choice was made among them
 
 
 def read(cell: Cell) -> Trained:
@@ -43,6 +45,7 @@ def read(cell: Cell) -> Trained:
         after.count_of(FFN.name) if FFN.name in after.structures else None,
         parameters.total(weights) - parameters.of_pruned_units(weights, found.inventory, found.mask.tolist()),
         sum(block.units * block.cost for block in rebuilt(after).blocks) if FFN.name in after.structures else None,
+        after.count_of(LAYERS.name) if LAYERS.name in after.structures else None,
     )
 
 

@@ -22,7 +22,8 @@ def units_not_taken_over(path: str, state: dict[str, Any], plan: Plan) -> list[s
     if not masked or (plan.method is Uniform and _spread_evenly(plan) == kept.mask.tolist()):
         return []
     name = plan.options["pruning_method"]
-    does = "trains all of them again" if plan.method is Unpruned else "chooses anew"
+    all_again = plan.method is Unpruned or plan.method.scores_weights
+    does = "trains all of them again" if all_again else "chooses anew"
     return [
         f"{path}: {masked} of its {units} {kept.inventory.noun} are masked, but --pruning-method {name} {does}; to "
         f"train on under its choice: dsp-fairseq prune {path} SMALL.pt, then --finetune-from-model SMALL.pt "

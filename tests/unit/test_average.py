@@ -51,7 +51,7 @@ def test_every_number_is_the_mean_and_the_mask_is_exact(tmp_path_factory, count,
     for path in paths:
         everywhere &= kept_units(path).mask
     assert torch.equal(mean["gates.kept.heads"].bool(), kept.mask)
-    assert (done.heads, done.agreed) == (sum(MASK), int(everywhere.sum()))
+    assert (done.heads, done.common.units) == (sum(MASK), int(everywhere.sum()))
 
 
 def test_shared_embeddings_stay_one_tensor_and_the_model_loads(tmp_path):

@@ -620,11 +620,11 @@ class TestSizes:
     def test_table(self):
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in as_table(SIZES).splitlines()[2:]]
         assert [line[:5] for line in lines] == [
-            ["all heads", "36 of 36", "-", "2,000,000", "1"],
+            ["unpruned", "36 of 36", "-", "2,000,000", "1"],
             ["narrow", "36 of 36", "-", "1,000,000", "1"],
             ["dsp", "11 of 36", "-", "1,500,000", "1"],
-            ["dsp", "11 to 12 of 36 (50%)", "600 to 640", "1,000,100 to 1,000,200", "2"],
-            ["dsp-distilled", "11 of 36 (50%)", "640", "1,000,000", "1"],
+            ["dsp", "11 to 12 of 36 (50% of parameters)", "600 to 640", "1,000,100 to 1,000,200", "2"],
+            ["dsp-distilled", "11 of 36 (50% of parameters)", "640", "1,000,000", "1"],
         ]
 
     def test_csv(self):
