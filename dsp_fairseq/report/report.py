@@ -149,11 +149,7 @@ def as_text(report: Report) -> str:
                 *_layers_removed(report.kept.options),
             ]
         ),
-        *(
-            []
-            if report.scored
-            else [f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report)}"]
-        ),
+        *([] if report.scored else [_logits(report)]),
         "\n".join(
             [
                 _parameter_table(report),
@@ -203,6 +199,14 @@ def _layers_removed(options: Any) -> list[str]:
         return []
     left, before = found
     return [f"{left} of {before} layers kept; {before - left} removed from the file"]
+
+
+def _logits(report: Report) -> str:
+    """What the logits are, and a table of them unless they are all the same."""
+    numbers = {logit for found in report.blocks for logit in found.logits if logit is not None}
+    if len(numbers) <= 1:
+        return f"Logits: {report.origin.words}"
+    return f"By original head{_marks(report.heads)}: {report.origin.words}\n{_logit_table(report)}"
 
 
 def _marks(units: dict[str, int]) -> str:
