@@ -19,9 +19,9 @@ from dsp_fairseq.checkpoints.average import average
 from dsp_fairseq.checkpoints.prune import prune
 from dsp_fairseq.checkpoints.reading import kept_units_of, load
 from dsp_fairseq.errors import BadInput
-from dsp_fairseq.families import known_kinds
+from dsp_fairseq.families import families
 from dsp_fairseq.families.work import Decoding
-from dsp_fairseq.history.scalar_curves import look_of
+from dsp_fairseq.history.scalar_curves import COLOURS
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
 from dsp_fairseq.options.problems import model_problems
 from dsp_fairseq.sweep import plan
@@ -102,7 +102,11 @@ def options_of(model):
 
 
 def test_every_kind_has_a_colour_of_its_own():
-    assert len({look_of(kind)[0] for kind in known_kinds()}) == len(known_kinds())
+    """Of the families of the package; a colour is taken by the place among all kinds."""
+    models = ("gated_transformer", TRANSFORMER, ALL_ATTENTION)
+    found = [family for family in families() if family.model in models]
+    kinds = {kind for family in found for kind in (*family.kinds, *family.ffn_kinds, *family.layer_kinds)}
+    assert len(kinds) <= len(set(COLOURS)) == len(COLOURS)
 
 
 def row(method, amount, layers, parameters):
