@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config import with_defaults
-from ..families import Family, inventory_of, known_family
+from ..families import Family, family_of, inventory_of
 from ..gates.choice import Choice
 from ..gates.gates import Gates
 from ..gates.methods import METHODS, SEARCH_SHARE, Method
@@ -47,7 +47,8 @@ class Plan:
         options = with_defaults(args)
         method = METHODS[options["pruning_method"]].variant(options)
         inventory = inventory_of(args) if inventory is None else inventory
-        budget = Budget.of(options, method.independent, foreign_structures(known_family(args)))
+        family = family_of(args)  # None where a caller gives the blocks and no architecture
+        budget = Budget.of(options, method.independent, {} if family is None else foreign_structures(family))
         return cls(
             inventory,
             budget,
