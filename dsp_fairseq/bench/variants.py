@@ -8,6 +8,7 @@ from fairseq.models import BaseFairseqModel
 from torch import Tensor
 
 from ..checkpoints.building import build_model, build_stock_model, task_of
+from ..checkpoints.movement import has_scores
 from ..checkpoints.reading import GATES, kept_units_of, model_options, with_mask
 from ..families import known_family
 from ..options.plan import Plan
@@ -52,9 +53,11 @@ class Subject(NamedTuple):
     def gated(self, weights: dict[str, Tensor], present: Inventory) -> dict[str, Any]:
         """A checkpoint of the gated model that has the heads ``present`` and decodes with the heads ``after``."""
         pairs = zip(present.blocks, self.after.blocks, strict=True)
+        # the mask in the place of logits that are missing, or are 0 because weights have scores: nothing to warn of
         mask = torch.tensor([head in kept.indices for block, kept in pairs for head in block.indices])
-        # where there are no logits, the mask takes their place: that model has nothing to warn of
         full = {f"{GATES}logits": mask.double(), **weights}
+        if has_scores(self.state):
+            full[f"{GATES}logits"] = mask.double()
         return with_mask(self.changed(full, kept_heads=inside_of_layers(present).indices()), mask)
 
 

@@ -74,7 +74,7 @@ def speed_of(path: "Path | None") -> "dict[str, float]":
     }
     found = {}
     for (run, variant), rate in rates.items():
-        seed = run.rpartition("-seed")[2]
+        seed = re.sub(r".*-seed(\d+).*", r"\1", run)
         if variant == "removed" and (f"{FULL}-seed{seed}", "stock") not in rates:
             raise ValueError(f"{path}: {run} is there, but not the stock variant of {FULL}-seed{seed}; time both")
         if variant == "removed":

@@ -14,6 +14,7 @@ from tiny_models import build as build_translation
 
 from dsp_fairseq.bench.recipes import recipes_of
 from dsp_fairseq.bench.settings import Settings
+from dsp_fairseq.bench.variants import Subject, masked_state, removed_state
 from dsp_fairseq.checkpoints.another_choice import warnings_of
 from dsp_fairseq.checkpoints.average import average
 from dsp_fairseq.checkpoints.prune import prune
@@ -92,6 +93,10 @@ def test_a_picture_of_scored_weights_has_no_scale_of_logits(tmp_path):
     torch.save(checkpoint_of(model, args), tmp_path / "masked.pt")
     drawn = heat_map.draw(report_of(str(tmp_path / "masked.pt")))
     labels = [panel.get_xlabel() for panel in drawn.axes]
+    subject = Subject.of(load(str(tmp_path / "masked.pt")))
+    for state in (masked_state(subject), removed_state(subject)):  # a benchmark warns of nothing: the mask ranks itself
+        mask = torch.cat([state["model"][f"gates.kept.{structure}"] for structure in ("heads", "ffn")])
+        assert torch.equal(state["model"]["gates.logits"], mask)
     assert labels == ["head (original index)"] * 3 + ["hidden unit (original index)"] * 2
 
 

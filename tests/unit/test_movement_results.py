@@ -41,6 +41,7 @@ def made(tmp_path_factory):
             ("unpruned-seed1", "stock", 100),
             ("unpruned-seed1", "removed", 110),
             ("dsp-distilled-parameters-650000-seed1", "removed", 175),
+            ("michel-after-parameters-50pct-seed1-distilled-tuned9", "removed", 125),
         )
     ]
     (out / "speed.json").write_text(json.dumps({"results": rows}))
@@ -57,7 +58,8 @@ def test_the_table_has_a_row_for_each_size_of_each_method(made):
         ["movement", "35% of the weights", "30 to 32", "700 to 800", "650,000 to 700,000", "1,900,000 to 1,950,000",
          "2.550 (2.500 to 2.600)", "37.50 (37.00 to 38.00)", "", "2"],
         ["dsp", "650000", "24", "640", "649,000", "1,890,000", "2.400", "39.00", "1.75", "1"],
-        ["gradient importance, then trained on", "50%", "20", "640", "500,000", "1,740,000", "2.450", "38.50", "", "1"],
+        ["gradient importance, then trained on", "50%", "20", "640", "500,000", "1,740,000",
+         "2.450", "38.50", "1.25", "1"],
         ["gradient importance, not trained on", "50%", "20", "640", "500,000", "1,740,000", "3.400", "30.00", "", "1"],
     ]  # fmt: skip
 
