@@ -8,7 +8,7 @@ from ...structures.ffn import FFN
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
 from ...structures.layers import LAYERS, even_order, numbers_in
-from .words import FFN_KINDS, KINDS, LAYER_KINDS, STACKS
+from .words import FFN_KINDS, KINDS, LAYER_KINDS
 
 DEFAULT_GROUP = 64  # hidden units
 
@@ -51,10 +51,11 @@ def transformer_inventory(
     )
 
 
-def feed_forward_inventory(options: Namespace, group: int) -> Inventory:
-    """All feed-forward blocks of an encoder-decoder; a unit is a group of so many hidden units."""
+def feed_forward_inventory(options: Namespace, group: int, kinds: Sequence[str] = FFN_KINDS) -> Inventory:
+    """All feed-forward blocks of these kinds; a unit is a group of so many hidden units."""
     blocks = []
-    for kind, stack in zip(FFN_KINDS, STACKS, strict=True):
+    for kind in kinds:
+        stack = kind.partition(".")[0]
         width, hidden, layers = (
             getattr(options, f"{stack}_{part}") for part in ("embed_dim", "ffn_embed_dim", "layers")
         )

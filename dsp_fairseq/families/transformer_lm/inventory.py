@@ -2,10 +2,9 @@
 
 from argparse import Namespace
 
-from ...structures.ffn import FFN
 from ...structures.heads import HEADS
 from ...structures.inventory import Block, Inventory
-from ..transformer.inventory import group_of, layer_inventory
+from ..transformer.inventory import feed_forward_inventory, group_of, layer_inventory
 from .words import FFN_KINDS, KINDS, LAYER_KINDS
 
 
@@ -32,22 +31,5 @@ def language_model_inventory(options: Namespace) -> Inventory:
         )
         for layer in range(layers)
     ]
-    stacks = layer_inventory(options, LAYER_KINDS).blocks
-    if group is None:
-        return Inventory([*attention, *stacks])
-    units, cost = options.decoder_ffn_embed_dim // group, group * (2 * width + 1)
-    feed_forward = [
-        Block(
-            FFN_KINDS[0],
-            layer,
-            f"decoder.layers.{layer}",
-            units,
-            tuple(range(units)),
-            FFN.name,
-            group,
-            cost,
-            widths=(width, width),
-        )
-        for layer in range(layers)
-    ]
-    return Inventory([*attention, *feed_forward, *stacks])
+    hidden = [] if group is None else feed_forward_inventory(options, group, FFN_KINDS).blocks
+    return Inventory([*attention, *hidden, *layer_inventory(options, LAYER_KINDS).blocks])
