@@ -73,11 +73,10 @@ def markdown(lines: pandas.DataFrame) -> str:
     numbers = ["heads", "ffn", "parameters", "prunable", "bleu", "valid_nll", "times_stock"]
     models = lines.assign(
         place=[names.index(method) if method in names else len(names) for method in lines.method],
-        amount=lines.cell.str.replace(r"-seed\d+", "", regex=True),
         asked=[next(filter(None, row), "") for row in lines[ASKED].itertuples(index=False)],
         **{name: pandas.to_numeric(lines[name]) for name in numbers},
     ).sort_values(["place", "parameters"], ascending=[True, False])
-    for _, rows in models.groupby(["place", "amount"], sort=False):
+    for _, rows in models.groupby(["place", "method", "asked"], sort=False):
         method = rows.method.iloc[0]
         weights = f"{rows.asked.iloc[0]} of the weights" if rows.weights_to_keep.iloc[0] else rows.asked.iloc[0]
         times = rows.times_stock.dropna()
