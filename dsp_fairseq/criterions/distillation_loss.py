@@ -1,10 +1,10 @@
 """Word-level distillation (Hinton et al. 2015): cross entropy and the divergence from a teacher's distribution."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .label_smoothed_loss import label_smoothed_loss
+from .label_smoothed_loss import smoothed_entropy
+from .loss_with_slope import in_pieces, with_slope
 
 
 def distillation_loss(
@@ -20,7 +20,7 @@ def distillation_loss(
 
     Both distributions of the divergence are softmaxes of logits / T; T^2 keeps the size of its gradient the same at
     every T. Divided by the number of target tokens it is a loss per token, whatever the length of the sentences. All
-    arithmetic is float32.
+    arithmetic is float32. The values of padding tokens can be anything, even infinite.
 
     Args:
         student, teacher: logits [tokens, V], any float types; only the student's have a gradient.
@@ -30,40 +30,33 @@ def distillation_loss(
         epsilon: label smoothing of the cross entropy.
 
     Returns:
-        (loss, nll, divergence), scalars, float32: the loss, which alone has a gradient; negative log-likelihood without
-        smoothing; and T^2 KL.
+        (loss, nll, divergence), scalars, float32: the loss, which alone has a gradient and can be differentiated once;
+        negative log-likelihood without smoothing; and T^2 KL.
     """
-    entropy, nll = label_smoothed_loss(student, target, epsilon, padding)
-    divergence = _Divergence.apply(student, teacher.detach(), target.ne(padding), temperature)
-    return (1.0 - weight) * entropy + weight * divergence, nll, divergence.detach()
+    with torch.no_grad():
+        counts = target.ne(padding)
+        slope = torch.empty_like(student, dtype=torch.float32)
+        entropy, nll, divergence = torch.zeros(3, dtype=torch.float32, device=student.device)
+        pieces = in_pieces(student, teacher, target, counts, slope)
+        for of_student, of_teacher, of_target, counted, of_slope in pieces:
+            of_entropy, of_nll = smoothed_entropy(of_student, of_target, epsilon, of_slope)
+            of_divergence, difference = _divergence(of_student, of_teacher, temperature)
+            of_slope.mul_(1.0 - weight).add_(difference, alpha=weight * temperature)
+            entropy += of_entropy.where(counted, 0.0).sum()
+            nll += of_nll.where(counted, 0.0).sum()
+            divergence += temperature**2 * of_divergence.where(counted, 0.0).sum()
+    loss = with_slope(student, (1.0 - weight) * entropy + weight * divergence, slope, counts)
+    return loss, nll, divergence
 
 
-ROWS = 32  # tokens at a time on a CPU, whose cache holds so many rows of the vocabulary: half the time of all at once
+def _divergence(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """KL(teacher || student) of every token, [tokens], and p_student - p_teacher [tokens, V].
 
-
-class _Divergence(torch.autograd.Function):
-    """T^2 KL(teacher || student), summed; its gradient is T (p_student - p_teacher)."""
-
-    @staticmethod
-    def forward(ctx, student, teacher, counts, temperature):
-        counts = counts.unsqueeze(1)  # [tokens] -> [tokens, 1]
-        total = student.new_zeros((), dtype=torch.float32)
-        ctx.slope = torch.empty_like(student, dtype=torch.float32)
-        rows = ROWS if student.device.type == "cpu" else max(len(student), 1)
-        pieces = (tensor.split(rows) for tensor in (student, teacher, counts, ctx.slope))
-        for of_student, of_teacher, counted, slope in zip(*pieces, strict=True):
-            log_p = F.log_softmax(of_student.float() / temperature, dim=-1)
-            log_q = F.log_softmax(of_teacher.float() / temperature, dim=-1)
-            q = torch.exp(log_q, out=slope)
-            # [tokens, V] -> [tokens, 1]; the values of padding tokens can be anything, even infinite
-            total += (q * log_q.sub_(log_p)).sum(dim=1, keepdim=True).where(counted, 0.0).sum()
-            torch.sub(log_p.exp_(), q, out=slope).mul_(temperature).masked_fill_(~counted, 0.0)
-        ctx.dtype = student.dtype
-        return temperature**2 * total
-
-    @staticmethod
-    def backward(ctx, grad):
-        if ctx.slope is None:
-            raise RuntimeError("distillation_loss can be differentiated once: it reuses its memory")
-        slope, ctx.slope = ctx.slope, None
-        return slope.mul_(grad).to(ctx.dtype), None, None, None
+    The slope of T^2 KL with respect to the student's logits is T (p_student - p_teacher).
+    """
+    own, others = student.float() / temperature, teacher.float() / temperature
+    p, q = torch.softmax(own, dim=-1), torch.softmax(others, dim=-1)
+    # log of the sum of exp, of both
+    of_own, of_others = (x.amax(dim=1) - y.amax(dim=1).log() for x, y in ((own, p), (others, q)))
+    divergence = others.sub_(own).mul_(q).sum(dim=1) + of_own - of_others
+    return divergence, p.sub_(q)

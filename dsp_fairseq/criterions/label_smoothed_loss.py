@@ -1,8 +1,9 @@
-"""Label-smoothed cross entropy in two passes over the vocabulary instead of six."""
+"""Label-smoothed cross entropy in one pass over the vocabulary instead of six."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .loss_with_slope import in_pieces, with_slope
 
 
 def label_smoothed_loss(logits: Tensor, target: Tensor, epsilon: float, padding: int) -> tuple[Tensor, Tensor]:
@@ -23,30 +24,33 @@ def label_smoothed_loss(logits: Tensor, target: Tensor, epsilon: float, padding:
         The loss in nats, and the negative log-likelihood without smoothing: two float32 scalars. Only the loss has a
         gradient, and it can be differentiated once.
     """
-    return _LabelSmoothedLoss.apply(logits, target, epsilon, padding)
-
-
-class _LabelSmoothedLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, logits, target, epsilon, padding):
-        log_p = F.log_softmax(logits, dim=-1, dtype=torch.float32)
-        smooth = epsilon / (logits.size(-1) - 1)
+    with torch.no_grad():
         counts = target.ne(padding)
-        nll = -(log_p.gather(1, target.unsqueeze(1)).squeeze(1) * counts).sum()
-        rest = -(log_p.sum(dim=1) * counts).sum()
-        ctx.log_p, ctx.dtype = log_p, logits.dtype
-        ctx.save_for_backward(target, counts)
-        ctx.on_target, ctx.smooth = 1.0 - epsilon - smooth, smooth
-        ctx.mark_non_differentiable(nll)
-        return ctx.on_target * nll + smooth * rest, nll
+        slope = torch.empty_like(logits, dtype=torch.float32)
+        loss, nll = torch.zeros(2, dtype=torch.float32, device=logits.device)
+        for of_logits, of_target, counted, of_slope in in_pieces(logits, target, counts, slope):
+            of_loss, of_nll = smoothed_entropy(of_logits, of_target, epsilon, of_slope)
+            loss += of_loss.where(counted, 0.0).sum()
+            nll += of_nll.where(counted, 0.0).sum()
+    return with_slope(logits, loss, slope, counts), nll
 
-    @staticmethod
-    def backward(ctx, grad_loss, _):
-        target, counts = ctx.saved_tensors
-        if ctx.log_p is None:
-            raise RuntimeError("label_smoothed_loss can be differentiated once: it reuses its memory")
-        grad, ctx.log_p = ctx.log_p.exp_().sub_(ctx.smooth), None
-        at_target = grad.new_full((target.numel(), 1), -ctx.on_target)
-        grad.scatter_add_(1, target.unsqueeze(1), at_target)
-        grad.mul_((counts * grad_loss).unsqueeze(1))
-        return grad.to(ctx.dtype), None, None, None
+
+def smoothed_entropy(logits: Tensor, target: Tensor, epsilon: float, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and nll of every token, [tokens], float32, without a gradient, which is written into ``slope``.
+
+    Args:
+        logits: [tokens, V].
+        target: [tokens].
+        slope: [tokens, V], float32.
+    """
+    types = logits.size(-1)
+    smooth = epsilon / (types - 1)
+    on_target = 1.0 - epsilon - smooth
+    label = target.unsqueeze(1)  # [tokens] -> [tokens, 1]
+    torch.softmax(logits, dim=-1, dtype=torch.float32, out=slope)
+    highest = logits.amax(dim=1).float()
+    rest_of_norm = -slope.amax(dim=1).log()  # log of the sum of exp(logits - highest)
+    nll = highest - logits.gather(1, label).squeeze(1).float() + rest_of_norm
+    all_types = types * (highest + rest_of_norm) - logits.sum(dim=1, dtype=torch.float32)  # sum of -log p
+    slope.sub_(smooth).scatter_add_(1, label, slope.new_full(label.shape, -on_target))
+    return on_target * nll + smooth * all_types, nll

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsp_fairseq.criterions.distillation_loss import ROWS, distillation_loss
+from dsp_fairseq.criterions.distillation_loss import distillation_loss
 from dsp_fairseq.criterions.label_smoothed_loss import label_smoothed_loss
+from dsp_fairseq.criterions.loss_with_slope import ROWS
 
 PADDING = 1
 
