@@ -15,6 +15,7 @@ from ..families.all_attention_lm.family import AllAttentionLmFamily
 from ..families.all_attention_lm.options import AllAttentionLmConfig, stock_options
 from ..modules.all_attention import Past
 from ..modules.all_attention_layer import AllAttentionLayer, last_words
+from ..modules.flat_output import FlatOutput
 from ..options.problems import model_problems
 from .gated_model import GatedModel
 from .gated_transformer import wrapped
@@ -54,7 +55,7 @@ class AllAttentionLanguageModel(GatedModel, FairseqLanguageModel):
         return UNLIMITED
 
 
-class AllAttentionStack(TransformerDecoderBase):
+class AllAttentionStack(FlatOutput, TransformerDecoderBase):
     """fairseq's stack of a language model with layers of all-attention, which reads a sample segment by segment.
 
     A word attends to its segment and to the last ``memory_length`` words before it (Dai et al., Transformer-XL, ACL

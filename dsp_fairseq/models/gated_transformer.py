@@ -18,6 +18,7 @@ from ..families import family_named
 from ..families.transformer.family import TransformerFamily
 from ..modules import GatedDecoderLayer, GatedEncoderLayer
 from ..modules.decoder_steps import DecoderSteps, StepState, reorder_rows
+from ..modules.flat_output import FlatOutput
 from ..modules.layer_gates import LayerGates
 from ..modules.retained_dropout import retained
 from ..options.problems import model_problems
@@ -110,7 +111,7 @@ class GatedEncoder(TransformerEncoderBase):
         return super().reorder_encoder_out(encoder_out, new_order)
 
 
-class GatedDecoder(TransformerDecoderBase):
+class GatedDecoder(FlatOutput, TransformerDecoderBase):
     """Transformer decoder of gated layers."""
 
     steps: DecoderSteps | None = None  # the faster decoding; None: fairseq's own

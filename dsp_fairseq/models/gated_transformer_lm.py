@@ -10,6 +10,7 @@ from ..errors import refuse
 from ..families import family_named
 from ..families.transformer_lm.family import TransformerLmFamily
 from ..modules import GatedDecoderLayer
+from ..modules.flat_output import FlatOutput
 from ..modules.layer_gates import LayerGates
 from ..options.problems import model_problems
 from .budget_in_layers import budget_in_layers_hidden
@@ -47,7 +48,7 @@ class GatedTransformerLanguageModel(GatedModel, TransformerLanguageModel):
         super().make_generation_fast_(**kwargs)
 
 
-class GatedLmDecoder(TransformerDecoder):
+class GatedLmDecoder(FlatOutput, TransformerDecoder):
     """fairseq's stack of a language model, of gated layers."""
 
     def __init__(self, *args, **kwargs):

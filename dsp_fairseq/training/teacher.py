@@ -39,7 +39,8 @@ class Teacher:
 def _model_of(state: dict[str, Any]) -> Any:
     build = build_model if is_gated(model_options(state)) else build_stock_model
     with torch.random.fork_rng(devices=[]):  # the first weights are random; the student's dropout stays as it is
-        return build(state).requires_grad_(False)
+        # nothing asks for a gradient, but a stock decoder is slower where none is allowed (flat_output.py)
+        return build(state).requires_grad_()
 
 
 def teacher_problems(args: Namespace, has_data: bool = True) -> list[str]:

@@ -4,6 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from products import Products
 from tiny_batches import gated, sample
 from tiny_checkpoints import REST, checkpoint_of, masked_checkpoint, without_removed_heads
 from tiny_models import SHAPE, Task, build
@@ -12,7 +13,7 @@ from torch.nn.functional import kl_div
 from dsp_fairseq.checkpoints.building import build_model
 from dsp_fairseq.criterions import DspLabelSmoothedCrossEntropyCriterion
 from dsp_fairseq.models.gated_transformer import GatedTransformerModel
-from dsp_fairseq.training.teacher import teacher_problems
+from dsp_fairseq.training.teacher import Teacher, teacher_problems
 
 PADDING = 1
 
@@ -116,8 +117,15 @@ def test_a_teacher_is_no_part_of_what_trains(teacher):
     assert torch.equal(torch.rand(5), expected)  # the dropout of the student stays as without a teacher
     assert not list(made.parameters()) and not list(made.buffers()) and not made.state_dict()
     of_teacher = made.teacher._model
-    assert not of_teacher.training and all(p.grad is None and not p.requires_grad for p in of_teacher.parameters())
+    assert not of_teacher.training and all(p.grad is None for p in of_teacher.parameters())
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_teacher_projects_all_words_at_once(kind, teacher):
+    with Products() as products:
+        taught = Teacher(teacher(KINDS[kind]())).logits(sample()["net_input"], torch.zeros(()))
+    assert products.shapes[-1] == (taught[..., 0].numel(), taught.size(-1)) and not taught.requires_grad
 
 
 @pytest.mark.parametrize("kind", KINDS)
