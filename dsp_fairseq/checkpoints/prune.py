@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
+from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
 from torch import Tensor
 
@@ -191,24 +192,24 @@ def _stock_state(small: dict[str, Any], left: Inventory) -> dict[str, Any]:
         setattr(options, name, family.stock_architecture(getattr(options, name)))
     options.task, options.criterion = family.stock_task, family.stock_criterion
     options.user_dir = None
-    stock_task = TASK_DATACLASS_REGISTRY.get(options.task)
-    unknown = {"max_epoch", "max_update", "update_freq"}  # options of our task that the stock task does not know
-    if stock_task is not None and "train_subset" not in {field.name for field in fields(stock_task)}:
-        unknown.add("train_subset")
     cfg = small["cfg"]
-    task, criterion, common = (options_of(cfg.get(name)) for name in ("task", "criterion", "common"))
-    task = {key: value for key, value in task.items() if key not in unknown}
     return {
         **small,
         "cfg": {
             **cfg,
             "model": options,
-            "task": {**task, "_name": options.task},
-            "criterion": {**criterion, "_name": options.criterion},
-            "common": {**common, "user_dir": None},
+            "task": _stock_options(cfg.get("task"), TASK_DATACLASS_REGISTRY, options.task),
+            "criterion": _stock_options(cfg.get("criterion"), CRITERION_DATACLASS_REGISTRY, options.criterion),
+            "common": {**options_of(cfg.get("common")), "user_dir": None},
         },
         "model": fill_with_zeros(small["model"], left),
     }
+
+
+def _stock_options(given: Any, registry: Mapping[str, type], name: str) -> dict[str, Any]:
+    """The options of our task or criterion that the stock one of this name knows, for fairseq refuses others."""
+    known = {field.name for field in fields(registry[name])}
+    return {**{key: value for key, value in options_of(given).items() if key in known}, "_name": name}
 
 
 def _halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -19,6 +19,8 @@ def group_problems(options: Namespace, group: int | None, widths: Sequence[str])
     """
     if group is None:
         return []
+    if group < 1:
+        return [f"--ffn-group {group}: must be 1 or more, the hidden units that are removed together"]
     problems = []
     for name in widths:
         hidden = getattr(options, name)

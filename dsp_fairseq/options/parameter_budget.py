@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from fractions import Fraction
 from itertools import chain
 from typing import Any
 
@@ -21,7 +22,7 @@ def parse_parameters(value: Any, prunable: int) -> int:
     """
     text = str(value)
     share = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)%", text)
-    number = int(prunable * float(share[1]) / 100) if share else int(text) if re.fullmatch(r"\d{1,18}", text) else -1
+    number = int(prunable * Fraction(share[1]) / 100) if share else int(text) if re.fullmatch(r"\d{1,18}", text) else -1
     if not 0 <= number <= prunable:
         raise BadInput(
             f"--parameters-to-keep {text[:100]}: must be 0 to {prunable}, the prunable parameters of this model, or a "

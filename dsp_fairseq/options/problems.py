@@ -107,10 +107,13 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
     if not counted and METHODS[method].needs_count:
         return [
             f"--heads-to-keep is missing: --pruning-method {method} needs it, 0 to {heads}, the heads of "
-            "this model; to train with all heads, say --pruning-method none"
+            f"this model, or {_other_budgets(args, method)}; to train with all heads, say --pruning-method none"
         ]
     if given and METHODS[method].independent and not counted:
-        return [f"{option}: without --heads-to-keep the penalty alone counts heads; leave it out" for option in given]
+        return [
+            f"{option}: without a budget such as --heads-to-keep the penalty alone decides how much is kept; leave it out"
+            for option in given
+        ]
     negative = [option for option in given if " -" in option]
     if negative:
         return [f"{option}: must be 0 or more" for option in negative]
@@ -136,6 +139,14 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
             f"between units of unequal cost; choose one of {able}, or say --heads-to-keep and --ffn-to-keep instead"
         ]
     return []
+
+
+def _other_budgets(args: Namespace, method: str) -> str:
+    """The budgets beside --heads-to-keep that a method and the family take."""
+    foreign = {name for structure in foreign_structures(known_family(args)) for name in _ABOUT[structure]}
+    priced = () if METHODS[method].takes_costs else ("parameters_to_keep",)
+    others = [flag(name) for name in BUDGETS[1:] if name not in foreign and name not in priced]
+    return f"another budget, {' or '.join(others)}" if others else "a range, --heads-to-keep-range"
 
 
 def _number_problems(args: Namespace, updates: int | None) -> list[str]:

@@ -92,6 +92,8 @@ def test_dense_is_for_plain_fairseq(run, corpus, folder, tmp_path, masked):
     for source in ("masked.pt", "small.pt"):
         prune(run, folder / source, tmp_path / source, "--dense")
     same(masked, hypotheses(run, corpus, tmp_path / "small.pt", user_dir=False))
+    losses = [validation_loss(run, corpus, path) for path in (folder / "masked.pt", tmp_path / "small.pt")]
+    assert losses[0] == losses[1]
     one, other = (load(str(tmp_path / source)) for source in ("masked.pt", "small.pt"))
     assert one["model"].keys() == other["model"].keys() and model_options(one) == model_options(other)
     assert all(
@@ -121,12 +123,7 @@ def test_interactive_and_validate(run, corpus, folder):
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         texts.append([line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("H-")])
-        done = run(
-            "fairseq-validate", corpus.data_bin, "--user-dir", "dsp_fairseq", "--path", folder / name,
-            "--max-tokens", 800,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        losses.append(re.findall(r"\| loss (\S+)", done.stdout + done.stderr)[-1])
+        losses.append(validation_loss(run, corpus, folder / name))
     assert losses[0] == losses[1] and texts[0] == texts[1] and len(texts[0]) == 2
 
 

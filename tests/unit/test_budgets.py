@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dsp_fairseq.errors import BadInput
 from dsp_fairseq.families import inventory_of
+from dsp_fairseq.options.parameter_budget import parse_parameters
 from dsp_fairseq.options.plan import Plan
 from dsp_fairseq.options.problems import model_problems
 from dsp_fairseq.structures.padding import padded_heads
@@ -68,6 +69,25 @@ def test_a_share_is_of_the_prunable_parameters_rounded_down():
     ).choice.shares
     decoder = GROUP * 2  # of its feed-forward block, which is not prunable
     assert share.keep - fixed - decoder == int(0.5 * (PRUNABLE - fixed - decoder))
+
+
+@pytest.mark.parametrize(
+    "share, prunable, number", [("32.3%", 1000, 323), ("4.1%", 988_000, 40_508), ("0.05%", 1000, 0)]
+)
+def test_a_share_with_a_point_is_exact(share, prunable, number):
+    assert parse_parameters(share, prunable) == number
+
+
+@pytest.mark.parametrize(
+    "options_of, others",
+    [
+        ({"pruning_method": "dsp"}, "--ffn-to-keep or --layers-to-keep or --parameters-to-keep"),
+        ({"pruning_method": "ste"}, "--ffn-to-keep or --layers-to-keep"),
+    ],
+)
+def test_without_a_budget_all_of_them_are_named(options_of, others):
+    [line] = model_problems(options(**options_of))
+    assert line.startswith("--heads-to-keep is missing") and f"another budget, {others};" in line
 
 
 def test_heads_and_hidden_units_have_budgets_of_their_own():

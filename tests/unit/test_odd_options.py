@@ -69,8 +69,9 @@ def trains(args):
             gates.add_sample_size(1)
             gates.step()
         assert gates.logits.isfinite().all()
-    if not plan.choice.free_count:
-        assert gates.mask().sum() == sum(share.keep for share in plan.choice.shares)
+    assert plan.choice.accepts(gates.mask())
+    if not plan.choice.free_count and getattr(args, "parameters_to_keep", None) is None:
+        assert plan.choice.holders or gates.mask().sum() == sum(share.keep for share in plan.choice.shares)
 
 
 SCORED = {"pruning_method": "movement", "pruning_mode": "joint", "block_rows": 2, "block_cols": 3}
@@ -178,6 +179,45 @@ def test_several_values(data):
     for name in data.draw(st.lists(st.sampled_from(list(ODD)), min_size=2, max_size=4, unique=True)):
         options[name] = data.draw(st.sampled_from(ODD[name]))
     works_or_is_refused(**options)
+
+
+UNITS = {"encoder_ffn_embed_dim": 8, "decoder_ffn_embed_dim": 6, "ffn_group": 2}  # groups: 2 x 4 and 2 x 3
+NUMBERS_OF_UNITS = [0, 2, 28, 29, 7, -2, 10**20, 1.5, "", "4", True, "encoder.ffn=4", "encoder.ffn=4,decoder.ffn=6"]
+ODD_OF_UNITS = {
+    "ffn_to_keep": [*NUMBERS_OF_UNITS, "=", "encoder.self=2", "decoder.ffn=99", [4]],
+    "layers_to_keep": ["", 1, "2", "encoder=1", "decoder=0", "encoder=2,decoder=2", "encoder=3", "encoder=-1", "decoder=",
+                       "encoder=1,encoder=1", "middle=1", ["encoder=1"]],
+    "parameters_to_keep": ["", 0, "0%", "100%", "40%", "101%", "33.3%", "1e2%", " 40%", "٤٠%", 700, "700", 10**20, 0.4, "%"],
+    "ffn_group": [0, 1, 2, 3, 64, -2, 1.5, "", "2", True],
+    "min_ffn_per_block": [0, 1, 2, 8, 9, -2, 10**20, 1.5, "", "2", True],
+    "max_ffn_per_block": [0, 1, 2, 8, 9, -2, 10**20, 1.5, "", "2", True],
+    "prunable": ["encoder.ffn", "decoder.self,decoder.ffn", "encoder.ffn,", "ffn"],
+}  # fmt: skip
+BUDGETED = [{"parameters_to_keep": "40%"}, {"ffn_to_keep": 12}, {"layers_to_keep": "encoder=2,decoder=1"}, {}]
+
+
+@pytest.mark.parametrize("method", ["dsp", "l0", "ste"])
+@pytest.mark.parametrize("option", ODD_OF_UNITS)
+def test_one_odd_value_of_a_budget(option, method):
+    for budget in BUDGETED:
+        for value in ODD_OF_UNITS[option]:
+            works_or_is_refused(**{**UNITS, "pruning_method": method, "pruning_mode": "joint", **budget, option: value})
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_several_values_of_budgets(data):
+    odd = {**ODD, **ODD_OF_UNITS}
+    options = {**UNITS, **base(data.draw(st.sampled_from(WAYS)), data.draw(st.sampled_from(list(SEARCH_SHARE))))}
+    options |= data.draw(st.sampled_from(BUDGETED))
+    for name in data.draw(st.lists(st.sampled_from(list(odd)), min_size=1, max_size=4, unique=True)):
+        options[name] = data.draw(st.sampled_from(odd[name]))
+    works_or_is_refused(**options)
+
+
+def test_budgets_work_at_all():
+    for budget in BUDGETED[:-1]:
+        assert works_or_is_refused(**UNITS, pruning_method="dsp", **budget) == []
 
 
 @pytest.mark.parametrize("option", ["pruning_method", "pruning_mode", *ODD])
