@@ -17,7 +17,7 @@ from ..gates.choice import Choice, Share
 from ..gates.gates import Gates
 from ..gates.limits import Limits
 from ..gates.methods import Method
-from ..gates.methods.movement import MASK_OPTIONS
+from ..gates.methods.movement import MASK_OPTIONS, SHAPE_OPTIONS
 from ..gates.weights.gates import MovementGates
 from ..modules.masked_weights import BlockMask, make_masks_final, set_block_mask
 from ..options.plan import Plan
@@ -73,6 +73,13 @@ class GatedModel:
         if given is not None and plan.options["layers_to_keep"] is None:
             said = "--model-overrides \"{'layers_to_keep': None}\""
             refuse([f"{said}: the training had {given}; to decode with all layers, name their numbers"])
+        if plan.method.scores_weights:
+            changed = [name for name in SHAPE_OPTIONS if of_training[name] != plan.options[name]]
+            refuse(
+                f"--model-overrides \"{{'{name}': {plan.options[name]!r}}}\": the training had {of_training[name]!r}, "
+                "and every score belongs to one of its blocks; leave it out"
+                for name in changed
+            )
         self._masks_are_overridden = any(of_training[name] != plan.options[name] for name in MASK_OPTIONS)
 
     @property

@@ -77,7 +77,9 @@ class Plan:
     def scales_output(self) -> bool:
         """Whether attention blocks with closed heads scale their output (see structures/output_scaling.py)."""
         said = self.options["output_scaling"]
-        return self.method.scales_output if said is None else said == "on"
+        if said is None or self.method.scores_weights:  # heads that are taken out of scored weights added nothing
+            return self.method.scales_output
+        return said == "on"
 
     @property
     def search_share(self) -> float:

@@ -111,7 +111,8 @@ def _count_problems(args: Namespace, method: str) -> list[str]:
         ]
     if given and METHODS[method].independent and not counted:
         return [
-            f"{option}: without a budget such as --heads-to-keep the penalty alone decides how much is kept; leave it out"
+            f"{option}: without a budget such as --heads-to-keep the penalty alone decides how much is kept; leave it "
+            "out"
             for option in given
         ]
     negative = [option for option in given if " -" in option]

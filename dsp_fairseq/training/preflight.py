@@ -20,6 +20,7 @@ from ..families import inventory_of, known_family
 from ..families.values import is_whole
 from ..gates.methods import METHODS
 from ..option_names import BUDGETS, LIMITS
+from ..options.movement import unused_options
 from ..options.plan import Plan
 from ..options.problems import model_problems
 from ..structures.heads import HEADS
@@ -119,7 +120,7 @@ def _driver_problems(args: Namespace) -> list[str]:
         return _budgets_of_nothing(args)
     if method not in METHODS or not (METHODS[method].learns or METHODS[method].scores_weights):
         return []
-    problems = []
+    problems = unused_options(args) if METHODS[method].scores_weights else []
     if METHODS[method].scores_weights and not (args.max_update or args.max_epoch):
         problems.append(
             f"--max-update is missing: --pruning-method {method} prunes in shares of the planned updates; say "

@@ -1,10 +1,13 @@
-"""Refuses a training that would save into the folder of a running training, where their checkpoints would be mixed.
+"""Keeps the folder of a training for it alone, and leaves none behind when the training is refused.
+
+A training that would save into the folder of a running training is refused, because their checkpoints would be mixed.
 
 The process that saves (rank 0) holds a lock on the folder. It is a POSIX lock, because the system frees it however the
 process ends, and the workers of the data loader, which can live seconds longer than a killed training, do not inherit
 it.
 """
 
+import contextlib
 import errno
 import fcntl
 import glob
@@ -12,13 +15,43 @@ import os
 from typing import IO
 
 from ..errors import WrongUse
-from ..mending import around
+from ..mending import around, main_of
 
 LOCK = ".training-lock"
 HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
 
 # folder -> its open lock file; the same process may train into a folder again, as a hydra multirun does
 _held: dict[str, IO[str]] = {}
+_new: set[str] = set()  # folders that this process made
+
+
+@around("fairseq.checkpoint_utils:verify_checkpoint_directory")
+def remember_new_folder(verify, save_dir):
+    is_new = not os.path.exists(save_dir)
+    verify(save_dir)
+    if is_new:
+        _new.add(os.path.realpath(save_dir))
+
+
+@around(*main_of("train"))
+def leave_no_folder_behind(main, *args, **kwargs):
+    """Remove the new, empty folder of a training that is refused only after its data have been counted."""
+    try:
+        return main(*args, **kwargs)
+    except Exception as error:
+        if getattr(type(error), "exit_code", None) == WrongUse.exit_code:
+            for folder in _new:
+                remove_unused(folder)
+        raise
+
+
+def remove_unused(folder):
+    """Remove a folder that holds at most our lock."""
+    with contextlib.suppress(OSError):
+        if set(os.listdir(folder)) <= {LOCK}:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(folder, LOCK))
+            os.rmdir(folder)
 
 
 @around("fairseq.checkpoint_utils:load_checkpoint")

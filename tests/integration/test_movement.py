@@ -131,7 +131,16 @@ def test_a_resumed_training_equals_an_uninterrupted_one(run, corpus, folder, tmp
             "--block-rows 48: must divide the 64 rows",
         ),
         (["--max-update", 50], "no score can fall to -2.20, below which --final-threshold 0.1 prunes"),
+        (["--max-epoch", 1], "no score can fall to -2.20, below which --final-threshold 0.1 prunes"),
         (["--weights-to-keep", "9%"], "--max-update is missing: --pruning-method movement prunes in shares"),
+        (
+            ["--weights-to-keep", "9%", "--max-update", 9, "--output-scaling", "on"],
+            "--output-scaling on: --pruning-method movement takes out only heads that add nothing",
+        ),
+        (
+            ["--weights-to-keep", "9%", "--max-update", 9, "--penalty-weights", "encoder.ffn=0.5"],
+            "--penalty-weights encoder.ffn=0.5: there is no price",
+        ),
     ],
 )
 def test_what_would_prune_nothing_or_the_wrong_blocks_is_refused(run, corpus, tmp_path, options, words):

@@ -40,6 +40,17 @@ def hypotheses(run, corpus, checkpoint, *options, user_dir=True):
     return {name: text for name, _, text in lines}, {name: float(score) for name, score, _ in lines}, done
 
 
+def validation_loss(run, corpus, checkpoint):
+    """As plain fairseq prints it where the checkpoint is one of plain fairseq."""
+    gated = model_options(load(str(checkpoint))).arch.startswith("gated")
+    options = ["--user-dir", "dsp_fairseq"] if gated else ["--task", "translation"]
+    done = run(
+        "fairseq-validate", corpus.data_bin, *options, "--path", checkpoint, "--max-tokens", 800, fresh=not gated
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return re.findall(r"\| loss (\S+)", done.stdout + done.stderr)[-1]
+
+
 def same(first, second, tolerance=1e-4):
     assert first[0] == second[0]
     assert first[1] == pytest.approx(second[1], abs=tolerance)

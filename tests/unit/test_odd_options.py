@@ -185,9 +185,10 @@ UNITS = {"encoder_ffn_embed_dim": 8, "decoder_ffn_embed_dim": 6, "ffn_group": 2}
 NUMBERS_OF_UNITS = [0, 2, 28, 29, 7, -2, 10**20, 1.5, "", "4", True, "encoder.ffn=4", "encoder.ffn=4,decoder.ffn=6"]
 ODD_OF_UNITS = {
     "ffn_to_keep": [*NUMBERS_OF_UNITS, "=", "encoder.self=2", "decoder.ffn=99", [4]],
-    "layers_to_keep": ["", 1, "2", "encoder=1", "decoder=0", "encoder=2,decoder=2", "encoder=3", "encoder=-1", "decoder=",
-                       "encoder=1,encoder=1", "middle=1", ["encoder=1"]],
-    "parameters_to_keep": ["", 0, "0%", "100%", "40%", "101%", "33.3%", "1e2%", " 40%", "٤٠%", 700, "700", 10**20, 0.4, "%"],
+    "layers_to_keep": ["", 1, "2", "encoder=1", "decoder=0", "encoder=2,decoder=2", "encoder=3", "encoder=-1",
+                       "decoder=", "encoder=1,encoder=1", "middle=1", ["encoder=1"]],
+    "parameters_to_keep": ["", 0, "0%", "100%", "40%", "101%", "33.3%", "1e2%", " 40%", "٤٠%", 700, "700",
+                           10**20, 0.4, "%"],
     "ffn_group": [0, 1, 2, 3, 64, -2, 1.5, "", "2", True],
     "min_ffn_per_block": [0, 1, 2, 8, 9, -2, 10**20, 1.5, "", "2", True],
     "max_ffn_per_block": [0, 1, 2, 8, 9, -2, 10**20, 1.5, "", "2", True],

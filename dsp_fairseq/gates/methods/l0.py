@@ -44,7 +44,8 @@ class L0(Method):
         Option(
             "initial_log_odds",
             float,
-            "l0, layerwise-l0: log-odds of a gate at the start (default: 2.0, which is open in 94 of 100)",
+            "l0, layerwise-l0: log-odds of a gate at the start (default: 2.0; then 94 of 100 gates are above 0 with "
+            "l0, and 88 of 100 are open with layerwise-l0)",
             -1e6,
             1e6,
             default=2.0,

@@ -17,6 +17,7 @@ from .option import RATE, Option
 from .registry import register_method
 
 MASK_OPTIONS = ("weights_to_keep", "final_threshold")  # which --model-overrides may change
+SHAPE_OPTIONS = ("block_shape", "block_rows", "block_cols")  # which it may not, because every score belongs to a block
 THRESHOLD_PENALTY = 5.0  # default of --movement-penalty where a threshold prunes
 
 
