@@ -100,8 +100,12 @@ class Budget:
         if remaining is not None:
             shares[LAYERS.name] = layer_shares(remaining.numbers, inventory.of_structure(LAYERS.name))
         in_order = [share for structure in inventory.structures for share, _ in shares.get(structure, [])]
-        free = self.free_count and all(value is None for value in self.given.values()) and self.range is None
-        return Choice(tuple(in_order), free_count=free, holders=holders(inventory))
+        return Choice(tuple(in_order), free_count=self._is_free, holders=holders(inventory))
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether no number of units is asked for, so that the logits decide it."""
+        return self.free_count and all(value is None for value in self.given.values()) and self.range is None
 
     def _layers(self, inventory: Inventory) -> Remaining | None:
         """The layers that are left, as numbers; None for a model without gates on layers. Raises BadInput."""
@@ -160,8 +164,9 @@ class Budget:
         if isinstance(number, int):
             share = Share(number, self._limits(structure, own.blocks, inventory.cuttable_kinds))
             refuse(problems(share, own.blocks, str(given)))
-            alone = len(inventory.structures) == 1
-            return [(share if alone or share.keep < share.units else share.fixed(), own.blocks)]
+            # heads without a budget beside a budget for hidden units all stay; with nothing but a price, it decides
+            chooses = self._is_free or len(inventory.structures) == 1
+            return [(share if chooses or share.keep < share.units else share.fixed(), own.blocks)]
         of_kind = {kind: [block for block in own.blocks if block.kind == kind] for kind in number}
         shares = [
             Share(number[kind], self._limits(structure, of_kind[kind], inventory.cuttable_kinds)) for kind in number

@@ -10,7 +10,7 @@ from ..families import inventory_of
 from ..gates.methods.movement import Settings
 from ..gates.weights.layout import SHAPES, Blocking, Layout, blocking_problems
 from ..gates.weights.penalty import parsed_weights
-from ..option_names import BUDGETS, LIMITS, SWITCH
+from ..option_names import BUDGETS, LIMITS
 from ..structures.inventory import Inventory
 
 
@@ -45,22 +45,6 @@ def movement_problems(args: Namespace) -> list[str]:
     except BadInput as problem:
         return str(problem).splitlines()
     return []
-
-
-def unused_options(args: Namespace) -> list[str]:
-    """One line for each option that has no effect on a training by movement; files of earlier ones may have them."""
-    options, problems = with_defaults(args), []
-    if options["output_scaling"] == SWITCH[0]:
-        problems.append(
-            f"--output-scaling {SWITCH[0]}: --pruning-method movement takes out only heads that add nothing, so there "
-            "is nothing to make up for; leave it out"
-        )
-    if options["penalty_weights"] is not None and Settings.of(options).penalty == 0:
-        problems.append(
-            f"--penalty-weights {options['penalty_weights']}: there is no price that they could multiply; give one "
-            "with --movement-penalty, which is 0 with --weights-to-keep unless it is said, or leave it out"
-        )
-    return problems
 
 
 def _blocking(options: Mapping[str, Any]) -> Blocking:

@@ -20,12 +20,12 @@ from ..families import inventory_of, known_family
 from ..families.values import is_whole
 from ..gates.methods import METHODS
 from ..option_names import BUDGETS, LIMITS
-from ..options.movement import unused_options
 from ..options.plan import Plan
 from ..options.problems import model_problems
 from ..structures.heads import HEADS
 from .starting_point import unable_to_go_on, units_not_taken_over
 from .teacher import teacher_problems
+from .unused_options import unused_options
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ def check_training(args: Namespace) -> None:
     problems = _limits_of_nothing(args) + _adopt_structure(args) if fresh else []
     problems += model_problems(args)
     if fresh:
+        problems += [] if problems else unused_options(args)
         problems += _driver_problems(args) + _precision_problems(args)
         of_data = known_family(args).data_problems(args)
         problems += of_data + teacher_problems(args, has_data=not of_data)
@@ -120,7 +121,7 @@ def _driver_problems(args: Namespace) -> list[str]:
         return _budgets_of_nothing(args)
     if method not in METHODS or not (METHODS[method].learns or METHODS[method].scores_weights):
         return []
-    problems = unused_options(args) if METHODS[method].scores_weights else []
+    problems = []
     if METHODS[method].scores_weights and not (args.max_update or args.max_epoch):
         problems.append(
             f"--max-update is missing: --pruning-method {method} prunes in shares of the planned updates; say "

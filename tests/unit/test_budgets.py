@@ -90,6 +90,16 @@ def test_without_a_budget_all_of_them_are_named(options_of, others):
     assert line.startswith("--heads-to-keep is missing") and f"another budget, {others};" in line
 
 
+@pytest.mark.parametrize("method", ["l0", "layerwise-l0"])
+@pytest.mark.parametrize("prunable, closing", [(None, HEADS + GROUPS), ("encoder.self,decoder.ffn", 8 + 2)])
+def test_a_price_alone_closes_heads_and_hidden_units(method, prunable, closing):
+    gates = Plan.of(options(pruning_method=method, l0_penalty=0.5, pruning_lr=1.0, prunable=prunable)).gates()
+    price = float(gates.penalty().detach())
+    gates.set_logits(gates.logits.detach() - 50)
+    assert price > 0.4 * closing and float(gates.penalty().detach()) == pytest.approx(0, abs=1e-3)
+    assert int((~gates.mask()).sum()) == closing
+
+
 def test_heads_and_hidden_units_have_budgets_of_their_own():
     choice = Plan.of(options(heads_to_keep="5", ffn_to_keep="24")).choice
     mask = choice.mask(torch.arange(HEADS + GROUPS).double())

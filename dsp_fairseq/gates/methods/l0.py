@@ -33,7 +33,7 @@ class L0(Method):
             "l0_penalty",
             float,
             "l0, layerwise-l0: what one open unit costs, added to the loss per target token (nats); more units close "
-            "when it is higher. Without --heads-to-keep it alone says how many stay open. Left out, the expected cost "
+            "when it is higher. Without a budget it alone says how many stay open. Left out, the expected cost "
             "of the open units is led to the budget (--heads-to-keep, --ffn-to-keep, --parameters-to-keep) during "
             "--search-updates",
             0,
