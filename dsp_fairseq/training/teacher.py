@@ -39,7 +39,7 @@ class Teacher:
 def _model_of(state: dict[str, Any]) -> Any:
     build = build_model if is_gated(model_options(state)) else build_stock_model
     with torch.random.fork_rng(devices=[]):  # the first weights are random; the student's dropout stays as it is
-        # nothing asks for a gradient, but a stock decoder is slower where none is allowed (flat_output.py)
+        # nothing asks for a gradient, but a stock model is slower where none is allowed (flat_output.py)
         return build(state).requires_grad_()
 
 
