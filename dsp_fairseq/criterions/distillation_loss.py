@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .label_smoothed_loss import smoothed_entropy
-from .loss_with_slope import in_pieces, with_slope
+from .loss_with_slope import summed_loss
 
 
 def distillation_loss(
@@ -33,20 +33,15 @@ def distillation_loss(
         (loss, nll, divergence), scalars, float32: the loss, which alone has a gradient and can be differentiated once;
         negative log-likelihood without smoothing; and T^2 KL.
     """
-    with torch.no_grad():
-        counts = target.ne(padding)
-        slope = torch.empty_like(student, dtype=torch.float32)
-        entropy, nll, divergence = torch.zeros(3, dtype=torch.float32, device=student.device)
-        pieces = in_pieces(student, teacher, target, counts, slope)
-        for of_student, of_teacher, of_target, counted, of_slope in pieces:
-            of_entropy, of_nll = smoothed_entropy(of_student, of_target, epsilon, of_slope)
-            of_divergence, difference = _divergence(of_student, of_teacher, temperature)
-            of_slope.mul_(1.0 - weight).add_(difference, alpha=weight * temperature)
-            entropy += of_entropy.where(counted, 0.0).sum()
-            nll += of_nll.where(counted, 0.0).sum()
-            divergence += temperature**2 * of_divergence.where(counted, 0.0).sum()
-    loss = with_slope(student, (1.0 - weight) * entropy + weight * divergence, slope, counts)
-    return loss, nll, divergence
+
+    def of_rows(slope, student, target, teacher):
+        entropy, nll = smoothed_entropy(epsilon, slope, student, target)
+        divergence, difference = _divergence(student, teacher, temperature)
+        divergence.mul_(temperature**2)
+        slope.mul_(1.0 - weight).add_(difference, alpha=weight * temperature)
+        return (1.0 - weight) * entropy + weight * divergence, nll, divergence
+
+    return summed_loss(of_rows, padding, student, target, teacher)
 
 
 def _divergence(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,11 @@
 """Label-smoothed cross entropy in one pass over the vocabulary instead of six."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from .loss_with_slope import in_pieces, with_slope
+from .loss_with_slope import summed_loss
 
 
 def label_smoothed_loss(logits: Tensor, target: Tensor, epsilon: float, padding: int) -> tuple[Tensor, Tensor]:
@@ -24,24 +26,16 @@ def label_smoothed_loss(logits: Tensor, target: Tensor, epsilon: float, padding:
         The loss in nats, and the negative log-likelihood without smoothing: two float32 scalars. Only the loss has a
         gradient, and it can be differentiated once.
     """
-    with torch.no_grad():
-        counts = target.ne(padding)
-        slope = torch.empty_like(logits, dtype=torch.float32)
-        loss, nll = torch.zeros(2, dtype=torch.float32, device=logits.device)
-        for of_logits, of_target, counted, of_slope in in_pieces(logits, target, counts, slope):
-            of_loss, of_nll = smoothed_entropy(of_logits, of_target, epsilon, of_slope)
-            loss += of_loss.where(counted, 0.0).sum()
-            nll += of_nll.where(counted, 0.0).sum()
-    return with_slope(logits, loss, slope, counts), nll
+    return summed_loss(partial(smoothed_entropy, epsilon), padding, logits, target)
 
 
-def smoothed_entropy(logits: Tensor, target: Tensor, epsilon: float, slope: Tensor) -> tuple[Tensor, Tensor]:
+def smoothed_entropy(epsilon: float, slope: Tensor, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and nll of every token, [tokens], float32, without a gradient, which is written into ``slope``.
 
     Args:
+        slope: [tokens, V], float32.
         logits: [tokens, V].
         target: [tokens].
-        slope: [tokens, V], float32.
     """
     types = logits.size(-1)
     smooth = epsilon / (types - 1)

@@ -40,17 +40,18 @@ def leave_no_folder_behind(main, *args, **kwargs):
         return main(*args, **kwargs)
     except Exception as error:
         if getattr(type(error), "exit_code", None) == WrongUse.exit_code:
-            for folder in _new:
-                remove_unused(folder)
+            while _new:
+                remove_unused(_new.pop())
         raise
 
 
 def remove_unused(folder):
-    """Remove a folder that holds at most our lock."""
+    """Remove a folder that holds at most our lock, and give up the lock."""
     with contextlib.suppress(OSError):
         if set(os.listdir(folder)) <= {LOCK}:
-            with contextlib.suppress(FileNotFoundError):
+            if folder in _held:
                 os.remove(os.path.join(folder, LOCK))
+                _held.pop(folder).close()
             os.rmdir(folder)
 
 
