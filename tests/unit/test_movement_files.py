@@ -57,6 +57,17 @@ def test_what_is_masked_is_removed(tmp_path_factory, variant, seed, level, close
     assert done.parameters[1] == sum(p.numel() for p in small.parameters()) or dense
 
 
+def test_what_adds_the_same_to_every_word_is_removed_and_its_bias_taken_over(tmp_path):
+    model = random_scores(movement_model(), 1, 0.0)  # no block of weights is closed
+    model.encoder.layers[0].self_attn.v_proj.weight.data[8:16] = 0.0  # head 1, whose bias is left
+    model.decoder.layers[1].fc1.weight.data[5] = 0.0
+    expected = logits_of(model)
+    prune(file_of(tmp_path, "masked.pt", model), str(tmp_path / "small.pt"))
+    state = load(str(tmp_path / "small.pt"))
+    assert [kept for kept in kept_units_of(state).per_block if kept in (2, 15)] == [2, 15]
+    assert near(logits_of(build_model(state)), expected, 1e-4)
+
+
 @pytest.mark.parametrize("share", ["30%", None])
 def test_the_mean_of_files_has_the_masks_of_the_mean_scores(tmp_path, share):
     given = {} if share is None else {"weights_to_keep": share}
