@@ -41,7 +41,8 @@ def distillation_loss(
         slope.mul_(1.0 - weight).add_(difference, alpha=weight * temperature)
         return (1.0 - weight) * entropy + weight * divergence, nll, divergence
 
-    return summed_loss(of_rows, padding, student, target, teacher)
+    loss, nll, divergence = summed_loss(of_rows, padding, student, target, teacher)
+    return loss, nll, divergence
 
 
 def _divergence(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

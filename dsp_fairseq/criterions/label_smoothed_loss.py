@@ -26,7 +26,8 @@ def label_smoothed_loss(logits: Tensor, target: Tensor, epsilon: float, padding:
         The loss in nats, and the negative log-likelihood without smoothing: two float32 scalars. Only the loss has a
         gradient, and it can be differentiated once.
     """
-    return summed_loss(partial(smoothed_entropy, epsilon), padding, logits, target)
+    loss, nll = summed_loss(partial(smoothed_entropy, epsilon), padding, logits, target)
+    return loss, nll
 
 
 def smoothed_entropy(epsilon: float, slope: Tensor, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
