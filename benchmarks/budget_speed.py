@@ -9,7 +9,9 @@ are kept are drawn: random logits under `--parameters-to-keep`, in groups of 64 
 * stock: fairseq's `transformer`, as `fairseq-generate` runs it;
 * P: `gated_transformer` with P of the prunable parameters kept, as `fairseq-generate` runs it;
 * P by hand: stock code with the same heads and hidden units cut out of its weights, the bound;
-* ctranslate2, ctranslate2 P: `dsp-fairseq export ctranslate2` of the unpruned model and of those, in this quantization.
+* ctranslate2, ctranslate2 P: `dsp-fairseq export ctranslate2` of the unpruned model and of those, in this quantization;
+* ctranslate2 P even: the same of a model with as many parameters and as many heads in every block as in the others: the
+  bound, because an export pads every block to the largest of its stack, and here nothing is padded.
 """
 
 import argparse
@@ -45,11 +47,17 @@ HEAD = 128  # rows of one head of the IWSLT shape
 GROUP = 64  # hidden units
 
 
-def gated(budget, data, folder):
-    """A random model under the budget with its options and task, and the checkpoint that a training would write."""
+def gated(budget, data, folder, heads_per_block=None):
+    """A random model under the budget with its options and task, and the checkpoint that a training would write.
+
+    ``heads_per_block``: the number of heads of every block, instead of a random one.
+    """
     flags = [data, "--user-dir", str(PROJECT / "dsp_fairseq"), "--share-all-embeddings"]
     flags += ["--arch", "gated_transformer_iwslt_de_en", "--task", "translation_pruning"]
     flags += ["--pruning-method", "uniform", "--parameters-to-keep", budget, "--ffn-group", str(GROUP)]
+    if heads_per_block is not None:
+        limit = str(heads_per_block)
+        flags += ["--min-heads-per-block", limit, "--max-heads-per-block", limit]
     sys.argv = ["fairseq-train", *flags]  # fairseq reads --user-dir there
     config = convert_namespace_to_omegaconf(fairseq_options.parse_args_and_arch(fairseq_options.get_training_parser()))
     task = tasks.setup_task(config.task)
@@ -59,7 +67,7 @@ def gated(budget, data, folder):
     model.eval()
     untrained = {"optimizer_history": [{"num_updates": 0, "lr_scheduler_state": {}}], "extra_state": {}}
     state = {"args": None, "cfg": OmegaConf.to_container(config), "model": model.state_dict(), **untrained}
-    path = str(folder / f"{budget}.pt")
+    path = str(folder / f"{budget}{'' if heads_per_block is None else '-even'}.pt")
     torch.save(state, path)
     return config, task, model, path
 
@@ -113,16 +121,19 @@ class Exported:
 
 def variants(given, folder):
     """Task, model and generator of every variant."""
+
+    def export_(name, task, model, path):
+        exporting = export(path, f"{path}-exported", given.quantization)
+        print(f"{name}: exported, off by {exporting.difference:.1e} before the quantization")
+        exported[name] = (task, model, Exported(f"{path}-exported", task.source_dictionary))
+
     built = {"stock": build("stock", given.data, "cpu", False)}
     exported = {}
     for budget in [ALL, *given.budgets]:
         config, task, model, path = gated(budget, given.data, folder)
         inventory = model.gates.inventory
         kept = inventory.keeping(model.gates.mask().tolist()).indices()
-        exporting = export(path, str(folder / f"{budget}-exported"), given.quantization)
-        print(f"{budget}: exported, off by {exporting.difference:.1e} before the quantization")
-        name = "ctranslate2" if budget == ALL else f"ctranslate2 {budget}"
-        exported[name] = (task, model, Exported(str(folder / f"{budget}-exported"), task.source_dictionary))
+        export_("ctranslate2" if budget == ALL else f"ctranslate2 {budget}", task, model, path)
         if budget != ALL:
             counts = {
                 kind: sum(len(kept[b.name]) * b.count for b in inventory.blocks if b.kind == kind)
@@ -133,6 +144,11 @@ def variants(given, folder):
             task, by_hand, generator = build("stock", given.data, "cpu", False)
             cut_by_hand(by_hand, kept)
             built[f"{budget} by hand"] = task, by_hand, generator
+            attention = [block for block in inventory.blocks if not block.kind.endswith(".ffn")]
+            each = round(sum(len(kept[block.name]) for block in attention) / len(attention))
+            _, task, model, path = gated(budget, given.data, folder, each)
+            print(f"{budget} even: {each} heads in each of {len(attention)} blocks")
+            export_(f"ctranslate2 {budget} even", task, model, path)
     return built | exported
 
 
@@ -157,8 +173,9 @@ def main():
     show(results, given.batch_size)
     by_name = {row["variant"]: row for row in results}
     for budget in given.budgets:
-        ours, bound = (by_name[name]["ratio"]["median"] for name in (budget, f"{budget} by hand"))
-        print(f"{budget}: {ours / bound:.2f} of the speed by hand")
+        for name, bound in ((budget, "by hand"), (f"ctranslate2 {budget}", "even")):
+            ours, most = (by_name[each]["ratio"]["median"] for each in (name, f"{name} {bound}"))
+            print(f"{name}: {ours / most:.2f} of the speed of {name} {bound}")
     if given.json:
         settings = {"shape": "iwslt", "beam": 5, "batch_size": given.batch_size, "batches": len(batches)}
         settings.update(rounds=given.rounds, quantization=given.quantization)

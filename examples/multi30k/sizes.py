@@ -2,7 +2,8 @@
 
     python sizes.py [--out DIR] [--results DIR] [--speed FILE.json]
 
-Scores of runs that are no longer there stay in sizes.csv; table and picture are made from it. FILE.json is written by
+Scores of runs that are no longer there stay in sizes.csv; table and picture are made from it. Runs of sweep.yaml with 6
+heads are taken from scores.csv. FILE.json is written by
 `dsp-fairseq bench CKPT CKPT ... --with stock removed --max-len-a 1.2 --max-len-b 10 --json FILE.json`, for checkpoints
 of these runs, with the unpruned one of each seed. The limits of length keep one endless translation from deciding.
 """
@@ -29,8 +30,8 @@ NAME = re.compile(
 DENSE = yaml.safe_load((HERE / "budgets.yaml").read_text(encoding="utf-8"))["dense"]  # flags by name
 COLUMNS = ["run", "valid_nll", "bleu", "parameters", "heads", "ffn", "times_stock"]
 FULL = "unpruned"
-# parameters that a removed head takes along; the runs dsp-6-seedN of sweep.yaml keep all hidden units
-OF_HEAD, HEADS = 4 * 128 * 32 + 3 * 32, 36
+HEADS_ONLY = "dsp-6"  # runs of sweep.yaml: they keep all hidden units, and half of the prunable parameters
+OF_HEAD, HEADS = 4 * 128 * 32 + 3 * 32, 36  # parameters that a removed head takes along
 SERIES = {  # colour and shape of each sort of model
     FULL: ("unpruned", "#D55E00", "*"),
     "dsp": ("dsp, heads and hidden units", "#0072B2", "o"),
@@ -39,18 +40,25 @@ SERIES = {  # colour and shape of each sort of model
 }
 
 
-def collect(runs: Path, known: Path, speed: "dict[str, float]") -> pandas.DataFrame:
+def collect(runs: Path, results: Path, speed: "dict[str, float]") -> pandas.DataFrame:
     """The lines of sizes.csv, and those of the finished runs instead of older ones of the same name."""
+    known = results / "sizes.csv"
     before = [pandas.read_csv(known, dtype=str)] if known.exists() else []
-    found = [line for path in sorted(runs.glob("*/cell.json")) if (line := score(Files(str(path.parent)), speed))]
-    lines = pandas.concat([*before, pandas.DataFrame(found, columns=COLUMNS)]).drop_duplicates("run", keep="last")
+    found = [line for path in sorted(runs.glob("*/cell.json")) if (line := score(Files(str(path.parent))))]
+    lines = pandas.concat([*before, pandas.DataFrame(found, columns=COLUMNS)])
     if lines.empty:
         raise ValueError(f"{runs}: no finished run of budgets.yaml in it, and no {known}")
-    return lines.fillna("")
+    lines = pandas.concat([lines, heads_only(results / "scores.csv", lines)]).fillna("")
+    # a time stays when its run is evaluated anew without being timed
+    times = lines.groupby("run").times_stock.transform(lambda own: next(filter(None, own[::-1]), ""))
+    lines["times_stock"] = [
+        f"{speed[run]:.2f}" if run in speed else time for run, time in zip(lines.run, times, strict=True)
+    ]
+    return lines.drop_duplicates("run", keep="last")
 
 
-def score(cell: Files, speed: "dict[str, float]") -> "list[str] | None":
-    """The line of a finished run of budgets.yaml."""
+def score(cell: Files) -> "list[str] | None":
+    """The line of a finished run of budgets.yaml, without its time."""
     name = NAME.fullmatch(cell.name)
     if not name or name["model"] not in (FULL, "dsp", *DENSE) or (name["model"] == "dsp") != bool(name["share"]):
         return None
@@ -58,9 +66,13 @@ def score(cell: Files, speed: "dict[str, float]") -> "list[str] | None":
     if not record.evaluated or record.parameters is None or nll is None or bleu is None:
         return None
     heads = sum(map(len, (record.kept or {}).values()))
-    times = speed.get(cell.name)
-    return [cell.name, f"{nll}", bleu, *map(str, (record.parameters, heads, "" if record.ffn is None else record.ffn)),
-            "" if times is None else f"{times:.2f}"]  # fmt: skip
+    return [
+        cell.name,
+        f"{nll}",
+        bleu,
+        *map(str, (record.parameters, heads, "" if record.ffn is None else record.ffn)),
+        "",
+    ]
 
 
 def speed_of(path: "Path | None") -> "dict[str, float]":
@@ -82,18 +94,22 @@ def speed_of(path: "Path | None") -> "dict[str, float]":
     return found
 
 
-def heads_only(scores: Path, full: float, seeds: "set[str]") -> pandas.DataFrame:
-    """The runs of sweep.yaml with 6 heads and all hidden units, half of the prunable parameters, of these seeds."""
-    lines = pandas.read_csv(scores, dtype=str) if scores.exists() else pandas.DataFrame(columns=["run"])
-    lines = lines[lines.run.isin([f"dsp-6-seed{seed}" for seed in seeds])]
-    return lines.assign(parameters=str(int(full - (HEADS - 6) * OF_HEAD)), heads="6", ffn="", times_stock="")
+def heads_only(scores: Path, lines: pandas.DataFrame) -> pandas.DataFrame:
+    """The lines of the runs of sweep.yaml with 6 heads and all hidden units, of the seeds in ``lines``."""
+    if not scores.exists():
+        return pandas.DataFrame(columns=COLUMNS)
+    full = pandas.to_numeric(lines.parameters).max()
+    names = [f"{HEADS_ONLY}-seed{seed}" for seed in set(lines.run.str.rpartition("-seed")[2])]
+    found = pandas.read_csv(scores, dtype=str)
+    found = found[found.run.isin(names)].assign(parameters=str(int(full - (HEADS - 6) * OF_HEAD)), heads="6")
+    return found.reindex(columns=COLUMNS)
 
 
 def described(lines: pandas.DataFrame) -> pandas.DataFrame:
     """What the names say: sort of model, label, whether it had a teacher, seed."""
     names = [NAME.fullmatch(name) for name in lines.run]
     sort = [
-        "heads" if run.startswith("dsp-6-") else match["model"] if match["model"] in SERIES else "dense"
+        "heads" if match["model"] == HEADS_ONLY else match["model"] if match["model"] in SERIES else "dense"
         for run, match in zip(lines.run, names, strict=True)
     ]
     models = lines.assign(
@@ -182,12 +198,10 @@ def main() -> None:
     parser.add_argument("--speed", type=Path, metavar="FILE.json", help="what dsp-fairseq bench has measured")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
-    lines = collect(options.out / "runs", options.results / "sizes.csv", speed_of(options.speed))
+    lines = collect(options.out / "runs", options.results, speed_of(options.speed))
     with writing(str(options.results / "sizes.csv"), force=True) as beside:
         lines.to_csv(beside, index=False, lineterminator="\n")
-    full = pandas.to_numeric(lines.parameters).max()
-    seeds = set(lines.run.str.rpartition("-seed")[2])
-    models = described(pandas.concat([lines, heads_only(options.results / "scores.csv", full, seeds)]))
+    models = described(lines)
     with writing(str(options.results / "sizes.md"), force=True) as beside:
         Path(beside).write_text(markdown(models), encoding="utf-8")
     pictures.save(draw(models), str(options.results / "sizes.png"), force=True)

@@ -41,7 +41,7 @@ def made(tmp_path_factory):
          "sentences_per_second": {"median": rate, "times_as_fast": {"median": 9.0}}}
         for name, variant, rate in (("unpruned-seed1", "stock", 100), ("unpruned-seed1", "removed", 125),
                                     ("dsp-parameters-50pct-seed1", "stock", 130),
-                                    ("dsp-parameters-50pct-seed1", "removed", 175))
+                                    ("dsp-parameters-50pct-seed1", "removed", 175), ("dsp-6-seed1", "removed", 160))
     ]  # fmt: skip
     (out / "speed.json").write_text(json.dumps({"results": rows}))
     results = out / "results"
@@ -58,7 +58,7 @@ def test_the_table_has_a_row_for_each_size(made):
     assert [(row[0], row[1], row[2], row[5]) for row in rows[1:]] == [
         ("unpruned", "", "2,237,952", "1.25"),
         ("dsp, heads and hidden units, 50%", "", "1,743,000 to 1,743,900", "1.75"),
-        ("dsp, heads only", "", "1,743,552", ""),
+        ("dsp, heads only", "", "1,743,552", "1.60"),
         ("small dense model `layers2-2-f98`", "", "1,744,264", ""),
         ("dsp, heads and hidden units, 25%", "unpruned", "1,496,000", ""),
     ]
@@ -70,14 +70,20 @@ def test_the_table_has_a_row_for_each_size(made):
 
 def test_scores_outlive_their_runs(made, tmp_path):
     before = pandas.read_csv(made[1] / "sizes.csv", dtype=str)
-    assert set(before.run) == set(RUNS) - {"dsp-12-seed1"}
+    assert set(before.run) == set(RUNS) - {"dsp-12-seed1"} | {"dsp-6-seed1"}
     make_run(tmp_path, "unpruned-seed1", 2.4, 41.0, 2_237_952, None)
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "sizes.csv").write_text((made[1] / "sizes.csv").read_text())
+    for name in ("sizes.csv", "scores.csv"):
+        (tmp_path / "results" / name).write_text((made[1] / name).read_text())
     done = run_script(SCRIPT, "--out", tmp_path, "--results", tmp_path / "results")
     assert done.returncode == 0, done.stderr
     after = pandas.read_csv(tmp_path / "results" / "sizes.csv", dtype=str).set_index("run")
     assert after.loc["unpruned-seed1", "bleu"] == "41.0" and len(after) == len(before)
+    assert after.times_stock.dropna().to_dict() == {
+        "unpruned-seed1": "1.25",
+        "dsp-parameters-50pct-seed1": "1.75",
+        "dsp-6-seed1": "1.60",
+    }
 
 
 def test_without_runs_it_says_so(tmp_path):
