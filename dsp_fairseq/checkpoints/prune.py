@@ -207,9 +207,13 @@ def _stock_state(small: dict[str, Any], left: Inventory) -> dict[str, Any]:
 
 
 def _stock_options(given: Any, registry: Mapping[str, type], name: str) -> dict[str, Any]:
-    """The options of our task or criterion that the stock one of this name knows, for fairseq refuses others."""
-    known = {field.name for field in fields(registry[name])}
-    return {**{key: value for key, value in options_of(given).items() if key in known}, "_name": name}
+    """The options of our task or criterion that the stock one of this name knows, for fairseq refuses others.
+
+    A stock one that declares its options in no dataclass takes them all.
+    """
+    options = options_of(given)
+    known = {field.name for field in fields(registry[name])} if name in registry else set(options)
+    return {**{key: value for key, value in options.items() if key in known}, "_name": name}
 
 
 def _halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
