@@ -146,9 +146,10 @@ def variants(given, folder):
             built[f"{budget} by hand"] = task, by_hand, generator
             attention = [block for block in inventory.blocks if not block.kind.endswith(".ffn")]
             each = round(sum(len(kept[block.name]) for block in attention) / len(attention))
-            _, task, model, path = gated(budget, given.data, folder, each)
+            config, task, model, path = gated(budget, given.data, folder, each)
             print(f"{budget} even: {each} heads in each of {len(attention)} blocks")
             export_(f"ctranslate2 {budget} even", task, model, path)
+            ready(config, task, model)  # so that the parameters of the table are those that are left
     return built | exported
 
 
