@@ -41,6 +41,7 @@ from omegaconf import OmegaConf
 sys.path.insert(0, str(PROJECT))
 from dsp_fairseq.export import QUANTIZATIONS
 from dsp_fairseq.export.convert import export
+from dsp_fairseq.structures.heads import HEADS
 
 ALL = "100%"
 HEAD = 128  # rows of one head of the IWSLT shape
@@ -67,7 +68,7 @@ def gated(budget, data, folder, heads_per_block=None):
     model.eval()
     untrained = {"optimizer_history": [{"num_updates": 0, "lr_scheduler_state": {}}], "extra_state": {}}
     state = {"args": None, "cfg": OmegaConf.to_container(config), "model": model.state_dict(), **untrained}
-    path = str(folder / f"{budget}{'' if heads_per_block is None else '-even'}.pt")
+    path = str(folder / f"{budget}-{heads_per_block}.pt")
     torch.save(state, path)
     return config, task, model, path
 
@@ -144,7 +145,7 @@ def variants(given, folder):
             task, by_hand, generator = build("stock", given.data, "cpu", False)
             cut_by_hand(by_hand, kept)
             built[f"{budget} by hand"] = task, by_hand, generator
-            attention = [block for block in inventory.blocks if not block.kind.endswith(".ffn")]
+            attention = [block for block in inventory.blocks if block.structure == HEADS.name]
             each = round(sum(len(kept[block.name]) for block in attention) / len(attention))
             config, task, model, path = gated(budget, given.data, folder, each)
             print(f"{budget} even: {each} heads in each of {len(attention)} blocks")

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pandas
-from sizes import speed_of
+from sizes import newest, speed_of
 
 from dsp_fairseq.atomic import writing
 from dsp_fairseq.tables import mean_and_range
@@ -48,14 +48,10 @@ def collect(sweep: Path, known: Path, speed: "dict[str, float]") -> pandas.DataF
     found = [pandas.read_csv(known, dtype=str)] if known.exists() else []
     if sweep.exists():
         lines = pandas.read_csv(sweep, dtype=str)
-        times = [f"{speed[cell]:.2f}" if cell in speed else "" for cell in lines.cell]
-        found.append(lines.assign(times_stock=times).reindex(columns=COLUMNS))
+        found.append(lines.reindex(columns=COLUMNS))
     if not found:
         raise ValueError(f"{sweep} is missing, and so is {known}; run dsp-fairseq sweep movement.yaml first")
-    merged = pandas.concat(found).fillna("")
-    # a time stays when its run is evaluated anew without being timed
-    merged["times_stock"] = merged.groupby("cell").times_stock.transform(lambda own: next(filter(None, own[::-1]), ""))
-    return merged.drop_duplicates("cell", keep="last")
+    return newest(pandas.concat(found), "cell", speed)
 
 
 def markdown(lines: pandas.DataFrame) -> str:

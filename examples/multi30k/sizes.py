@@ -48,13 +48,16 @@ def collect(runs: Path, results: Path, speed: "dict[str, float]") -> pandas.Data
     lines = pandas.concat([*before, pandas.DataFrame(found, columns=COLUMNS)])
     if lines.empty:
         raise ValueError(f"{runs}: no finished run of budgets.yaml in it, and no {known}")
-    lines = pandas.concat([lines, heads_only(results / "scores.csv", lines)]).fillna("")
-    # a time stays when its run is evaluated anew without being timed
-    times = lines.groupby("run").times_stock.transform(lambda own: next(filter(None, own[::-1]), ""))
-    lines["times_stock"] = [
-        f"{speed[run]:.2f}" if run in speed else time for run, time in zip(lines.run, times, strict=True)
-    ]
-    return lines.drop_duplicates("run", keep="last")
+    return newest(pandas.concat([lines, heads_only(results / "scores.csv", lines)]), "run", speed)
+
+
+def newest(lines: pandas.DataFrame, name: str, speed: "dict[str, float]") -> pandas.DataFrame:
+    """The last line of each run, whose column is ``name``; an older time stays where the run was not timed anew."""
+    lines = lines.fillna("")
+    times = lines.groupby(name).times_stock.transform(lambda own: next(filter(None, own[::-1]), ""))
+    timed = {run: f"{times:.2f}" for run, times in speed.items()}
+    times = [timed.get(run, older) for run, older in zip(lines[name], times, strict=True)]
+    return lines.assign(times_stock=times).drop_duplicates(name, keep="last")
 
 
 def score(cell: Files) -> "list[str] | None":
@@ -66,13 +69,8 @@ def score(cell: Files) -> "list[str] | None":
     if not record.evaluated or record.parameters is None or nll is None or bleu is None:
         return None
     heads = sum(map(len, (record.kept or {}).values()))
-    return [
-        cell.name,
-        f"{nll}",
-        bleu,
-        *map(str, (record.parameters, heads, "" if record.ffn is None else record.ffn)),
-        "",
-    ]
+    units = "" if record.ffn is None else record.ffn
+    return [cell.name, f"{nll}", bleu, *map(str, (record.parameters, heads, units)), ""]
 
 
 def speed_of(path: "Path | None") -> "dict[str, float]":
